@@ -1,0 +1,46 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint doc demo conformance package deny
+
+# What `make setup` may have just provided, so looked up when a recipe runs and not before.
+# Without our own image the tests take redis:7.2.
+docker_image = $(shell docker image inspect linchpin/redis:test >/dev/null 2>&1 && echo linchpin/redis:test)
+redis_image = $(or $(LINCHPIN_TEST_REDIS_IMAGE),$(docker_image))
+image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image))
+# In CI a missing engine fails the tests; elsewhere they fall back to a local redis-server.
+servers_env = $(if $(filter true,$(CI)),LINCHPIN_TEST_SERVERS=docker)
+test_env = env $(image_env) $(servers_env)
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the tests need and is missing (stop our dockerd: scripts/setup --stop)
+	@scripts/setup
+
+test: setup ## Everything CI checks: lint, tests, docs, conformance on a local redis-server
+	@$(MAKE) --no-print-directory lint
+	$(test_env) cargo test --workspace --all-features
+	@$(MAKE) --no-print-directory doc
+	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
+		set -x; LINCHPIN_TEST_SERVERS=local cargo test -p linchpin-tests --test conformance_redis; \
+	else \
+		echo 'SKIPPED: conformance on a local redis-server (none on PATH)'; \
+	fi
+
+lint: ## Formatting and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+doc: ## API documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+demo: ## Run the demo
+	@cargo run --quiet -p linchpin --all-features --example demo
+
+conformance: setup ## The conformance set on every backend
+	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
+
+package: ## Package the library crates, without publishing
+	cargo package --workspace --no-verify --allow-dirty --exclude linchpin-tests
+
+deny: ## Licences, bans and sources of the dependencies (needs cargo-deny)
+	cargo deny check licenses bans sources

@@ -1,0 +1,1 @@
+//! The contract of linchpin as a test suite that any adapter can run

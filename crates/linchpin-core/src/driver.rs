@@ -1,0 +1,187 @@
+//! What an adapter implements.
+
+use crate::capabilities::Capabilities;
+use crate::entry::{Page, Range, ScanPage, Snapshot};
+use crate::error::Result;
+use crate::message::{Reach, Subscription};
+use crate::name::{Channel, Key, StreamName};
+use crate::pattern::Pattern;
+use crate::port::PortState;
+use crate::stream::{Appended, Claim, Delivery, Record, Retention, Settled, Settlement, StreamInfo};
+use crate::transaction::{Outcome, Transaction};
+use crate::watch::WatchStream;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The few things a backend does natively, within one namespace. Everything else in linchpin is built on
+/// them, once, for every backend.
+///
+/// Every method is required; none has a default that would change what it means. Each starts with the
+/// check of [`Capabilities`] that belongs to it (`admit_commit` for `commit`, ...), so that bad input and
+/// undeclared features are refused before anything is sent.
+///
+/// # Errors
+/// Any method may fail with `Timeout`, `Unavailable`, `Unauthorized`, `ResourceExhausted`, `Backend`, or
+/// `Closed` after [`Driver::close`].
+///
+/// # Cancel safety
+/// Dropping the future of a method leaves its effect unknown: done, not done, or done later. Dropping a
+/// stream ends it. Dropping a `claim` may leave a record claimed until its visibility time passes.
+///
+/// # Examples
+/// ```
+/// use linchpin_core::{Driver, Key, Result, Transaction};
+///
+/// async fn create(driver: &dyn Driver, key: Key) -> Result<bool> {
+///     let transaction = Transaction::new().absent(key.clone()).put(key, "mine", None);
+///     Ok(driver.commit(&transaction).await?.is_committed())
+/// }
+/// ```
+#[async_trait]
+pub trait Driver: fmt::Debug + Send + Sync + 'static {
+    /// What this backend can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// What the port keeps per handle: rates, node metadata, its acknowledgement inbox. An adapter holds
+    /// one and hands it out; it needs to know nothing of it.
+    fn port_state(&self) -> &PortState;
+
+    /// Another handle to the same backend, namespace and port state, for work that outlives a borrow.
+    fn share(&self) -> Arc<dyn Driver>;
+
+    /// Reads keys, all as of one revision; linearizable. An entry per key, in their order.
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot>;
+
+    /// Reads one page of a range, ascending by the keys' bytes, all of it as of one revision.
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage>;
+
+    /// Checks the guards and applies the mutations, all or nothing, linearizable: the only way in which
+    /// single keys change.
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome>;
+
+    /// Watches a range: first the present entries, then `Synced`, then changes. It is live when this
+    /// returns, and reconnects by itself.
+    async fn watch(&self, range: &Range) -> Result<WatchStream>;
+
+    /// Sends a message to those subscribed now. At most once; ordered per publisher and channel.
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach>;
+
+    /// Subscribes to the channels that match. It is live at the server when this returns, resubscribes by
+    /// itself, and marks what it may have missed.
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription>;
+
+    /// Appends records, in their order, next to each other. One [`Appended`] per record.
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>>;
+
+    /// Claims records for one member of a group; waits up to `claim.wait` for the first. Empty if none came.
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>>;
+
+    /// Settles deliveries; each on its own: one [`Settled`] per settlement, in their order.
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>>;
+
+    /// What a stream holds; all zero for one that nobody appended to.
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo>;
+
+    /// Drops old records, but none that a group has not settled; returns how many.
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64>;
+
+    /// Removes every key, and every stream with its groups and dead letters, whose name starts with
+    /// `prefix` (all with the empty one), in this namespace and nothing else. Watchers see the keys go;
+    /// revisions grow on. Not atomic: what is written meanwhile may stay or go.
+    async fn clear(&self, prefix: &str) -> Result<()>;
+
+    /// Asks the server how it is.
+    async fn health(&self) -> Result<Health>;
+
+    /// Ends background tasks, subscriptions and watches, and closes the connections. Later calls fail
+    /// with `Closed`. A second call does nothing.
+    async fn close(&self) -> Result<()>;
+}
+
+/// How a backend is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// How long the question took to be answered.
+    pub latency: Duration,
+    /// Why the backend works but not as it should, one reason each; none if it does.
+    pub degraded: Vec<String>,
+}
+
+impl Health {
+    /// An answer slower than this counts as degraded.
+    pub const SLOW: Duration = Duration::from_millis(250);
+
+    /// The health of a backend that answered after `latency` and gave `degraded` as reasons; a slow answer
+    /// is one more.
+    pub fn new(latency: Duration, mut degraded: Vec<String>) -> Self {
+        if latency > Self::SLOW {
+            degraded.push(format!("the server took {latency:?} to answer"));
+        }
+        Self { latency, degraded }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_healthy(&self) -> bool {
+        self.degraded.is_empty()
+    }
+}
+
+/// A shared driver is a driver.
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<D: Driver + ?Sized> Driver for Arc<D> {
+    fn capabilities(&self) -> &Capabilities {
+        (**self).capabilities()
+    }
+    fn port_state(&self) -> &PortState {
+        (**self).port_state()
+    }
+    fn share(&self) -> Arc<dyn Driver> {
+        (**self).share()
+    }
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        Driver::get(&**self, keys).await
+    }
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        (**self).scan(range, page).await
+    }
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        (**self).commit(transaction).await
+    }
+    async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        (**self).watch(range).await
+    }
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        Driver::publish(&**self, channel, payload).await
+    }
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        Driver::subscribe(&**self, pattern).await
+    }
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        (**self).append(stream, records).await
+    }
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        (**self).claim(claim).await
+    }
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        (**self).settle(settlements).await
+    }
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+        (**self).inspect(stream).await
+    }
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+        (**self).trim(stream, keep).await
+    }
+    async fn clear(&self, prefix: &str) -> Result<()> {
+        (**self).clear(prefix).await
+    }
+    async fn health(&self) -> Result<Health> {
+        (**self).health().await
+    }
+    async fn close(&self) -> Result<()> {
+        (**self).close().await
+    }
+}

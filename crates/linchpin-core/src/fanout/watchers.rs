@@ -1,0 +1,396 @@
+//! The watchers of one handle.
+
+use crate::entry::{Entry, Page, Range, Revision, ScanPage};
+use crate::error::{Error, Result};
+use crate::name::Key;
+use crate::watch::{WatchEvent, WatchStream};
+use futures::future::BoxFuture;
+use futures::stream;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A change to one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was written.
+    Put(Entry),
+    /// It was deleted or expired, at this revision.
+    Deleted(Key, Revision),
+}
+
+impl Change {
+    /// The key that changed.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Deleted(key, _) => key,
+        }
+    }
+
+    /// The revision of the change.
+    pub fn version(&self) -> Revision {
+        match self {
+            Self::Put(entry) => entry.version,
+            Self::Deleted(_, version) => *version,
+        }
+    }
+}
+
+/// Reads a page of a watched range: an adapter's own `scan`.
+pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> + Send + Sync>;
+
+/// The watchers of one handle: an adapter dispatches the changes of its namespace in order of their
+/// revisions; each watcher takes those of its range. A slow watcher keeps only the newest change per key;
+/// after a gap, or when too many keys have changed, it reads its range again and tells the difference.
+#[derive(Default)]
+pub struct Watchers {
+    registry: Mutex<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    keys: HashMap<Key, Vec<Weak<Queue>>>,
+    prefixes: Vec<(String, Weak<Queue>)>,
+}
+
+struct Queue {
+    state: Mutex<Pending>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Pending {
+    order: VecDeque<Key>,
+    newest: HashMap<Key, Change>,
+    resync: bool,
+    ended: Option<Arc<dyn Fn() -> Error + Send + Sync>>,
+}
+
+enum Next {
+    Change(Change),
+    Resync,
+    Ended(Error),
+}
+
+impl Watchers {
+    /// How many changed keys a watcher may lag before it reads its range again instead.
+    pub const CAPACITY: usize = 4096;
+
+    /// Adds a watcher. Its first scan happens here, after it was registered, so that nothing dispatched
+    /// from now on is missed.
+    ///
+    /// # Errors
+    /// What `scan` fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future removes the watcher.
+    pub async fn add(&self, range: Range, scan: Scan) -> Result<WatchStream> {
+        let queue = Arc::new(Queue { state: Mutex::default(), arrived: Notify::new() });
+        self.registry.lock().insert(&range, Arc::downgrade(&queue));
+        let mut watch = Watch { range, scan, queue, known: HashMap::new(), floors: BTreeMap::new(), ready: VecDeque::new() };
+        let revision = watch.read_range().await?;
+        watch.ready.push_back(WatchEvent::Synced { revision });
+        Ok(Box::pin(stream::unfold(Some(watch), |watch| async move {
+            let mut watch = watch?;
+            match watch.next().await {
+                Ok(event) => Some((Ok(event), Some(watch))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })))
+    }
+
+    /// Whether anybody watches `key`; without, an adapter need not fetch its value.
+    pub fn wants(&self, key: &Key) -> bool {
+        !self.registry.lock().of(key).is_empty()
+    }
+
+    /// Hands a change to everybody who watches its key.
+    pub fn dispatch(&self, change: &Change) {
+        let queues = self.registry.lock().of(change.key());
+        for queue in queues {
+            queue.put(change.clone());
+        }
+    }
+
+    /// Makes every watcher read its range again: changes may have been missed.
+    pub fn mark_gap(&self) {
+        for queue in self.registry.lock().all() {
+            queue.state.lock().lose();
+            queue.arrived.notify_one();
+        }
+    }
+
+    /// Ends every watch with an error.
+    pub fn end(&self, error: impl Fn() -> Error + Send + Sync + 'static) {
+        let error: Arc<dyn Fn() -> Error + Send + Sync> = Arc::new(error);
+        for queue in self.registry.lock().all() {
+            queue.state.lock().ended = Some(error.clone());
+            queue.arrived.notify_one();
+        }
+    }
+
+    /// How many watchers there are.
+    pub fn count(&self) -> usize {
+        self.registry.lock().all().len()
+    }
+}
+
+impl Registry {
+    fn insert(&mut self, range: &Range, queue: Weak<Queue>) {
+        self.keys.retain(|_, queues| {
+            queues.retain(|queue| queue.strong_count() > 0);
+            !queues.is_empty()
+        });
+        self.prefixes.retain(|(_, queue)| queue.strong_count() > 0);
+        match range {
+            Range::Key(key) => self.keys.entry(key.clone()).or_default().push(queue),
+            Range::Prefix(prefix) => self.prefixes.push((prefix.clone(), queue)),
+        }
+    }
+
+    fn of(&self, key: &Key) -> Vec<Arc<Queue>> {
+        let exact = self.keys.get(key).into_iter().flatten();
+        let prefixed = self.prefixes.iter().filter(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
+        exact.chain(prefixed.map(|(_, queue)| queue)).filter_map(Weak::upgrade).collect()
+    }
+
+    fn all(&self) -> Vec<Arc<Queue>> {
+        let exact = self.keys.values().flatten();
+        exact.chain(self.prefixes.iter().map(|(_, queue)| queue)).filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Queue {
+    fn put(&self, change: Change) {
+        let mut state = self.state.lock();
+        if state.resync {
+            return;
+        }
+        let key = change.key().clone();
+        if state.newest.insert(key.clone(), change).is_none() {
+            state.order.push_back(key);
+        }
+        if state.order.len() > Watchers::CAPACITY {
+            state.lose();
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    async fn next(&self) -> Next {
+        loop {
+            if let Some(next) = self.state.lock().next() {
+                return next;
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+impl Pending {
+    fn next(&mut self) -> Option<Next> {
+        if let Some(error) = &self.ended {
+            return Some(Next::Ended(error()));
+        }
+        if self.resync {
+            return Some(Next::Resync);
+        }
+        let key = self.order.pop_front()?;
+        self.newest.remove(&key).map(Next::Change)
+    }
+
+    /// Forgets everything: the watcher has to read its range again.
+    fn lose(&mut self) {
+        self.order.clear();
+        self.newest.clear();
+        self.resync = true;
+    }
+}
+
+struct Watch {
+    range: Range,
+    scan: Scan,
+    queue: Arc<Queue>,
+    /// The version last told, of every key that the watcher believes to exist.
+    known: HashMap<Key, Revision>,
+    /// The revision at which keys up to and including this one were last scanned; `None` is the last page.
+    floors: BTreeMap<Option<Key>, Revision>,
+    ready: VecDeque<WatchEvent>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<WatchEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            match self.queue.next().await {
+                Next::Change(change) => self.take(change),
+                Next::Ended(error) => return Err(error),
+                Next::Resync => self.resync().await?,
+            }
+        }
+    }
+
+    /// Reads the range again until it succeeds: while the backend is away there is nothing to tell.
+    async fn resync(&mut self) -> Result<()> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            // The flag falls before the range is read: what changes while it is read is queued.
+            self.queue.state.lock().resync = false;
+            match self.read_range().await {
+                Ok(_) => return Ok(()),
+                Err(error) if !error.is_transient() => return Err(error),
+                Err(_) => self.queue.state.lock().lose(),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Tells a change, unless the watcher was told as much or more already.
+    fn take(&mut self, change: Change) {
+        let version = change.version();
+        let known = self.known.get(change.key()).copied();
+        if version <= known.unwrap_or_else(|| self.floor(change.key())) {
+            return;
+        }
+        match change {
+            Change::Put(entry) => {
+                self.known.insert(entry.key.clone(), version);
+                self.ready.push_back(WatchEvent::Put(entry));
+            }
+            Change::Deleted(key, version) => {
+                if self.known.remove(&key).is_some() {
+                    self.ready.push_back(WatchEvent::Deleted { key, version });
+                }
+            }
+        }
+    }
+
+    /// Reads the range and tells how it differs from what the watcher knows.
+    async fn read_range(&mut self) -> Result<Revision> {
+        let mut page = Page::first();
+        let mut found = HashMap::new();
+        let mut floors = BTreeMap::new();
+        let mut fresh = VecDeque::new();
+        let revision = loop {
+            let ScanPage { revision, entries, more } = (self.scan)(self.range.clone(), page.clone()).await?;
+            page.after = entries.last().map(|entry| entry.key.clone()).or(page.after);
+            for entry in entries {
+                found.insert(entry.key.clone(), entry.version);
+                if self.known.get(&entry.key).is_none_or(|known| *known < entry.version) {
+                    fresh.push_back(WatchEvent::Put(entry));
+                }
+            }
+            if !more {
+                floors.insert(None, revision);
+                break revision;
+            }
+            floors.insert(page.after.clone(), revision);
+        };
+        self.ready.append(&mut fresh);
+        self.floors = floors;
+        for (key, _) in std::mem::take(&mut self.known) {
+            if !found.contains_key(&key) {
+                let version = self.floor(&key);
+                self.ready.push_back(WatchEvent::Deleted { key, version });
+            }
+        }
+        self.known = found;
+        Ok(revision)
+    }
+
+    /// The revision at which the key was last seen to be absent.
+    fn floor(&self, key: &Key) -> Revision {
+        // `None` sorts first, so the last page is asked last.
+        let covering = self.floors.range(Some(key.clone())..).next();
+        covering.map(|(_, floor)| *floor).or_else(|| self.floors.get(&None).copied()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Watchers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watchers").field("count", &self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures::StreamExt;
+
+    fn key(name: &str) -> Key {
+        Key::new(name).expect("valid")
+    }
+
+    fn entry(name: &str, version: u64) -> Entry {
+        Entry { key: key(name), value: Bytes::new(), created: Revision(1), version: Revision(version), ttl: None }
+    }
+
+    /// A range whose content the test sets: (revision, entries).
+    fn source(content: &Arc<Mutex<(u64, Vec<Entry>)>>) -> Scan {
+        let content = content.clone();
+        Arc::new(move |_, page| {
+            let (revision, entries) = content.lock().clone();
+            let rest: Vec<_> = entries.into_iter().filter(|e| page.after.as_ref().is_none_or(|a| e.key > *a)).collect();
+            let more = rest.len() > 2;
+            let entries = rest.into_iter().take(2).collect();
+            Box::pin(async move { Ok(ScanPage { revision: Revision(revision), entries, more }) })
+        })
+    }
+
+    async fn told(stream: &mut WatchStream) -> String {
+        match stream.next().await {
+            Some(Ok(WatchEvent::Put(entry))) => format!("+{}@{}", entry.key, entry.version),
+            Some(Ok(WatchEvent::Deleted { key, version })) => format!("-{key}@{version}"),
+            Some(Ok(WatchEvent::Synced { revision })) => format!("synced@{revision}"),
+            Some(Err(error)) => error.kind().as_str().to_owned(),
+            None => "end".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn present_then_synced_then_changes_and_nothing_twice() {
+        let content = Arc::new(Mutex::new((5, vec![entry("a", 2), entry("b", 3), entry("c", 4)])));
+        let watchers = Watchers::default();
+        let mut stream = watchers.add(Range::all(), source(&content)).await.expect("scans");
+        watchers.dispatch(&Change::Put(entry("b", 3)));
+        watchers.dispatch(&Change::Deleted(key("gone"), Revision(4)));
+        watchers.dispatch(&Change::Put(entry("c", 6)));
+        watchers.dispatch(&Change::Deleted(key("a"), Revision(7)));
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            seen.push(told(&mut stream).await);
+        }
+        assert_eq!(seen, ["+a@2", "+b@3", "+c@4", "synced@5", "+c@6", "-a@7"]);
+    }
+
+    #[tokio::test]
+    async fn a_slow_watcher_gets_the_newest_and_a_gap_is_told_as_its_difference() {
+        let content = Arc::new(Mutex::new((5, vec![entry("a", 2), entry("b", 3)])));
+        let watchers = Watchers::default();
+        let mut stream = watchers.add(Range::all(), source(&content)).await.expect("scans");
+        for _ in 0..3 {
+            told(&mut stream).await;
+        }
+        watchers.dispatch(&Change::Put(entry("a", 6)));
+        watchers.dispatch(&Change::Put(entry("a", 7)));
+        assert_eq!(told(&mut stream).await, "+a@7");
+        *content.lock() = (9, vec![entry("a", 7), entry("c", 9)]);
+        watchers.mark_gap();
+        assert_eq!(told(&mut stream).await, "+c@9");
+        assert_eq!(told(&mut stream).await, "-b@9");
+        watchers.dispatch(&Change::Put(entry("b", 8)));
+        watchers.dispatch(&Change::Put(entry("b", 10)));
+        assert_eq!(told(&mut stream).await, "+b@10");
+        watchers.end(|| Error::closed("watch"));
+        assert_eq!(told(&mut stream).await, "closed");
+        assert_eq!(told(&mut stream).await, "end");
+    }
+}

@@ -1,0 +1,78 @@
+//! The layers in their order.
+
+use super::forward::Forward;
+use super::measure::{Measure, Metrics};
+use super::namespace::NamespaceLayer;
+use super::retry::{RetryLayer, RetryPolicy};
+use super::timeout::Timeout;
+use super::trace::Trace;
+use crate::driver::Driver;
+use crate::name::Namespace;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which layers go around a driver, from the outermost: traces, metrics, retries, a timeout per attempt,
+/// a nested namespace.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    namespace: Option<Namespace>,
+    timeout: Duration,
+    retry: RetryPolicy,
+    metrics: Metrics,
+}
+
+/// A driver with its layers: a driver, and so a port, itself.
+pub type Layered = Arc<dyn Driver>;
+
+impl Default for Layers {
+    /// 5 seconds per attempt, [`RetryPolicy::default`], no nested namespace.
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            timeout: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            metrics: Metrics::default(),
+        }
+    }
+}
+
+impl Layers {
+    /// Lives in a part of the driver's namespace.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// How long one attempt of a call may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How often and how long a call is tried.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Where the calls are counted.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Puts the layers around a driver.
+    pub fn wrap(self, driver: Arc<dyn Driver>) -> Layered {
+        let backend: Arc<str> = driver.capabilities().backend.as_str().into();
+        let namespace: Arc<str> = self.namespace.as_ref().map_or("", Namespace::as_str).into();
+        let driver = match &self.namespace {
+            Some(namespace) => Arc::new(NamespaceLayer::new(driver, namespace)),
+            None => driver,
+        };
+        let driver = Arc::new(Forward { inner: driver, layer: Timeout { limit: self.timeout } });
+        let driver = Arc::new(Forward { inner: driver, layer: RetryLayer { policy: self.retry } });
+        let measure = Measure { backend: backend.clone(), metrics: self.metrics };
+        let driver = Arc::new(Forward { inner: driver, layer: measure });
+        Arc::new(Forward { inner: driver, layer: Trace { backend, namespace } })
+    }
+}

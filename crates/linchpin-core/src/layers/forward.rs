@@ -1,0 +1,163 @@
+//! The one forwarding implementation that traces, metrics, retries and timeouts share.
+
+use crate::capabilities::Capabilities;
+use crate::driver::{Driver, Health};
+use crate::entry::{Page, Range, ScanPage, Snapshot};
+use crate::error::Result;
+use crate::message::{Reach, Subscription};
+use crate::name::{Channel, Key, StreamName};
+use crate::pattern::Pattern;
+use crate::port::PortState;
+use crate::stream::{Appended, Claim, Delivery, Record, Retention, Settled, Settlement, StreamInfo};
+use crate::transaction::{Outcome, Transaction};
+use crate::watch::WatchStream;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One call of a driver's method, as a layer sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    /// The method's name.
+    pub(super) operation: &'static str,
+    /// The key, channel or stream it is about.
+    pub(super) subject: Option<&'a str>,
+    /// Whether it may be sent again although it may have been applied.
+    pub(super) idempotent: bool,
+    /// Whether it changes nothing, so that its failure applied nothing.
+    pub(super) read: bool,
+    /// How long it waits on purpose, besides the time it takes.
+    pub(super) waits: Duration,
+}
+
+impl<'a> Call<'a> {
+    fn read(operation: &'static str, subject: Option<&'a str>) -> Self {
+        Self { operation, subject, idempotent: true, read: true, waits: Duration::ZERO }
+    }
+
+    fn write(operation: &'static str, subject: Option<&'a str>, idempotent: bool) -> Self {
+        Self { operation, subject, idempotent, read: false, waits: Duration::ZERO }
+    }
+}
+
+/// What a layer does around each call. `run` makes the call; a layer may run it again.
+pub(super) trait Around: fmt::Debug + Clone + Send + Sync + 'static {
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<T>>;
+
+    /// The transaction that is sent for the one that was given.
+    fn prepare<'t>(&self, _: &Capabilities, transaction: &'t Transaction) -> Cow<'t, Transaction> {
+        Cow::Borrowed(transaction)
+    }
+}
+
+/// A driver with a layer around it.
+#[derive(Clone, Debug)]
+pub(super) struct Forward<L> {
+    pub(super) inner: Arc<dyn Driver>,
+    pub(super) layer: L,
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<L: Around> Driver for Forward<L> {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn port_state(&self) -> &PortState {
+        self.inner.port_state()
+    }
+
+    fn share(&self) -> Arc<dyn Driver> {
+        Arc::new(self.clone())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        let call = Call::read("get", keys.first().map(Key::as_str));
+        self.layer.around(call, || self.inner.get(keys)).await
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        let call = Call::read("scan", Some(range_text(range)));
+        self.layer.around(call, || self.inner.scan(range, page)).await
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        let transaction = self.layer.prepare(self.capabilities(), transaction);
+        let first = transaction.mutations.first().map(crate::Mutation::key);
+        let subject = first.or(transaction.guards.first().map(|guard| &guard.key)).map(Key::as_str);
+        let call = Call::write("commit", subject, transaction.is_idempotent());
+        self.layer.around(call, || self.inner.commit(&transaction)).await
+    }
+
+    async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        let call = Call::read("watch", Some(range_text(range)));
+        self.layer.around(call, || self.inner.watch(range)).await
+    }
+
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        let call = Call::write("publish", Some(channel.as_str()), false);
+        self.layer.around(call, || self.inner.publish(channel, payload.clone())).await
+    }
+
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        let call = Call::read("subscribe", Some(pattern.as_str()));
+        self.layer.around(call, || self.inner.subscribe(pattern)).await
+    }
+
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        let idempotent = records.iter().all(|record| record.id.is_some());
+        let call = Call::write("append", Some(stream.as_str()), idempotent);
+        self.layer.around(call, || self.inner.append(stream, records)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        // A claim whose answer was lost is redelivered after its visibility time; asking again is no harm.
+        let call = Call { waits: claim.wait, ..Call::write("claim", Some(claim.stream.as_str()), true) };
+        self.layer.around(call, || self.inner.claim(claim)).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        let subject = settlements.first().map(|settlement| settlement.receipt.stream.as_str());
+        let call = Call::write("settle", subject, false);
+        self.layer.around(call, || self.inner.settle(settlements)).await
+    }
+
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+        let call = Call::read("inspect", Some(stream.as_str()));
+        self.layer.around(call, || self.inner.inspect(stream)).await
+    }
+
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+        let call = Call::write("trim", Some(stream.as_str()), false);
+        self.layer.around(call, || self.inner.trim(stream, keep)).await
+    }
+
+    async fn clear(&self, prefix: &str) -> Result<()> {
+        let call = Call::write("clear", Some(prefix), false);
+        self.layer.around(call, || self.inner.clear(prefix)).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.layer.around(Call::read("health", None), || self.inner.health()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.layer.around(Call::write("close", None, true), || self.inner.close()).await
+    }
+}
+
+fn range_text(range: &Range) -> &str {
+    match range {
+        Range::Key(key) => key.as_str(),
+        Range::Prefix(prefix) => prefix,
+    }
+}

@@ -1,0 +1,26 @@
+//! What goes around a driver: traces, metrics, retries, timeouts, a nested namespace.
+//!
+//! [`Layers`] puts them on in the right order, with defaults that are right without reading:
+//! ```
+//! use linchpin_core::layers::Layers;
+//! use linchpin_core::{Driver, Namespace};
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! fn layered(driver: Arc<dyn Driver>) -> Arc<dyn Driver> {
+//!     Layers::default().timeout(Duration::from_secs(2)).wrap(driver)
+//! }
+//! ```
+
+mod builder;
+mod forward;
+mod measure;
+mod namespace;
+mod retry;
+mod timeout;
+mod trace;
+
+pub use builder::{Layers, Layered};
+pub use measure::{Metrics, MetricsSnapshot, OperationMetrics};
+pub use namespace::NamespaceLayer;
+pub use retry::RetryPolicy;

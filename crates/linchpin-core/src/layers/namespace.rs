@@ -1,0 +1,191 @@
+//! A namespace within a namespace.
+
+use crate::capabilities::Capabilities;
+use crate::driver::{Driver, Health};
+use crate::entry::{Entry, Page, Range, ScanPage, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Reach, Subscription, SubscriptionEvent};
+use crate::name::{Channel, Key, Namespace, StreamName};
+use crate::pattern::Pattern;
+use crate::port::PortState;
+use crate::stream::{
+    Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo,
+};
+use crate::transaction::{Guard, Mutation, Outcome, Transaction};
+use crate::watch::{WatchEvent, WatchStream};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// Puts `name/` in front of every key, channel and stream on the way down and takes it off on the way
+/// up, so that several tenants share one connection and cannot reach each other.
+///
+/// Guards, revisions and transaction ids mean the same; `clear` removes this namespace and nothing else;
+/// `close` closes the driver below, for every namespace on it.
+#[derive(Clone, Debug)]
+pub struct NamespaceLayer {
+    inner: Arc<dyn Driver>,
+    prefix: Arc<str>,
+    port: Arc<PortState>,
+}
+
+impl NamespaceLayer {
+    /// The part of `inner` called `namespace`.
+    pub fn new(inner: Arc<dyn Driver>, namespace: &Namespace) -> Self {
+        // `/` is no character of a namespace, so no namespace's prefix starts another's.
+        Self { inner, prefix: format!("{namespace}/").into(), port: Arc::default() }
+    }
+
+    fn key(&self, key: &Key) -> Result<Key> {
+        key.prefixed(&self.prefix)
+    }
+
+    fn range(&self, range: &Range) -> Result<Range> {
+        Ok(match range {
+            Range::Key(key) => Range::Key(self.key(key)?),
+            Range::Prefix(prefix) => Range::prefix(format!("{}{prefix}", self.prefix))?,
+        })
+    }
+
+    fn entry(&self, mut entry: Entry) -> Result<Entry> {
+        entry.key = own_key(&self.prefix, &entry.key)?;
+        Ok(entry)
+    }
+
+    fn mutation(&self, mutation: &Mutation) -> Result<Mutation> {
+        let mut mutation = mutation.clone();
+        let (Mutation::Put { key, .. }
+        | Mutation::Delete { key }
+        | Mutation::Add { key, .. }
+        | Mutation::Extend { key, .. }) = &mut mutation;
+        *key = self.key(key)?;
+        Ok(mutation)
+    }
+
+    fn receipt(&self, receipt: &Receipt) -> Result<Receipt> {
+        Ok(Receipt { stream: receipt.stream.prefixed(&self.prefix)?, ..receipt.clone() })
+    }
+}
+
+/// A key of the driver below, as this namespace calls it.
+fn own_key(prefix: &str, key: &Key) -> Result<Key> {
+    key.without_prefix(prefix)
+        .ok_or_else(|| Error::new(ErrorKind::Backend, "namespace", "the driver answered with a key outside"))
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Driver for NamespaceLayer {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn port_state(&self) -> &PortState {
+        &self.port
+    }
+
+    fn share(&self) -> Arc<dyn Driver> {
+        Arc::new(self.clone())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        let inner: Vec<Key> = keys.iter().map(|key| self.key(key)).collect::<Result<_>>()?;
+        let Snapshot { revision, entries } = self.inner.get(&inner).await?;
+        let own = entries.into_iter().map(|entry| entry.map(|entry| self.entry(entry)).transpose());
+        Ok(Snapshot { revision, entries: own.collect::<Result<_>>()? })
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        let after = page.after.as_ref().map(|key| self.key(key)).transpose()?;
+        let ScanPage { revision, entries, more } =
+            self.inner.scan(&self.range(range)?, &Page { after, ..page.clone() }).await?;
+        let entries = entries.into_iter().map(|entry| self.entry(entry)).collect::<Result<_>>()?;
+        Ok(ScanPage { revision, entries, more })
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        let guard = |guard: &Guard| Ok(Guard { key: self.key(&guard.key)?, condition: guard.condition });
+        let inner = Transaction {
+            id: transaction.id,
+            guards: transaction.guards.iter().map(guard).collect::<Result<_>>()?,
+            mutations: transaction.mutations.iter().map(|m| self.mutation(m)).collect::<Result<_>>()?,
+        };
+        Ok(match self.inner.commit(&inner).await? {
+            Outcome::Refused { guard, found, revision } => {
+                let found = found.map(|entry| self.entry(entry)).transpose()?;
+                Outcome::Refused { guard, found, revision }
+            }
+            committed @ Outcome::Committed { .. } => committed,
+        })
+    }
+
+    async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        let prefix = self.prefix.clone();
+        let events = self.inner.watch(&self.range(range)?).await?;
+        Ok(Box::pin(events.map(move |event| {
+            Ok(match event? {
+                WatchEvent::Put(entry) => WatchEvent::Put(Entry { key: own_key(&prefix, &entry.key)?, ..entry }),
+                WatchEvent::Deleted { key, version } => {
+                    WatchEvent::Deleted { key: own_key(&prefix, &key)?, version }
+                }
+                synced @ WatchEvent::Synced { .. } => synced,
+            })
+        })))
+    }
+
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        self.inner.publish(&channel.prefixed(&self.prefix)?, payload).await
+    }
+
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        let prefix = self.prefix.clone();
+        let events = self.inner.subscribe(&pattern.prefixed(&self.prefix)?).await?;
+        Ok(Box::pin(events.map(move |event| {
+            let mut event = event?;
+            if let SubscriptionEvent::Message(message) = &mut event {
+                message.channel.drain(..prefix.len().min(message.channel.len()));
+            }
+            Ok(event)
+        })))
+    }
+
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        self.inner.append(&stream.prefixed(&self.prefix)?, records).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        let inner = Claim { stream: claim.stream.prefixed(&self.prefix)?, ..claim.clone() };
+        let mut deliveries = self.inner.claim(&inner).await?;
+        for delivery in &mut deliveries {
+            delivery.receipt.stream = claim.stream.clone();
+        }
+        Ok(deliveries)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        let inner = |s: &Settlement| Ok(Settlement { receipt: self.receipt(&s.receipt)?, action: s.action.clone() });
+        let inner: Vec<_> = settlements.iter().map(inner).collect::<Result<_>>()?;
+        self.inner.settle(&inner).await
+    }
+
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+        self.inner.inspect(&stream.prefixed(&self.prefix)?).await
+    }
+
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+        self.inner.trim(&stream.prefixed(&self.prefix)?, keep).await
+    }
+
+    async fn clear(&self, prefix: &str) -> Result<()> {
+        self.inner.clear(&format!("{}{prefix}", self.prefix)).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.inner.health().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}

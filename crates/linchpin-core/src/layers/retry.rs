@@ -1,0 +1,109 @@
+//! What may pass by itself is tried again, where that cannot apply it twice.
+
+use super::forward::{Around, Call};
+use crate::capabilities::Capabilities;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::transaction::{Transaction, TransactionId};
+use futures::future::BoxFuture;
+use std::borrow::Cow;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often and how long a call is tried.
+///
+/// A `Safe` error is tried again always, an `Unknown` one only if the call is idempotent: transactions are
+/// given an id for that where the backend remembers ids. After the last attempt the error is marked
+/// `Never`, so that no layer above multiplies the attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included; 1 never retries.
+    pub attempts: u32,
+    /// The pause before the second attempt, doubled for each further one; each is cut by up to a half at
+    /// random, so that clients do not come back in step.
+    pub first_pause: Duration,
+    /// The longest pause.
+    pub max_pause: Duration,
+    /// No attempt starts after this time has passed since the first one did.
+    pub total: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// 5 attempts within 10 seconds, pauses from 25 ms to 1 s.
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            first_pause: Duration::from_millis(25),
+            max_pause: Duration::from_secs(1),
+            total: Duration::from_secs(10),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Every call is tried once.
+    pub const NEVER: Self =
+        Self { attempts: 1, first_pause: Duration::ZERO, max_pause: Duration::ZERO, total: Duration::ZERO };
+
+    fn pause(&self, attempt: u32) -> Duration {
+        let doubled = self.first_pause.saturating_mul(2_u32.saturating_pow(attempt - 1));
+        doubled.min(self.max_pause).mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RetryLayer {
+    pub(super) policy: RetryPolicy,
+}
+
+impl Around for RetryLayer {
+    fn around<'a, T: Send + 'a>(
+        &'a self,
+        call: Call<'a>,
+        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
+    ) -> BoxFuture<'a, Result<T>> {
+        Box::pin(async move {
+            let started = Instant::now();
+            let mut maybe_applied = false;
+            for attempt in 1.. {
+                let error = match run().await {
+                    Ok(value) => return Ok(value),
+                    Err(error) => error,
+                };
+                maybe_applied |= error.maybe_applied();
+                let pause = self.policy.pause(attempt);
+                let last = attempt >= self.policy.attempts || started.elapsed() + pause > self.policy.total;
+                if last || !may_repeat(&error, call) {
+                    return Err(exhausted(error, maybe_applied, call));
+                }
+                tokio::time::sleep(pause).await;
+            }
+            unreachable!("attempts end before u32 does")
+        })
+    }
+
+    /// Gives a transaction that changes something an id, so that it may be repeated.
+    fn prepare<'t>(&self, capabilities: &Capabilities, transaction: &'t Transaction) -> Cow<'t, Transaction> {
+        let needs_id = self.policy.attempts > 1 && !transaction.is_idempotent();
+        match capabilities.transaction_ids {
+            Some(_) if needs_id => Cow::Owned(transaction.clone().with_id(TransactionId::random())),
+            _ => Cow::Borrowed(transaction),
+        }
+    }
+}
+
+fn may_repeat(error: &Error, call: Call<'_>) -> bool {
+    // A health check tells how it is now, and a closed handle stays closed.
+    let wanted = call.operation != "health" && error.kind() != ErrorKind::Closed;
+    wanted
+        && match error.retry() {
+            Retry::Safe => true,
+            Retry::Unknown => call.idempotent,
+            Retry::Never => false,
+        }
+}
+
+/// The error of the last attempt; an earlier one may have been applied.
+fn exhausted(error: Error, maybe_applied: bool, call: Call<'_>) -> Error {
+    let error = if maybe_applied && !call.read { error.with_retry(Retry::Unknown) } else { error };
+    error.with_retry(Retry::Never)
+}

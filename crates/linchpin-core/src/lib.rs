@@ -1,0 +1,55 @@
+//! The contract of [linchpin](https://docs.rs/linchpin): what an adapter implements, what an application
+//! holds, and the types, errors and layers that every crate of linchpin speaks.
+//!
+//! - [`Driver`] is what an adapter implements: versioned state, messages, durable streams.
+//! - [`DistributedCoordination`] is the port that an application holds and mocks; it is implemented once,
+//!   for every driver.
+//! - [`layers`] put retries, timeouts, traces, metrics and a nested namespace around a driver.
+//!
+//! Applications use the crate `linchpin`; this one is for adapters and for code that wants only the port.
+//!
+//! ```
+//! use linchpin_core::{DistributedCoordination, Result};
+//! use std::time::Duration;
+//!
+//! async fn remember(port: &dyn DistributedCoordination) -> Result<()> {
+//!     port.set("greeting", b"hello", Some(Duration::from_secs(60))).await?;
+//!     port.publish("greetings", b"there is a new one").await
+//! }
+//! ```
+
+mod capabilities;
+mod driver;
+mod entry;
+mod error;
+pub mod fanout;
+pub mod layers;
+mod message;
+mod name;
+mod pattern;
+mod port;
+mod stream;
+mod transaction;
+mod watch;
+
+pub use capabilities::{
+    Capabilities, Durability, Limits, MAX_TTL, MessageSupport, StreamSupport, TransactionScope, TtlSupport,
+    WatchCompleteness,
+};
+pub use driver::{Driver, Health};
+pub use entry::{Entry, Page, Range, Revision, ScanPage, Snapshot};
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use message::{Message, Reach, Subscription, SubscriptionEvent};
+pub use name::{
+    Channel, GroupName, Key, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, MemberName, Namespace, NodeId, StreamName,
+};
+pub use pattern::Pattern;
+pub use port::{
+    Area, CoordinationStats, DistributedCoordination, MessageStream, PortState, STATS_WINDOW,
+};
+pub use stream::{
+    Action, Appended, Claim, Delivery, GroupInfo, Position, Receipt, Record, Retention, Settled, Settlement,
+    StreamInfo, dead_letter,
+};
+pub use transaction::{Condition, Guard, Mutation, MutationResult, Outcome, Transaction, TransactionId};
+pub use watch::{WatchEvent, WatchStream};

@@ -1,0 +1,175 @@
+//! Acknowledged publishing: how a message asks for an acknowledgement, and how one comes back.
+//!
+//! A message on the wire is a header and the payload. The header: a version byte, the time of publishing
+//! in microseconds since 1970 (8 bytes, big endian), the length of the channel on which acknowledgements
+//! are awaited (1 byte; 0 for none), that channel, and if there is one the number to acknowledge (8 bytes).
+
+use super::areas::Area;
+use crate::driver::Driver;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::message::SubscriptionEvent;
+use crate::name::Channel;
+use crate::pattern::Pattern;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::StreamExt;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+const VERSION: u8 = 1;
+
+/// The most bytes that a header adds to a payload.
+pub(super) const MAX_HEADER: usize = 1 + 8 + 1 + 255 + 8;
+
+/// Where an acknowledgement goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AckTo {
+    pub(super) inbox: Channel,
+    pub(super) number: u64,
+}
+
+/// A message as it was received.
+#[derive(Debug, PartialEq)]
+pub(super) struct Envelope<'a> {
+    pub(super) published: SystemTime,
+    pub(super) ack_to: Option<AckTo>,
+    pub(super) payload: &'a [u8],
+}
+
+/// Puts a header in front of a payload.
+pub(super) fn seal(payload: &[u8], ack_to: Option<&AckTo>) -> Bytes {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut sealed = BytesMut::with_capacity(payload.len() + MAX_HEADER);
+    sealed.put_u8(VERSION);
+    sealed.put_u64(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX));
+    // An inbox's name is our own and short.
+    let inbox = ack_to.map_or("", |to| to.inbox.as_str());
+    sealed.put_u8(u8::try_from(inbox.len()).unwrap_or_default());
+    sealed.put_slice(inbox.as_bytes());
+    if let Some(to) = ack_to {
+        sealed.put_u64(to.number);
+    }
+    sealed.put_slice(payload);
+    sealed.freeze()
+}
+
+/// Reads a header; `None` if this is not one of our messages.
+pub(super) fn open(sealed: &[u8]) -> Option<Envelope<'_>> {
+    let rest = sealed.strip_prefix(&[VERSION])?;
+    let (micros, rest) = rest.split_first_chunk::<8>()?;
+    let (&length, rest) = rest.split_first()?;
+    let published = SystemTime::UNIX_EPOCH.checked_add(Duration::from_micros(u64::from_be_bytes(*micros)))?;
+    if length == 0 {
+        return Some(Envelope { published, ack_to: None, payload: rest });
+    }
+    let (inbox, rest) = rest.split_at_checked(usize::from(length))?;
+    let (number, payload) = rest.split_first_chunk::<8>()?;
+    let inbox = Channel::stored(std::str::from_utf8(inbox).ok()?).ok()?;
+    Some(Envelope { published, ack_to: Some(AckTo { inbox, number: u64::from_be_bytes(*number) }), payload })
+}
+
+/// The channel on which a handle awaits acknowledgements, and the messages that await some.
+pub(super) struct AckInbox {
+    channel: Channel,
+    next: AtomicU64,
+    waiting: Arc<Mutex<HashMap<u64, watch::Sender<usize>>>>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl AckInbox {
+    /// Subscribes to a channel of its own; live when this returns.
+    pub(super) async fn subscribe<D: Driver + ?Sized>(driver: &D) -> Result<Self> {
+        let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
+        let mut subscription = Driver::subscribe(driver, &Pattern::exact(channel.as_str())?).await?;
+        let waiting: Arc<Mutex<HashMap<u64, watch::Sender<usize>>>> = Arc::default();
+        let counted = waiting.clone();
+        let reader = tokio::spawn(async move {
+            while let Some(Ok(event)) = subscription.next().await {
+                let SubscriptionEvent::Message(message) = event else { continue };
+                let Ok(number) = <[u8; 8]>::try_from(message.payload.as_slice()) else { continue };
+                if let Some(count) = counted.lock().get(&u64::from_be_bytes(number)) {
+                    count.send_modify(|count| *count += 1);
+                }
+            }
+        });
+        Ok(Self { channel, next: AtomicU64::new(1), waiting, reader })
+    }
+
+    /// Publishes and waits for `wanted` acknowledgements.
+    pub(super) async fn publish<D: Driver + ?Sized>(
+        &self,
+        driver: &D,
+        channel: &Channel,
+        payload: &[u8],
+        wanted: usize,
+        timeout: Duration,
+    ) -> Result<usize> {
+        let deadline = Instant::now() + timeout;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, mut count) = watch::channel(0);
+        self.waiting.lock().insert(number, sender);
+        let _forget = Forget { waiting: &self.waiting, number };
+        let sealed = seal(payload, Some(&AckTo { inbox: self.channel.clone(), number }));
+        let late = || Error::timeout("publish_with_ack", timeout);
+        let reach = tokio::time::timeout_at(deadline, Driver::publish(driver, channel, sealed)).await;
+        if reach.map_err(|_| late())??.at_most == Some(0) {
+            let problem = "nobody is subscribed to this channel";
+            return Err(Error::new(ErrorKind::NoSubscribers, "publish_with_ack", problem).with_retry(Retry::Safe));
+        }
+        let acked = tokio::time::timeout_at(deadline, count.wait_for(|count| *count >= wanted)).await;
+        match acked.map(|acked| acked.map(|count| *count)) {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(_)) => Err(Error::closed("publish_with_ack")),
+            Err(_) => {
+                let got = *count.borrow();
+                let problem = format!("{got} of {wanted} acknowledgements within {timeout:?}");
+                Err(Error::new(ErrorKind::Timeout, "publish_with_ack", problem).with_retry(Retry::Unknown))
+            }
+        }
+    }
+}
+
+impl Drop for AckInbox {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Forgets a message that awaited acknowledgements, also when the wait is cancelled.
+struct Forget<'a> {
+    waiting: &'a Mutex<HashMap<u64, watch::Sender<usize>>>,
+    number: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.waiting.lock().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens(payload: Vec<u8>, number: u64, acked: bool) {
+            let inbox = Channel::new("ack/1").expect("valid");
+            let ack_to = acked.then_some(AckTo { inbox, number });
+            let sealed = seal(&payload, ack_to.as_ref());
+            prop_assert!(sealed.len() <= payload.len() + MAX_HEADER);
+            let opened = open(&sealed).expect("opens");
+            prop_assert_eq!((opened.payload, opened.ack_to), (payload.as_slice(), ack_to));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = open(&bytes);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A deterministic coordination state machine: no I/O, no clock of its own

@@ -1,0 +1,1 @@
+//! What crosses crates: the adapters' conformance runs, the swap, faults
