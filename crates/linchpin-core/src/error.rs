@@ -151,6 +151,13 @@ impl Error {
         self
     }
 
+    /// Takes `prefix` off the key, channel or stream that it names: what a layer put in front of it.
+    pub(crate) fn without_subject_prefix(mut self, prefix: &str) -> Self {
+        let own = self.0.subject.as_deref().and_then(|subject| subject.strip_prefix(prefix)).map(str::to_owned);
+        self.0.subject = own.or(self.0.subject);
+        self
+    }
+
     /// Says whether the call may be sent again.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub const MAX_NAME: usize = 512;
 
 /// The longest name a driver may be handed: a user's name and what layers and recipes put in front of it.
+/// A nested namespace takes its own part of that room.
 pub const MAX_STORED_NAME: usize = MAX_NAME + 256;
 
 /// The longest group, member and node name, in bytes of UTF-8.

@@ -33,12 +33,17 @@ struct State {
     ended: Option<Arc<dyn Fn() -> Error + Send + Sync>>,
 }
 
-/// Calls back when the subscription it belongs to is dropped.
-struct OnDrop<F: FnMut()>(F);
+/// A subscriber's hold on its mailbox; calls back once it is gone.
+struct Held<F: FnMut()> {
+    mailbox: Option<Arc<Mailbox>>,
+    on_drop: F,
+}
 
-impl<F: FnMut()> Drop for OnDrop<F> {
+impl<F: FnMut()> Drop for Held<F> {
     fn drop(&mut self) {
-        (self.0)();
+        // Before the callback: whoever counts the subscribers then must not count this one.
+        drop(self.mailbox.take());
+        (self.on_drop)();
     }
 }
 
@@ -54,14 +59,12 @@ impl Subscribers {
         let mut mailboxes = self.mailboxes.lock();
         mailboxes.retain(|mailbox| mailbox.strong_count() > 0);
         mailboxes.push(Arc::downgrade(&mailbox));
-        let state = (mailbox, OnDrop(on_drop), false);
-        Box::pin(stream::unfold(state, |(mailbox, on_drop, ended)| async move {
-            if ended {
-                return None;
-            }
-            let item = mailbox.take().await;
-            let ended = item.is_err();
-            Some((item, (mailbox, on_drop, ended)))
+        let held = Held { mailbox: Some(mailbox), on_drop };
+        Box::pin(stream::unfold(Some(held), |held| async move {
+            let held = held?;
+            let item = held.mailbox.as_ref()?.take().await;
+            let next = item.is_ok().then_some(held);
+            Some((item, next))
         }))
     }
 
@@ -159,6 +162,7 @@ impl fmt::Debug for Subscribers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use futures::StreamExt;
 
     fn message(n: usize) -> Message {
@@ -188,7 +192,6 @@ mod tests {
         while let Some(item) = stream.next().await {
             seen.push(item.map_err(|error| error.kind()));
         }
-        use crate::error::ErrorKind;
         let expected = vec![
             Ok(SubscriptionEvent::Message(message(1))),
             Ok(SubscriptionEvent::Lagged(None)),

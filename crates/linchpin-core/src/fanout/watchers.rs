@@ -91,7 +91,8 @@ impl Watchers {
     pub async fn add(&self, range: Range, scan: Scan) -> Result<WatchStream> {
         let queue = Arc::new(Queue { state: Mutex::default(), arrived: Notify::new() });
         self.registry.lock().insert(&range, Arc::downgrade(&queue));
-        let mut watch = Watch { range, scan, queue, known: HashMap::new(), floors: BTreeMap::new(), ready: VecDeque::new() };
+        let mut watch =
+            Watch { range, scan, queue, known: HashMap::new(), floors: BTreeMap::new(), ready: VecDeque::new() };
         let revision = watch.read_range().await?;
         watch.ready.push_back(WatchEvent::Synced { revision });
         Ok(Box::pin(stream::unfold(Some(watch), |watch| async move {

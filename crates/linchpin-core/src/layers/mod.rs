@@ -20,7 +20,7 @@ mod retry;
 mod timeout;
 mod trace;
 
-pub use builder::{Layers, Layered};
+pub use builder::{Layered, Layers};
 pub use measure::{Metrics, MetricsSnapshot, OperationMetrics};
 pub use namespace::NamespaceLayer;
 pub use retry::RetryPolicy;

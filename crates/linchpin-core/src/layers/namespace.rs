@@ -8,9 +8,7 @@ use crate::message::{Reach, Subscription, SubscriptionEvent};
 use crate::name::{Channel, Key, Namespace, StreamName};
 use crate::pattern::Pattern;
 use crate::port::PortState;
-use crate::stream::{
-    Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo,
-};
+use crate::stream::{Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo};
 use crate::transaction::{Guard, Mutation, Outcome, Transaction};
 use crate::watch::{WatchEvent, WatchStream};
 use async_trait::async_trait;
@@ -35,6 +33,11 @@ impl NamespaceLayer {
     pub fn new(inner: Arc<dyn Driver>, namespace: &Namespace) -> Self {
         // `/` is no character of a namespace, so no namespace's prefix starts another's.
         Self { inner, prefix: format!("{namespace}/").into(), port: Arc::default() }
+    }
+
+    /// An error of the driver below, naming things as this namespace does.
+    fn own<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.without_subject_prefix(&self.prefix))
     }
 
     fn key(&self, key: &Key) -> Result<Key> {
@@ -91,7 +94,7 @@ impl Driver for NamespaceLayer {
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         let inner: Vec<Key> = keys.iter().map(|key| self.key(key)).collect::<Result<_>>()?;
-        let Snapshot { revision, entries } = self.inner.get(&inner).await?;
+        let Snapshot { revision, entries } = self.own(self.inner.get(&inner).await)?;
         let own = entries.into_iter().map(|entry| entry.map(|entry| self.entry(entry)).transpose());
         Ok(Snapshot { revision, entries: own.collect::<Result<_>>()? })
     }
@@ -99,7 +102,7 @@ impl Driver for NamespaceLayer {
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
         let after = page.after.as_ref().map(|key| self.key(key)).transpose()?;
         let ScanPage { revision, entries, more } =
-            self.inner.scan(&self.range(range)?, &Page { after, ..page.clone() }).await?;
+            self.own(self.inner.scan(&self.range(range)?, &Page { after, ..page.clone() }).await)?;
         let entries = entries.into_iter().map(|entry| self.entry(entry)).collect::<Result<_>>()?;
         Ok(ScanPage { revision, entries, more })
     }
@@ -111,7 +114,7 @@ impl Driver for NamespaceLayer {
             guards: transaction.guards.iter().map(guard).collect::<Result<_>>()?,
             mutations: transaction.mutations.iter().map(|m| self.mutation(m)).collect::<Result<_>>()?,
         };
-        Ok(match self.inner.commit(&inner).await? {
+        Ok(match self.own(self.inner.commit(&inner).await)? {
             Outcome::Refused { guard, found, revision } => {
                 let found = found.map(|entry| self.entry(entry)).transpose()?;
                 Outcome::Refused { guard, found, revision }
@@ -122,25 +125,23 @@ impl Driver for NamespaceLayer {
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let prefix = self.prefix.clone();
-        let events = self.inner.watch(&self.range(range)?).await?;
+        let events = self.own(self.inner.watch(&self.range(range)?).await)?;
         Ok(Box::pin(events.map(move |event| {
             Ok(match event? {
                 WatchEvent::Put(entry) => WatchEvent::Put(Entry { key: own_key(&prefix, &entry.key)?, ..entry }),
-                WatchEvent::Deleted { key, version } => {
-                    WatchEvent::Deleted { key: own_key(&prefix, &key)?, version }
-                }
+                WatchEvent::Deleted { key, version } => WatchEvent::Deleted { key: own_key(&prefix, &key)?, version },
                 synced @ WatchEvent::Synced { .. } => synced,
             })
         })))
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.inner.publish(&channel.prefixed(&self.prefix)?, payload).await
+        self.own(self.inner.publish(&channel.prefixed(&self.prefix)?, payload).await)
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let prefix = self.prefix.clone();
-        let events = self.inner.subscribe(&pattern.prefixed(&self.prefix)?).await?;
+        let events = self.own(self.inner.subscribe(&pattern.prefixed(&self.prefix)?).await)?;
         Ok(Box::pin(events.map(move |event| {
             let mut event = event?;
             if let SubscriptionEvent::Message(message) = &mut event {
@@ -151,12 +152,12 @@ impl Driver for NamespaceLayer {
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.inner.append(&stream.prefixed(&self.prefix)?, records).await
+        self.own(self.inner.append(&stream.prefixed(&self.prefix)?, records).await)
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let inner = Claim { stream: claim.stream.prefixed(&self.prefix)?, ..claim.clone() };
-        let mut deliveries = self.inner.claim(&inner).await?;
+        let mut deliveries = self.own(self.inner.claim(&inner).await)?;
         for delivery in &mut deliveries {
             delivery.receipt.stream = claim.stream.clone();
         }
@@ -166,19 +167,19 @@ impl Driver for NamespaceLayer {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let inner = |s: &Settlement| Ok(Settlement { receipt: self.receipt(&s.receipt)?, action: s.action.clone() });
         let inner: Vec<_> = settlements.iter().map(inner).collect::<Result<_>>()?;
-        self.inner.settle(&inner).await
+        self.own(self.inner.settle(&inner).await)
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.inner.inspect(&stream.prefixed(&self.prefix)?).await
+        self.own(self.inner.inspect(&stream.prefixed(&self.prefix)?).await)
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.inner.trim(&stream.prefixed(&self.prefix)?, keep).await
+        self.own(self.inner.trim(&stream.prefixed(&self.prefix)?, keep).await)
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        self.inner.clear(&format!("{}{prefix}", self.prefix)).await
+        self.own(self.inner.clear(&format!("{}{prefix}", self.prefix)).await)
     }
 
     async fn health(&self) -> Result<Health> {

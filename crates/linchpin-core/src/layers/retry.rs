@@ -107,3 +107,57 @@ fn exhausted(error: Error, maybe_applied: bool, call: Call<'_>) -> Error {
     let error = if maybe_applied && !call.read { error.with_retry(Retry::Unknown) } else { error };
     error.with_retry(Retry::Never)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::timeout::Timeout;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn call(idempotent: bool) -> Call<'static> {
+        Call { operation: "commit", subject: Some("k"), idempotent, read: false, waits: Duration::ZERO }
+    }
+
+    /// Runs a call that fails `failures` times with `retry` and counts its attempts.
+    async fn attempts(call: Call<'static>, retry: Retry, failures: u32) -> (u32, Result<()>) {
+        let made = AtomicU32::new(0);
+        let layer = RetryLayer { policy: RetryPolicy::default() };
+        let result = layer
+            .around(call, || {
+                let attempt = made.fetch_add(1, Ordering::SeqCst);
+                Box::pin(async move {
+                    if attempt < failures {
+                        return Err(Error::new(ErrorKind::Unavailable, "commit", "away").with_retry(retry));
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        (made.load(Ordering::SeqCst), result)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn safe_is_repeated_always_unknown_only_if_idempotent_never_not() {
+        assert!(matches!(attempts(call(false), Retry::Safe, 3).await, (4, Ok(()))));
+        assert!(matches!(attempts(call(true), Retry::Unknown, 3).await, (4, Ok(()))));
+        assert!(matches!(attempts(call(false), Retry::Unknown, 3).await, (1, Err(_))));
+        assert!(matches!(attempts(call(true), Retry::Never, 3).await, (1, Err(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_error_is_marked_never_and_keeps_the_doubt() {
+        let (made, result) = attempts(call(true), Retry::Unknown, 99).await;
+        let error = result.expect_err("it never succeeds");
+        assert_eq!((made, error.retry(), error.maybe_applied()), (5, Retry::Never, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_ends_in_time_and_a_write_says_that_it_may_have_been_applied() {
+        let timeout = Timeout { limit: Duration::from_secs(2) };
+        let started = Instant::now();
+        let result: Result<()> = timeout.around(call(false), || Box::pin(std::future::pending())).await;
+        let error = result.expect_err("it hangs");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown));
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+    }
+}

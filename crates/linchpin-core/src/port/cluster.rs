@@ -32,14 +32,13 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
     const NAME: &str = "heartbeat";
     let key = Area::node(node)?;
     for _ in 0..ATTEMPTS {
-        let done = match current(driver, NAME, node, &key).await? {
-            Some(entry) => extend(driver, NAME, node, &entry, ttl).await?,
-            None => {
-                let known = driver.port_state().registered.lock().get(node).cloned();
-                let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
-                let put = Transaction::new().absent(key.clone()).put(key.clone(), metadata, Some(ttl));
-                commit(driver, NAME, node, put).await?.is_committed()
-            }
+        let done = if let Some(entry) = current(driver, NAME, node, &key).await? {
+            extend(driver, NAME, node, &entry, ttl).await?
+        } else {
+            let known = driver.port_state().registered.lock().get(node).cloned();
+            let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
+            let put = Transaction::new().absent(key.clone()).put(key.clone(), metadata, Some(ttl));
+            commit(driver, NAME, node, put).await?.is_committed()
         };
         if done {
             return Ok(());
@@ -67,8 +66,7 @@ pub(super) async fn get_node_metadata<D: Driver + ?Sized>(driver: &D, node: &str
 pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node: &str, ttl: Duration) -> Result<bool> {
     const NAME: &str = "try_acquire_leadership";
     let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(ELECTION)?);
-    let campaign =
-        Transaction::new().absent(key.clone()).put(key, node_id.as_str().as_bytes().to_vec(), Some(ttl));
+    let campaign = Transaction::new().absent(key.clone()).put(key, node_id.as_str().as_bytes().to_vec(), Some(ttl));
     for _ in 0..ATTEMPTS {
         let leader = match commit(driver, NAME, node, campaign.clone()).await? {
             Outcome::Committed { .. } => return Ok(true),
