@@ -1,0 +1,86 @@
+//! The records of a stream, at positions without gaps.
+
+use crate::time::Time;
+use bytes::Bytes;
+use linchpin_core::{Position, dead_letter};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// A record in its stream.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) payload: Bytes,
+    pub(crate) id: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    /// Not delivered before this time.
+    pub(crate) due: Option<Time>,
+}
+
+impl Stored {
+    /// The record as it stands among the dead letters: with headers that tell its story, and only the
+    /// newest story if it has died before.
+    pub(crate) fn dead(&self, position: Position, deliveries: u32, reason: &str) -> Self {
+        let story = [
+            (dead_letter::REASON, reason.to_owned()),
+            (dead_letter::DELIVERIES, deliveries.to_string()),
+            (dead_letter::POSITION, position.0.to_string()),
+        ];
+        let mut headers = self.headers.clone();
+        headers.retain(|(name, _)| story.iter().all(|(own, _)| name != own));
+        headers.extend(story.map(|(name, value)| (name.to_owned(), value)));
+        Self { payload: self.payload.clone(), id: self.id.clone(), headers, due: None }
+    }
+}
+
+/// The records that are still there; the first position is 1.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Records {
+    /// The position of the first record that is still there, or of the next one to come.
+    first: Position,
+    list: VecDeque<Stored>,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { first: Position(1), list: VecDeque::new() }
+    }
+}
+
+impl Records {
+    pub(crate) fn len(&self) -> u64 {
+        self.list.len() as u64
+    }
+
+    pub(crate) fn first(&self) -> Position {
+        self.first
+    }
+
+    /// The position of the next record to come.
+    pub(crate) fn end(&self) -> Position {
+        Position(self.first.0.saturating_add(self.len()))
+    }
+
+    /// The position of the newest record ever appended.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.end().0.checked_sub(1).filter(|last| *last > 0).map(Position)
+    }
+
+    pub(crate) fn get(&self, position: Position) -> Option<&Stored> {
+        let index = position.0.checked_sub(self.first.0)?;
+        self.list.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn push(&mut self, record: Stored) -> Position {
+        let position = self.end();
+        self.list.push_back(record);
+        position
+    }
+
+    /// Drops the records before `bound`; returns how many.
+    pub(crate) fn drop_before(&mut self, bound: Position) -> u64 {
+        let count = bound.0.saturating_sub(self.first.0).min(self.len());
+        self.list.drain(..usize::try_from(count).unwrap_or(self.list.len()));
+        self.first.0 += count;
+        count
+    }
+}

@@ -1,0 +1,108 @@
+//! One stream: its records, the ids it remembers, and its groups.
+
+use crate::group::Group;
+use crate::pairs;
+use crate::recent::Recent;
+use crate::records::{Records, Stored};
+use crate::time::Time;
+use linchpin_core::{
+    Action, Appended, Claim, Delivery, GroupName, Position, Receipt, Record, Retention, Settled, Settlement,
+    dead_letter,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// For how long an appended record's id is remembered.
+pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Stream {
+    pub(crate) records: Records,
+    ids: Recent<String, Position>,
+    #[serde(with = "pairs")]
+    pub(crate) groups: BTreeMap<GroupName, Group>,
+}
+
+impl Stream {
+    pub(crate) fn append(&mut self, now: Time, record: &Record) -> Appended {
+        self.ids.forget(now, DEDUPE_WINDOW);
+        if let Some(position) = record.id.as_ref().and_then(|id| self.ids.get(id)) {
+            return Appended { position: *position, duplicate: true };
+        }
+        let Record { payload, id, headers, delay } = record.clone();
+        let due = delay.map(|delay| now.after(delay));
+        let position = self.records.push(Stored { payload, id: id.clone(), headers, due });
+        if let Some(id) = id {
+            self.ids.insert(now, id, position);
+        }
+        Appended { position, duplicate: false }
+    }
+
+    /// What the claim gets; records that were delivered too often go into `dead` instead.
+    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, dead: &mut Vec<Stored>) -> Vec<Delivery> {
+        let records = &self.records;
+        let group = self.groups.entry(claim.group.clone()).or_insert_with(|| Group::new(records.first()));
+        let mut deliveries = Vec::new();
+        while deliveries.len() < claim.max
+            && let Some((position, delivered)) = group.first_ready(now)
+        {
+            if claim.max_deliveries.is_some_and(|max| delivered >= max) {
+                group.settle(position);
+                let record = records.get(position);
+                dead.extend(record.map(|record| record.dead(position, delivered, dead_letter::MAX_DELIVERIES)));
+            } else {
+                let delivery = group.deliver(position, now.after(claim.visibility));
+                deliveries.extend(records.get(position).map(|record| delivered_to(claim, position, delivery, record)));
+            }
+        }
+        while deliveries.len() < claim.max
+            && let Some(record) = records.get(group.next())
+        {
+            let position = group.look();
+            match record.due {
+                // Parked, so that it does not hold up what comes after it.
+                Some(due) if due > now => group.park(position, due),
+                _ => {
+                    let delivery = group.deliver(position, now.after(claim.visibility));
+                    deliveries.push(delivered_to(claim, position, delivery, record));
+                }
+            }
+        }
+        deliveries
+    }
+
+    /// Settles a delivery; a rejected record is handed out for the dead letters.
+    pub(crate) fn settle(&mut self, now: Time, settlement: &Settlement) -> (Settled, Option<Stored>) {
+        let Receipt { group, position, delivery, .. } = &settlement.receipt;
+        let Some(group) = self.groups.get_mut(group).filter(|group| group.is_held(*position, *delivery)) else {
+            return (Settled::Stale, None);
+        };
+        let mut dead = None;
+        match &settlement.action {
+            Action::Ack => group.settle(*position),
+            Action::Retry { after } => group.retry(*position, now.after(*after)),
+            Action::Extend { visibility } => group.extend(*position, now.after(*visibility)),
+            Action::Reject { reason } => {
+                group.settle(*position);
+                dead = self.records.get(*position).map(|record| record.dead(*position, *delivery, reason));
+            }
+        }
+        (Settled::Done, dead)
+    }
+
+    /// Drops old records, but none that a group has not settled; returns how many.
+    pub(crate) fn trim(&mut self, keep: Retention) -> u64 {
+        let wanted = match keep {
+            Retention::Newest(count) => Position(self.records.end().0.saturating_sub(count)),
+            Retention::From(position) => position,
+        };
+        self.records.drop_before(self.groups.values().map(Group::unsettled).fold(wanted, Position::min))
+    }
+}
+
+fn delivered_to(claim: &Claim, position: Position, delivery: u32, record: &Stored) -> Delivery {
+    let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
+    let Stored { payload, id, headers, .. } = record.clone();
+    Delivery { receipt, payload, id, headers }
+}

@@ -1,0 +1,104 @@
+//! The streams of a namespace, and what goes from one to another.
+
+use crate::group::Group;
+use crate::pairs;
+use crate::records::Stored;
+use crate::stream::Stream;
+use crate::time::Time;
+use linchpin_core::{
+    Action, Appended, Claim, Delivery, GroupInfo, GroupName, Record, Retention, Settled, Settlement, StreamInfo,
+    StreamName,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a claim got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// The records, now this member's alone.
+    pub deliveries: Vec<Delivery>,
+    /// When the next record that is in a member's hands, or waits for a retry or a delay, becomes due: a
+    /// member that got nothing and wants to wait claims again then, or when the stream is woken.
+    pub next_due: Option<Time>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Streams {
+    #[serde(with = "pairs")]
+    by_name: BTreeMap<StreamName, Stream>,
+}
+
+impl Streams {
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub(crate) fn append(&mut self, now: Time, stream: &StreamName, records: &[Record]) -> Vec<Appended> {
+        if records.is_empty() {
+            return Vec::new();
+        }
+        let stream = self.by_name.entry(stream.clone()).or_default();
+        records.iter().map(|record| stream.append(now, record)).collect()
+    }
+
+    /// A group comes to be with its first claim, even of a stream that nobody appended to yet: what is
+    /// appended from then on is kept for it.
+    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> Claimed {
+        let mut dead = Vec::new();
+        let stream = self.by_name.entry(claim.stream.clone()).or_default();
+        let deliveries = stream.claim(now, claim, &mut dead);
+        let next_due = stream.groups.get(&claim.group).and_then(Group::next_due);
+        for record in dead {
+            self.bury(&claim.stream, &claim.group, record, woken);
+        }
+        Claimed { deliveries, next_due }
+    }
+
+    pub(crate) fn settle(&mut self, now: Time, settlement: &Settlement, woken: &mut Vec<StreamName>) -> Settled {
+        let receipt = &settlement.receipt;
+        let Some(stream) = self.by_name.get_mut(&receipt.stream) else { return Settled::Stale };
+        let (settled, dead) = stream.settle(now, settlement);
+        let new_due = matches!(settlement.action, Action::Retry { .. } | Action::Extend { .. });
+        if settled == Settled::Done && new_due {
+            woken.push(receipt.stream.clone());
+        }
+        if let Some(record) = dead {
+            self.bury(&receipt.stream, &receipt.group, record, woken);
+        }
+        settled
+    }
+
+    /// Puts a record into the dead letters of the group. A group that reads its own dead letters has it
+    /// there already.
+    fn bury(&mut self, stream: &StreamName, group: &GroupName, record: Stored, woken: &mut Vec<StreamName>) {
+        let dead_letters = stream.dead_letters(group);
+        if dead_letters != *stream {
+            self.by_name.entry(dead_letters.clone()).or_default().records.push(record);
+            woken.push(dead_letters);
+        }
+    }
+
+    pub(crate) fn inspect(&self, name: &StreamName) -> StreamInfo {
+        let Some(stream) = self.by_name.get(name) else { return StreamInfo::default() };
+        let dead =
+            |group: &GroupName| self.by_name.get(&name.dead_letters(group)).map_or(0, |stream| stream.records.len());
+        let info = |(name, group): (&GroupName, &Group)| GroupInfo {
+            name: name.clone(),
+            pending: group.pending() as u64,
+            lag: stream.records.end().0.saturating_sub(group.next().0),
+            dead: dead(name),
+        };
+        let groups = stream.groups.iter().map(info).collect();
+        StreamInfo { length: stream.records.len(), last: stream.records.last(), groups }
+    }
+
+    pub(crate) fn trim(&mut self, stream: &StreamName, keep: Retention) -> u64 {
+        self.by_name.get_mut(stream).map_or(0, |stream| stream.trim(keep))
+    }
+
+    /// Removes the streams whose name starts with `prefix`; dead letters have the name of their stream.
+    pub(crate) fn clear(&mut self, prefix: &str) {
+        self.by_name.retain(|name, _| !name.as_str().starts_with(prefix));
+    }
+}

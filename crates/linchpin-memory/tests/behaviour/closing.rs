@@ -1,0 +1,74 @@
+use crate::{claim, key, millis, open, put, stream, told};
+use futures::StreamExt;
+use linchpin_core::{
+    Channel, Driver, ErrorKind, Page, Pattern, Range, Result, Retention, SubscriptionEvent, Transaction,
+};
+use std::fmt::Debug;
+
+fn assert_closed<T: Debug>(result: Result<T>, operation: &str) {
+    let error = result.expect_err(operation);
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Closed, operation));
+}
+
+#[tokio::test]
+async fn a_closed_handle_refuses_everything_and_other_handles_go_on() {
+    let (closed, other) = (open("memory://closing").await, open("memory://closing").await);
+    let clone = closed.clone();
+    closed.close().await.expect("closes");
+    closed.close().await.expect("closes again");
+    let channel = Channel::new("c").expect("valid");
+    for handle in [&closed as &dyn Driver, &clone, &*clone.share()] {
+        assert_closed(handle.get(&[key("k")]).await, "get");
+        assert_closed(handle.scan(&Range::all(), &Page::first()).await, "scan");
+        assert_closed(handle.commit(&Transaction::new()).await, "commit");
+        assert_closed(handle.watch(&Range::all()).await.map(|_| ()), "watch");
+        assert_closed(handle.publish(&channel, "hello".into()).await, "publish");
+        assert_closed(handle.subscribe(&Pattern::new("*").expect("valid")).await.map(|_| ()), "subscribe");
+        assert_closed(handle.append(&stream(), &[]).await, "append");
+        assert_closed(handle.claim(&claim()).await, "claim");
+        assert_closed(handle.settle(&[]).await, "settle");
+        assert_closed(handle.inspect(&stream()).await, "inspect");
+        assert_closed(handle.trim(&stream(), Retention::Newest(0)).await, "trim");
+        assert_closed(handle.clear("").await, "clear");
+        assert_closed(handle.health().await, "health");
+    }
+    assert!(put(&other, "k", "1", None).await.is_committed());
+    assert!(other.health().await.expect("healthy").is_healthy());
+}
+
+#[tokio::test]
+async fn closing_ends_the_streams_of_that_handle_and_no_others() {
+    let (closing, other) = (open("memory://ending").await, open("memory://ending").await);
+    let mut ended = closing.watch(&Range::all()).await.expect("watches");
+    let mut going_on = other.watch(&Range::all()).await.expect("watches");
+    let pattern = Pattern::new("*").expect("valid");
+    let mut silenced = closing.subscribe(&pattern).await.expect("subscribed");
+    let mut listening = other.subscribe(&pattern).await.expect("subscribed");
+    let channel = Channel::new("c").expect("valid");
+    other.publish(&channel, "before".into()).await.expect("published");
+    closing.close().await.expect("closes");
+    assert_eq!(other.publish(&channel, "after".into()).await.expect("published").at_most, Some(1));
+    put(&other, "k", "1", None).await;
+
+    assert_eq!((told(&mut ended).await, told(&mut ended).await), ("synced".to_owned(), "closed".to_owned()));
+    assert_eq!(told(&mut ended).await, "end");
+    assert_eq!((told(&mut going_on).await, told(&mut going_on).await), ("synced".to_owned(), "+k=1".to_owned()));
+    let payload = |item: Option<Result<SubscriptionEvent>>| match item {
+        Some(Ok(SubscriptionEvent::Message(message))) => String::from_utf8_lossy(&message.payload).into_owned(),
+        Some(Err(error)) => error.kind().as_str().to_owned(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!([payload(silenced.next().await), payload(silenced.next().await)], ["before", "closed"]);
+    assert!(silenced.next().await.is_none());
+    assert_eq!([payload(listening.next().await), payload(listening.next().await)], ["before", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_a_claim_that_waits() {
+    let closing = open("memory://waiting").await;
+    let waiter = closing.clone();
+    let waiting = tokio::spawn(async move { waiter.claim(&claim().wait(millis(60_000))).await });
+    tokio::time::sleep(millis(5)).await;
+    closing.close().await.expect("closes");
+    assert_closed(waiting.await.expect("no panic"), "claim");
+}
