@@ -1,1 +1,51 @@
-//! The Redis and Valkey adapter of linchpin
+//! The Redis and Valkey adapter of [linchpin](https://docs.rs/linchpin): Redis 6.2 and later, any Valkey.
+//!
+//! ```no_run
+//! use linchpin_core::DistributedCoordination;
+//! use linchpin_redis::RedisCoordination;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! # async fn run() -> linchpin_core::Result<()> {
+//! let redis = RedisCoordination::new("redis://127.0.0.1:6379", "node-1".to_string(), Some("orders".to_string())).await?;
+//! let port = Arc::new(redis) as Arc<dyn DistributedCoordination>;
+//! if port.try_acquire_leadership("node-1", Duration::from_secs(10)).await? {
+//!     port.publish("news", b"node-1 leads").await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it uses Redis
+//! - Everything lives behind `linchpin:{namespace}:`, so in one hash slot: a namespace is the unit of
+//!   scaling. An ACL user needs `~linchpin:{namespace}:*`, `&linchpin:{namespace}:*` and the commands of
+//!   [`COMMANDS`].
+//! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
+//!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
+//! - A watch reads a change stream that the same scripts write, on one connection per handle.
+//! - Messages are Redis pub/sub, on one connection per handle that resubscribes and marks the gap.
+//! - Streams are Redis Streams with consumer groups; due times and deliveries are kept beside them.
+//!
+//! What survives a restart or a loss of power depends on the server's persistence: read it in
+//! [`Capabilities::durability`](linchpin_core::Capabilities). For locks that guard money, run the server
+//! with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.
+
+mod changes;
+mod codec;
+mod commands;
+mod config;
+mod connection;
+mod driver;
+mod error;
+mod messages;
+mod state;
+mod streams;
+
+pub use config::RedisConfig;
+pub use driver::RedisCoordination;
+
+/// The URL schemes that this adapter answers to.
+pub const SCHEMES: &[&str] = &["redis", "rediss"];
+
+/// What an ACL user has to be allowed, as `ACL SETUSER` writes it.
+pub const COMMANDS: &str = "+@read +@write +@pubsub +@scripting +@stream +@connection +info +time +config|get";

@@ -1,0 +1,167 @@
+//! Connections: one for commands that is rebuilt when it breaks, and fresh ones for the readers.
+
+use crate::config::RedisConfig;
+use crate::error;
+use linchpin_core::{Error, ErrorKind, Result, Retry};
+use parking_lot::RwLock;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// The connection for commands, shared by all tasks of a handle.
+///
+/// A command that fails because the connection broke, or that got no answer in time, makes the next one
+/// build a new connection: a half-open one is never kept.
+pub(crate) struct Connection {
+    client: redis::Client,
+    address: String,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    current: RwLock<Option<MultiplexedConnection>>,
+    connecting: Mutex<()>,
+    closed: AtomicBool,
+}
+
+impl Connection {
+    pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
+        let connection = Self {
+            client: config.client()?,
+            address: config.address(),
+            connect_timeout: config.connect_timeout,
+            response_timeout: config.response_timeout,
+            current: RwLock::new(None),
+            connecting: Mutex::new(()),
+            closed: AtomicBool::new(false),
+        };
+        connection.get("connect").await?;
+        Ok(connection)
+    }
+
+    /// Sends one command.
+    pub(crate) async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
+        let mut connection = self.get(operation).await?;
+        let sent = Sent { connection: self, at: Instant::now(), answered: false };
+        let answer: Result<Value, RedisError> = command.query_async(&mut connection).await;
+        let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
+        redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
+    }
+
+    /// Runs a script, loading it if the server does not know it (any more).
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &redis::ScriptInvocation<'_>,
+    ) -> Result<T> {
+        let mut connection = self.get(operation).await?;
+        let sent = Sent { connection: self, at: Instant::now(), answered: false };
+        let answer: Result<Value, RedisError> = script.invoke_async(&mut connection).await;
+        let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
+        redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
+    }
+
+    /// A connection of its own for commands that block up to `block`.
+    pub(crate) async fn blocking(&self, operation: &'static str, block: Duration) -> Result<MultiplexedConnection> {
+        self.connect(operation, block + self.response_timeout.min(Duration::from_secs(2))).await
+    }
+
+    /// A connection of its own for subscriptions.
+    pub(crate) async fn subscriber(&self, operation: &'static str) -> Result<redis::aio::PubSub> {
+        let connecting = tokio::time::timeout(self.connect_timeout, self.client.get_async_pubsub());
+        connecting
+            .await
+            .map_err(|_| self.too_slow(operation))?
+            .map_err(|error| error::while_connecting(operation, &self.address, error))
+    }
+
+    /// Ends the connection; commands fail from now on.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.forget();
+    }
+
+    /// Forgets the connection; the next command builds a new one.
+    fn forget(&self) {
+        *self.current.write() = None;
+    }
+
+    async fn get(&self, operation: &'static str) -> Result<MultiplexedConnection> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed(operation));
+        }
+        if let Some(connection) = self.current.read().clone() {
+            return Ok(connection);
+        }
+        // One task connects, the others wait for it.
+        let _connecting = self.connecting.lock().await;
+        if let Some(connection) = self.current.read().clone() {
+            return Ok(connection);
+        }
+        let connection = self.connect(operation, self.response_timeout).await?;
+        *self.current.write() = Some(connection.clone());
+        Ok(connection)
+    }
+
+    async fn connect(&self, operation: &'static str, response: Duration) -> Result<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(response));
+        // The client's own limit does not cover the handshake.
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .map_err(|_| self.too_slow(operation))?
+            .map_err(|error| error::while_connecting(operation, &self.address, error))
+    }
+
+    fn too_slow(&self, operation: &'static str) -> Error {
+        let problem = format!("{} did not answer within {:?} while connecting", self.address, self.connect_timeout);
+        Error::new(ErrorKind::Timeout, operation, problem).with_retry(Retry::Safe)
+    }
+}
+
+/// A command on its way. A connection that broke, or that kept a caller waiting who then gave up, is not
+/// used again.
+struct Sent<'a> {
+    connection: &'a Connection,
+    at: Instant,
+    answered: bool,
+}
+
+impl Sent<'_> {
+    /// Longer than this nobody waits for a healthy server.
+    const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+    fn answered<T>(mut self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
+        self.answered = true;
+        if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_unrecoverable_error()) {
+            self.connection.forget();
+        }
+        answer
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if !self.answered && self.at.elapsed() > Self::SUSPICIOUS {
+            self.connection.forget();
+        }
+    }
+}
+
+/// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.
+#[derive(Default)]
+pub(crate) struct Backoff(u32);
+
+impl Backoff {
+    pub(crate) async fn pause(&mut self) {
+        let doubled = Duration::from_millis(20 << self.0.min(6)).min(Duration::from_secs(1));
+        self.0 += 1;
+        tokio::time::sleep(doubled.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.0 = 0;
+    }
+}

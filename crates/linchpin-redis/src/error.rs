@@ -1,0 +1,81 @@
+//! The only place that maps the client's errors.
+
+use linchpin_core::{Error, ErrorKind, Retry};
+use redis::{ErrorKind as Native, RedisError, ServerErrorKind};
+
+/// An error while a connection was set up: nothing was sent yet.
+pub(crate) fn while_connecting(operation: &'static str, address: &str, error: RedisError) -> Error {
+    let mapped = map(operation, &error);
+    let message = match mapped.kind() {
+        ErrorKind::Unavailable if error.is_connection_refusal() => {
+            format!("{address} refused the connection: is the server running there?")
+        }
+        ErrorKind::Timeout => format!("{address} did not answer in time while connecting"),
+        ErrorKind::Unavailable => {
+            format!("{address} could not be reached; check the address, and that both sides use TLS or neither does")
+        }
+        ErrorKind::Unauthorized => {
+            format!("{address} did not accept the user or password in the URL")
+        }
+        _ => format!("{address} could not be used: {}", problem(&error)),
+    };
+    let retry = if mapped.is_transient() { Retry::Safe } else { Retry::Never };
+    Error::new(mapped.kind(), operation, message).with_retry(retry).with_source(error)
+}
+
+/// An error of a command that was sent.
+pub(crate) fn of_command(operation: &'static str, error: RedisError) -> Error {
+    map(operation, &error).with_source(error)
+}
+
+fn map(operation: &'static str, error: &RedisError) -> Error {
+    let (kind, message, retry) = match error.kind() {
+        Native::AuthenticationFailed | Native::Server(ServerErrorKind::NoPerm) => {
+            (ErrorKind::Unauthorized, permission(error), Retry::Never)
+        }
+        Native::Io if error.is_timeout() => {
+            (ErrorKind::Timeout, "the server did not answer in time".to_owned(), Retry::Unknown)
+        }
+        Native::Io => (ErrorKind::Unavailable, "the connection was lost".to_owned(), Retry::Unknown),
+        Native::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly,
+        ) => (ErrorKind::Unavailable, problem(error), Retry::Safe),
+        _ => match error.code() {
+            Some("NOAUTH" | "WRONGPASS" | "NOPERM") => (ErrorKind::Unauthorized, permission(error), Retry::Never),
+            Some("OOM") => {
+                let message = "the server is out of memory (maxmemory) and refuses writes".to_owned();
+                (ErrorKind::ResourceExhausted, message, Retry::Safe)
+            }
+            Some("BUSY" | "MISCONF" | "NOREPLICAS") => (ErrorKind::Unavailable, problem(error), Retry::Safe),
+            _ => (ErrorKind::Backend, problem(error), Retry::Never),
+        },
+    };
+    Error::new(kind, operation, message).with_retry(retry)
+}
+
+fn permission(error: &RedisError) -> String {
+    match error.code() {
+        Some("NOPERM") => {
+            "the user lacks a permission (NOPERM); linchpin_redis::COMMANDS lists what it needs, besides its \
+             namespace's keys and channels"
+                .to_owned()
+        }
+        Some("NOAUTH") => "the server wants a password; write redis://user:password@host in the URL".to_owned(),
+        _ => "the server did not accept the user or password in the URL".to_owned(),
+    }
+}
+
+/// The server's own code. Its words may quote what was sent, so they stay in the source.
+fn problem(error: &RedisError) -> String {
+    let code = error.code().map_or_else(|| error.category().to_owned(), str::to_owned);
+    format!("the server answered {code}; its own words are in the source")
+}
+
+/// The server answered something that this adapter cannot have asked for.
+pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
+    Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"))
+}

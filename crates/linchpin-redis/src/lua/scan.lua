@@ -1,0 +1,20 @@
+-- ARGV: prefix, min, max (of ZRANGEBYLEX), limit, '1' with values
+-- -> revision, '1' if there may be more, entries of key, m, c, left, v
+local limit = tonumber(ARGV[4])
+local keys = redis.call('ZRANGEBYLEX', P .. 'keys', ARGV[2], ARGV[3], 'LIMIT', 0, limit + 1)
+local found, bytes, more = {}, 0, '0'
+for i, key in ipairs(keys) do
+  -- A page of large values ends early: a script holds up everybody else.
+  if i > limit or bytes > 4194304 then
+    more = '1'
+    break
+  end
+  local e = load(key)
+  if e then
+    local value = ''
+    if ARGV[5] == '1' then value = e[4] end
+    bytes = bytes + #value
+    found[#found + 1] = { key, e[1], e[2], left(e), value }
+  end
+end
+return { num(rev), more, found }

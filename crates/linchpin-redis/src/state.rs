@@ -1,0 +1,168 @@
+//! State: reading, scanning and committing.
+
+use crate::codec::{Reader, micros, optional_micros};
+use crate::commands::{self, Prefix, lex_bounds};
+use crate::connection::Connection;
+use crate::error::unexpected;
+use linchpin_core::{
+    Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
+    ScanPage, Snapshot, Transaction,
+};
+use redis::{ScriptInvocation, Value};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// For how long a transaction's id is remembered.
+pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
+
+pub(crate) async fn get(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Snapshot> {
+    let read = Reader("get");
+    let mut script = prefix.invoke(&commands::GET);
+    for key in keys {
+        script.arg(key.as_str());
+    }
+    let mut answer = read.list(connection.run("get", &script).await.map_err(Error::of_read)?)?.into_iter();
+    let revision = read.revision(answer.next())?;
+    let found = read.list(answer.next().unwrap_or(Value::Nil))?;
+    let entry = |(key, fields): (&Key, Value)| match fields {
+        Value::Nil => Ok(None),
+        fields => read.entry(key.clone(), read.list(fields)?).map(Some),
+    };
+    let entries = keys.iter().zip(found).map(entry).collect::<Result<Vec<_>>>()?;
+    if entries.len() != keys.len() {
+        return Err(unexpected("get", "too few entries"));
+    }
+    Ok(Snapshot { revision, entries })
+}
+
+pub(crate) async fn scan(connection: &Connection, prefix: &Prefix, range: &Range, page: &Page) -> Result<ScanPage> {
+    let start = match range {
+        Range::Key(key) => {
+            let Snapshot { revision, entries } = get(connection, prefix, std::slice::from_ref(key)).await?;
+            let later = |entry: &Entry| page.after.as_ref().is_none_or(|after| entry.key > *after);
+            let entries = entries.into_iter().flatten().filter(later).collect();
+            return Ok(ScanPage { revision, entries, more: false });
+        }
+        Range::Prefix(start) => start,
+    };
+    let read = Reader("scan");
+    let (min, max) = lex_bounds(start, page.after.as_ref().map(Key::as_str));
+    let mut script = prefix.invoke(&commands::SCAN);
+    script.arg(min).arg(max).arg(page.limit).arg(if page.values { "1" } else { "0" });
+    let mut answer = read.list(connection.run("scan", &script).await.map_err(Error::of_read)?)?.into_iter();
+    let revision = read.revision(answer.next())?;
+    let more = read.text(answer.next())? == "1";
+    let mut entries = Vec::new();
+    for fields in read.list(answer.next().unwrap_or(Value::Nil))? {
+        let mut fields = read.list(fields)?.into_iter();
+        let key = Key::stored(read.text(fields.next())?)?;
+        entries.push(read.entry(key, fields)?);
+    }
+    Ok(ScanPage { revision, entries, more })
+}
+
+pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction: &Transaction) -> Result<Outcome> {
+    let read = Reader("commit");
+    let mut script = prefix.invoke(&commands::COMMIT);
+    encode(&mut script, transaction);
+    let mut answer = read.list(connection.run("commit", &script).await?)?.into_iter();
+    match read.text(answer.next())?.as_str() {
+        "c" => {
+            let revision = read.revision(answer.next())?;
+            let result = |mutation| result(mutation, read.text(answer.next())?, read.text(answer.next())?);
+            let results = transaction.mutations.iter().map(result).collect::<Result<_>>()?;
+            Ok(Outcome::Committed { revision, results })
+        }
+        "r" => {
+            let revision = read.revision(answer.next())?;
+            let guard = usize::try_from(read.number(answer.next())?).unwrap_or(usize::MAX);
+            let key = &transaction.guards.get(guard).ok_or_else(|| unexpected("commit", "no such guard"))?.key;
+            let found = (answer.len() > 0).then(|| read.entry(key.clone(), answer)).transpose()?;
+            Ok(Outcome::Refused { guard, found, revision })
+        }
+        _ => Err(refused_for_good(transaction, read.text(answer.next())?.parse().ok(), &read.text(answer.next())?)),
+    }
+}
+
+fn encode(script: &mut ScriptInvocation<'_>, transaction: &Transaction) {
+    let id = transaction.id.map(|id| id.to_string()).unwrap_or_default();
+    script.arg(&id).arg(u64::try_from(ID_WINDOW.as_millis()).unwrap_or(u64::MAX));
+    script.arg(if id.is_empty() { String::new() } else { fingerprint(transaction) });
+    script.arg(transaction.guards.len());
+    for guard in &transaction.guards {
+        let (condition, version) = match guard.condition {
+            Condition::Absent => ("a", 0),
+            Condition::Present => ("p", 0),
+            Condition::VersionIs(Revision(version)) => ("v", version),
+        };
+        script.arg(guard.key.as_str()).arg(condition).arg(version);
+    }
+    for mutation in &transaction.mutations {
+        let key = mutation.key().as_str();
+        match mutation {
+            Mutation::Put { value, ttl, .. } => {
+                script.arg("put").arg(key).arg(value.as_ref()).arg(optional_micros(*ttl));
+            }
+            Mutation::Delete { .. } => {
+                script.arg("del").arg(key).arg("").arg("");
+            }
+            Mutation::Add { delta, ttl, .. } => {
+                script.arg("add").arg(key).arg(*delta).arg(optional_micros(*ttl));
+            }
+            Mutation::Extend { version, ttl, .. } => {
+                script.arg("ext").arg(key).arg(version.0).arg(micros(*ttl));
+            }
+        }
+    }
+}
+
+/// Tells a repeated transaction from another one under the same id. Only compared with itself, so any
+/// hash will do that every build of this adapter computes alike.
+fn fingerprint(transaction: &Transaction) -> String {
+    let mut hasher = DefaultHasher::new();
+    for guard in &transaction.guards {
+        (&guard.key, format!("{:?}", guard.condition)).hash(&mut hasher);
+    }
+    for mutation in &transaction.mutations {
+        (format!("{mutation:?}")).hash(&mut hasher);
+        if let Mutation::Put { value, .. } = mutation {
+            value.hash(&mut hasher);
+        }
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+fn result(mutation: &Mutation, a: String, b: String) -> Result<MutationResult> {
+    let read = Reader("commit");
+    let value = |text: String| Some(Value::BulkString(text.into_bytes()));
+    Ok(match mutation {
+        Mutation::Put { .. } => MutationResult::Put { created: read.revision(value(a))?, ttl: read.ttl(value(b))? },
+        Mutation::Delete { .. } => MutationResult::Deleted { existed: a == "1" },
+        Mutation::Add { .. } => {
+            MutationResult::Added { value: a.parse().map_err(|_| unexpected("commit", "no counter"))? }
+        }
+        Mutation::Extend { .. } => MutationResult::Extended { ttl: read.ttl(value(a))? },
+    })
+}
+
+fn refused_for_good(transaction: &Transaction, mutation: Option<usize>, problem: &str) -> Error {
+    let problem = match problem {
+        "id" => "this transaction id was used for another transaction",
+        "counter" => "the value at this key is no counter: it is not a decimal 64-bit integer",
+        _ => "the counter would leave the range of a signed 64-bit integer",
+    };
+    let error = Error::new(ErrorKind::Conflict, "commit", problem);
+    match mutation.and_then(|index| transaction.mutations.get(index)) {
+        Some(mutation) => error.with_subject(mutation.key().as_str()),
+        None => error,
+    }
+}
+
+/// Removes everything whose name starts with `start`, some at a time: a script holds up everybody else.
+pub(crate) async fn clear(connection: &Connection, prefix: &Prefix, start: &str) -> Result<()> {
+    let (min, max) = lex_bounds(start, None);
+    let mut script = prefix.invoke(&commands::CLEAR);
+    script.arg(min).arg(max);
+    while connection.run::<u64>("clear", &script).await? > 0 {}
+    Ok(())
+}

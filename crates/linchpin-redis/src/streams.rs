@@ -1,0 +1,167 @@
+//! Streams: appending, claiming and settling.
+
+use crate::codec::{Reader, encode_record, micros, optional_micros};
+use crate::commands::{self, Prefix};
+use crate::connection::Connection;
+use crate::messages::Messages;
+use linchpin_core::{
+    Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, Position, Receipt, Record, Result, Retention,
+    Settled, Settlement, StreamInfo, StreamName, dead_letter,
+};
+use redis::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// For how long a record's id is remembered.
+pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+
+pub(crate) async fn append(
+    connection: &Connection,
+    prefix: &Prefix,
+    stream: &StreamName,
+    records: &[Record],
+) -> Result<Vec<Appended>> {
+    let read = Reader("append");
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut script = prefix.invoke(&commands::APPEND);
+    script.arg(stream.storage_name()).arg(micros(DEDUPE_WINDOW));
+    for record in records {
+        script.arg(record.id.as_deref().unwrap_or_default()).arg(optional_micros(record.delay));
+        script.arg(encode_record(record));
+    }
+    let appended = |value: Value| {
+        let mut fields = read.list(value)?.into_iter();
+        let position = Position(read.number(fields.next())?);
+        Ok(Appended { position, duplicate: read.text(fields.next())? == "1" })
+    };
+    read.list(connection.run("append", &script).await?)?.into_iter().map(appended).collect()
+}
+
+/// Claims, and waits for as long as the claim says: until the stream wakes it, or until something pending
+/// becomes due.
+pub(crate) async fn claim(
+    connection: &Connection,
+    prefix: &Prefix,
+    messages: &Messages,
+    claim: &Claim,
+) -> Result<Vec<Delivery>> {
+    let deadline = Instant::now() + claim.wait;
+    let (given, _) = claim_now(connection, prefix, claim).await?;
+    if !given.is_empty() || claim.wait.is_zero() {
+        return Ok(given);
+    }
+    let mut waker = messages.waker(&claim.stream).await?;
+    loop {
+        // Looked at after the subscription is live: what was appended before it is found, what comes after
+        // it wakes.
+        let (given, due) = claim_now(connection, prefix, claim).await?;
+        if !given.is_empty() || Instant::now() >= deadline {
+            return Ok(given);
+        }
+        let until = due.map_or(deadline, |due| deadline.min(Instant::now() + due));
+        let _ = tokio::time::timeout_at(until, waker.woken()).await;
+    }
+}
+
+/// Claims what there is, and tells when something pending becomes due.
+async fn claim_now(
+    connection: &Connection,
+    prefix: &Prefix,
+    claim: &Claim,
+) -> Result<(Vec<Delivery>, Option<Duration>)> {
+    let read = Reader("claim");
+    let mut script = prefix.invoke(&commands::CLAIM);
+    script.arg(claim.stream.storage_name()).arg(claim.group.as_str()).arg(claim.member.as_str());
+    script.arg(claim.max).arg(micros(claim.visibility)).arg(claim.max_deliveries.unwrap_or(0));
+    let mut answer = read.list(connection.run("claim", &script).await?)?.into_iter();
+    let due = read.text(answer.next())?.parse().ok().map(Duration::from_micros);
+    let given = read.list(answer.next().unwrap_or(Value::Nil))?;
+    let given = given.into_iter().map(|fields| delivery(claim, fields)).collect::<Result<_>>()?;
+    Ok((given, due))
+}
+
+fn delivery(claim: &Claim, fields: Value) -> Result<Delivery> {
+    let read = Reader("claim");
+    let mut fields = read.list(fields)?.into_iter();
+    let position = Position(read.number(fields.next())?);
+    let delivery = u32::try_from(read.number(fields.next())?).unwrap_or(u32::MAX);
+    let Record { payload, id, mut headers, .. } = read.record(&read.bytes(fields.next())?)?;
+    headers.extend(story(&read.text(fields.next())?));
+    let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
+    Ok(Delivery { receipt, payload, id, headers })
+}
+
+/// The headers that tell why a record is dead: deliveries, position and reason, as the scripts wrote them.
+fn story(text: &str) -> Vec<(String, String)> {
+    let mut parts = text.splitn(3, ' ');
+    let (Some(deliveries), Some(position), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
+        return Vec::new();
+    };
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    vec![
+        header(dead_letter::REASON, reason),
+        header(dead_letter::DELIVERIES, deliveries),
+        header(dead_letter::POSITION, position),
+    ]
+}
+
+pub(crate) async fn settle(
+    connection: &Connection,
+    prefix: &Prefix,
+    settlements: &[Settlement],
+) -> Result<Vec<Settled>> {
+    let read = Reader("settle");
+    if settlements.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut script = prefix.invoke(&commands::SETTLE);
+    for Settlement { receipt, action } in settlements {
+        script.arg(receipt.stream.storage_name()).arg(receipt.group.as_str());
+        script.arg(receipt.position.0).arg(receipt.delivery);
+        match action {
+            Action::Ack => script.arg("ack").arg(""),
+            Action::Retry { after } => script.arg("retry").arg(micros(*after)),
+            Action::Extend { visibility } => script.arg("extend").arg(micros(*visibility)),
+            Action::Reject { reason } => script.arg("reject").arg(reason),
+        };
+    }
+    let settled = |value| Ok(if read.text(Some(value))? == "1" { Settled::Done } else { Settled::Stale });
+    read.list(connection.run("settle", &script).await?)?.into_iter().map(settled).collect()
+}
+
+pub(crate) async fn inspect(connection: &Connection, prefix: &Prefix, stream: &StreamName) -> Result<StreamInfo> {
+    let read = Reader("inspect");
+    let mut script = prefix.invoke(&commands::INSPECT);
+    script.arg(stream.storage_name());
+    let mut answer = read.list(connection.run("inspect", &script).await.map_err(Error::of_read)?)?.into_iter();
+    let length = read.number(answer.next())?;
+    let last = Some(Position(read.number(answer.next())?)).filter(|position| position.0 > 0);
+    let group = |fields| {
+        let mut fields = read.list(fields)?.into_iter();
+        Ok(GroupInfo {
+            name: GroupName::new(read.text(fields.next())?)?,
+            pending: read.number(fields.next())?,
+            lag: read.number(fields.next())?,
+            dead: read.number(fields.next())?,
+        })
+    };
+    let groups = read.list(answer.next().unwrap_or(Value::Nil))?;
+    Ok(StreamInfo { length, last, groups: groups.into_iter().map(group).collect::<Result<_>>()? })
+}
+
+pub(crate) async fn trim(
+    connection: &Connection,
+    prefix: &Prefix,
+    stream: &StreamName,
+    keep: Retention,
+) -> Result<u64> {
+    let mut script = prefix.invoke(&commands::TRIM);
+    script.arg(stream.storage_name());
+    match keep {
+        Retention::Newest(count) => script.arg("newest").arg(count),
+        Retention::From(position) => script.arg("from").arg(position.0),
+    };
+    connection.run("trim", &script).await
+}
