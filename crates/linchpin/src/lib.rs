@@ -1,1 +1,43 @@
-//! Distributed coordination - locks, elections, messages, state, streams - over the infrastructure you already run
+//! Distributed coordination over the infrastructure you already run: locks with fencing tokens,
+//! leadership, membership, messages, versioned state, transactions and durable streams, over Redis, Valkey
+//! or the memory of one process. The backend is a Cargo feature and a URL.
+//!
+//! ```
+//! use linchpin::Coordinator;
+//! use std::time::Duration;
+//!
+//! #[tokio::main]
+//! async fn main() -> linchpin::Result<()> {
+//!     // Swap the URL for "redis://localhost:6379" and several processes take turns.
+//!     let coordinator = linchpin::connect("memory://shop").await?;
+//!
+//!     let guard = coordinator.lock("order:123").wait(Duration::from_secs(5)).acquire().await?;
+//!     guard.put("order:123:state", "paid").await?; // refused if somebody else holds the lock by now
+//!     guard.release().await?;
+//!
+//!     coordinator.publish("orders", b"123 is paid").await?;
+//!     coordinator.shutdown().await
+//! }
+//! ```
+//!
+//! - [`connect`] and [`Coordinator::builder`] open a backend, with retries, timeouts, traces and metrics.
+//! - A [`Coordinator`] is the door to the recipes: [`Coordinator::lock`]. It derefs to the port
+//!   [`DistributedCoordination`], whose methods (`publish`, `subscribe`, `get`, `set`, `keys`,
+//!   `try_acquire_leadership`, ...) are called on it directly.
+//! - [`Coordinator::port`] is what an application holds as `Arc<dyn DistributedCoordination>` and mocks.
+//! - [`Coordinator::driver`] speaks the few native things: transactions, watches, streams.
+
+mod connect;
+mod coordinator;
+mod leases;
+pub mod lock;
+
+pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
+pub use linchpin_core::layers::{MetricsSnapshot, OperationMetrics, RetryPolicy};
+pub use linchpin_core::*;
+pub use lock::{FencingToken, LockBuilder, LockGuard};
+
+#[cfg(feature = "memory")]
+pub use linchpin_memory::{MemoryConfig, MemoryCoordination};
+#[cfg(feature = "redis")]
+pub use linchpin_redis::{RedisConfig, RedisCoordination};

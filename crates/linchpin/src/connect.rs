@@ -1,0 +1,74 @@
+//! Which backend a URL means.
+
+use linchpin_core::{Driver, Error, Namespace, Result};
+use std::sync::Arc;
+
+/// The backends there are: the feature that compiles each in, its schemes, and whether it is.
+const BACKENDS: [(&str, &[&str], bool); 2] =
+    [("memory", &["memory"], cfg!(feature = "memory")), ("redis", &["redis", "rediss"], cfg!(feature = "redis"))];
+
+/// Opens the backend that the URL's scheme names, in `namespace` if one is given.
+pub(crate) async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Driver>> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "memory")]
+        "memory" => {
+            let config = linchpin_memory::MemoryConfig::from_url(url)?;
+            let config = namespace.into_iter().fold(config, linchpin_memory::MemoryConfig::namespace);
+            Ok(Arc::new(linchpin_memory::MemoryCoordination::connect(config).await?))
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            let config = linchpin_redis::RedisConfig::from_url(url)?;
+            let config = namespace.into_iter().fold(config, linchpin_redis::RedisConfig::namespace);
+            Ok(Arc::new(linchpin_redis::RedisCoordination::connect(config).await?))
+        }
+        _ => {
+            drop(namespace);
+            Err(unknown(scheme))
+        }
+    }
+}
+
+fn unknown(scheme: &str) -> Error {
+    let compiled: Vec<String> =
+        BACKENDS.iter().filter(|backend| backend.2).flat_map(|backend| backend.1).map(|s| format!("{s}://")).collect();
+    let compiled = if compiled.is_empty() { "none".to_owned() } else { compiled.join(", ") };
+    let missing = BACKENDS.iter().find(|backend| !backend.2 && backend.1.contains(&scheme));
+    Error::invalid(
+        "connect",
+        match missing {
+            Some((feature, ..)) => format!(
+                "{scheme}:// needs the feature `{feature}`, which is not compiled in; \
+             add it in Cargo.toml: linchpin = {{ features = [\"{feature}\"] }}. compiled in: {compiled}"
+            ),
+            None if scheme.is_empty() => {
+                format!("the URL has no scheme; it starts with what the backend is called. compiled in: {compiled}")
+            }
+            None => format!("{scheme:?} is the scheme of no backend. compiled in: {compiled}"),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_scheme_names_what_is_there() {
+        for (url, expected) in
+            [("zookeeper://h", "\"zookeeper\" is the scheme of no backend"), ("localhost:6379", "no scheme")]
+        {
+            let text = open(url, None).await.expect_err(url).to_string();
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(text.contains("memory://"), cfg!(feature = "memory"), "{text}");
+        }
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[tokio::test]
+    async fn a_missing_feature_is_named() {
+        let text = open("redis://secret@h", None).await.expect_err("not compiled in").to_string();
+        assert!(text.contains("needs the feature `redis`") && !text.contains("secret"), "{text}");
+    }
+}

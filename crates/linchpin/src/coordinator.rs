@@ -1,0 +1,256 @@
+//! The concrete type that applications use, and how it is built.
+
+use crate::connect::open;
+use crate::leases::Leases;
+use crate::lock::LockBuilder;
+use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
+use linchpin_core::{DistributedCoordination, Driver, Error, Namespace, NodeId, Result};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connects to the backend that a URL names, with every default: see [`Coordinator::builder`].
+///
+/// `memory://` is private to the handle, `memory://name` shared within the process; `redis://host` and
+/// `rediss://host` (TLS) need the feature `redis`. Every URL takes `?namespace=name`.
+///
+/// # Errors
+/// `InvalidArgument` for a URL that cannot be read or names a backend that is not compiled in; what
+/// connecting fails with: `Unavailable`, `Timeout`, `Unauthorized`.
+///
+/// # Cancel safety
+/// Dropping the future closes what was opened.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> linchpin::Result<()> {
+/// let coordinator = linchpin::connect("memory://").await?;
+/// coordinator.set("greeting", b"hello", None).await?;
+/// assert_eq!(coordinator.get("greeting").await?.as_deref(), Some(&b"hello"[..]));
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(url: impl AsRef<str>) -> Result<Coordinator> {
+    Coordinator::builder(url.as_ref()).connect().await
+}
+
+/// A connection to a backend and the door to the recipes. Cheap to clone; clones share everything.
+///
+/// It derefs to the port [`DistributedCoordination`], so the port's methods are called on it directly.
+/// When the last clone and the last guard are dropped, the background tasks end; what is still held is
+/// released in the background, or passes with its TTL.
+#[derive(Clone)]
+pub struct Coordinator {
+    driver: Arc<dyn Driver>,
+    port: Arc<dyn DistributedCoordination>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    node_id: NodeId,
+    lock_ttl: Duration,
+    metrics: Metrics,
+    leases: Arc<Leases>,
+}
+
+impl Coordinator {
+    /// Starts a coordinator for the backend that `url` names.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use linchpin::{Coordinator, RetryPolicy};
+    /// use std::time::Duration;
+    /// let coordinator = Coordinator::builder("memory://shop")
+    ///     .namespace("orders")
+    ///     .node_id("worker-1")
+    ///     .lock_ttl(Duration::from_secs(15))
+    ///     .timeout(Duration::from_secs(2))
+    ///     .retry(RetryPolicy { attempts: 3, ..RetryPolicy::default() })
+    ///     .connect()
+    ///     .await?;
+    /// assert_eq!(coordinator.node_id().as_str(), "worker-1");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(url: impl Into<String>) -> CoordinatorBuilder {
+        CoordinatorBuilder::new(Source::Url(url.into()))
+    }
+
+    /// Starts a coordinator over a driver: an adapter of your own, or one that is configured by hand.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use linchpin::{Coordinator, MemoryCoordination};
+    /// use std::sync::Arc;
+    /// let coordinator = Coordinator::over(Arc::new(MemoryCoordination::new())).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn over(driver: Arc<dyn Driver>) -> CoordinatorBuilder {
+        CoordinatorBuilder::new(Source::Driver(driver))
+    }
+
+    /// A lock: one holder at a time among all who name it alike in this namespace. Nothing is sent until
+    /// it is acquired. See [`LockBuilder`].
+    pub fn lock(&self, name: impl Into<String>) -> LockBuilder {
+        LockBuilder::new(self.driver.clone(), self.shared.leases.clone(), name.into())
+            .ttl(self.shared.lock_ttl)
+            .holder(self.shared.node_id.clone())
+    }
+
+    /// The port, to be held as `Arc<dyn DistributedCoordination>` by code that is tested with a mock.
+    pub fn port(&self) -> Arc<dyn DistributedCoordination> {
+        self.port.clone()
+    }
+
+    /// The layered driver: transactions, watches, streams. [`Driver::share`] makes a handle that outlives
+    /// the borrow.
+    pub fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// This node's id.
+    pub fn node_id(&self) -> &NodeId {
+        &self.shared.node_id
+    }
+
+    /// What the calls of this coordinator came to so far.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.shared.metrics.snapshot()
+    }
+
+    /// Releases every lock of this coordinator, resigns if this node is the port's leader, and closes the
+    /// backend. Later calls, on clones too, fail with `Closed`. A second call does nothing.
+    ///
+    /// # Errors
+    /// The first error of releasing or resigning; the backend is closed all the same, and what could not
+    /// be released passes with its TTL.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves some of it undone; call it again.
+    pub async fn shutdown(&self) -> Result<()> {
+        let released = self.shared.leases.shutdown().await;
+        let resigned = match self.port.release_leadership(self.shared.node_id.as_str()).await {
+            Err(error) if error.kind() == linchpin_core::ErrorKind::Closed => Ok(()),
+            resigned => resigned.map(drop),
+        };
+        self.driver.close().await?;
+        released.and(resigned)
+    }
+}
+
+impl Deref for Coordinator {
+    type Target = dyn DistributedCoordination;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.port
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator")
+            .field("node_id", &self.shared.node_id)
+            .field("backend", &self.driver.capabilities().backend)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Source {
+    Url(String),
+    Driver(Arc<dyn Driver>),
+}
+
+/// Builds a [`Coordinator`]; every setting has a default that is right without reading.
+pub struct CoordinatorBuilder {
+    source: Source,
+    namespace: Option<String>,
+    node_id: Option<String>,
+    lock_ttl: Duration,
+    layers: Layers,
+    metrics: Metrics,
+}
+
+impl CoordinatorBuilder {
+    fn new(source: Source) -> Self {
+        let metrics = Metrics::default();
+        let layers = Layers::default().metrics(metrics.clone());
+        Self { source, namespace: None, node_id: None, lock_ttl: Duration::from_secs(10), layers, metrics }
+    }
+
+    /// The namespace to live in, instead of the URL's; a part of the driver's own if it is built
+    /// [over](Coordinator::over) one.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// This node's id; a random one unless told.
+    pub fn node_id(mut self, node_id: impl Into<String>) -> Self {
+        self.node_id = Some(node_id.into());
+        self
+    }
+
+    /// The TTL of locks that do not say their own; 10 seconds unless told.
+    pub fn lock_ttl(mut self, ttl: Duration) -> Self {
+        self.lock_ttl = ttl;
+        self
+    }
+
+    /// How long one attempt of a call may take; 5 seconds unless told.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.layers = self.layers.timeout(timeout);
+        self
+    }
+
+    /// How often and how long a call is tried.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.layers = self.layers.retry(policy);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// As [`connect`]; `InvalidArgument` also for a namespace or node id that is not allowed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub async fn connect(self) -> Result<Coordinator> {
+        let namespace = self.namespace.map(Namespace::new).transpose()?;
+        let node_id = self.node_id.map_or_else(|| Ok(NodeId::random()), NodeId::new)?;
+        let driver = match self.source {
+            Source::Url(url) => open(&url, namespace).await?,
+            Source::Driver(driver) => match namespace {
+                Some(namespace) => Arc::new(NamespaceLayer::new(driver, &namespace)),
+                None => driver,
+            },
+        };
+        let driver = self.layers.wrap(driver);
+        let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
+        let leases = Arc::new(Leases::new(driver.clone()));
+        let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases };
+        Ok(Coordinator { driver, port, shared: Arc::new(shared) })
+    }
+}
+
+impl fmt::Debug for CoordinatorBuilder {
+    /// Without the URL: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoordinatorBuilder")
+            .field("namespace", &self.namespace)
+            .field("node_id", &self.node_id)
+            .field("lock_ttl", &self.lock_ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lease that is no longer held.
+pub(crate) fn lost(operation: &'static str, name: &str) -> Error {
+    let problem = "it is no longer held: its time ran out, or somebody removed it";
+    Error::new(linchpin_core::ErrorKind::Lost, operation, problem).with_subject(name)
+}

@@ -1,0 +1,151 @@
+//! A lock that is held.
+
+use crate::coordinator::lost;
+use crate::leases::{Lease, Leases};
+use linchpin_core::{Area, Driver, Error, Outcome, Result, Revision, Transaction};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Grows with every holder of a lock: a resource that refuses a smaller token than it has seen is safe
+/// from a holder that was paused and does not know yet that it lost the lock.
+///
+/// Source: M. Kleppmann, "How to do distributed locking" (2016).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(pub u64);
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A lock that is held, until it is released, dropped, or lost.
+///
+/// It is renewed in the background. If that fails for too long it reports itself lost before the backend
+/// can pass the lock on; once lost it stays lost. Dropping it releases the lock in the background.
+#[must_use = "dropping the guard releases the lock"]
+pub struct LockGuard {
+    driver: Arc<dyn Driver>,
+    leases: Arc<Leases>,
+    lease: Arc<Lease>,
+    name: String,
+}
+
+impl LockGuard {
+    pub(super) fn new(driver: Arc<dyn Driver>, leases: Arc<Leases>, lease: Arc<Lease>, name: String) -> Self {
+        Self { driver, leases, lease, name }
+    }
+
+    /// The lock's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The fencing token: greater than that of every holder before.
+    pub fn token(&self) -> FencingToken {
+        let Revision(token) = self.lease.created;
+        FencingToken(token)
+    }
+
+    /// Whether the lock is still held, by this process's own clock: never `true` once another may hold it.
+    pub fn is_held(&self) -> bool {
+        self.lease.is_held()
+    }
+
+    /// Returns when the lock is no longer held.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; made for `tokio::select!`.
+    pub async fn lost(&self) {
+        self.lease.lost().await;
+    }
+
+    /// Sets the TTL, counted from now, and renews with it from now on.
+    ///
+    /// # Errors
+    /// `Lost` if the lock is no longer held; `InvalidArgument` for a TTL under 300 ms; what the backend
+    /// fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the backend took the new TTL; the guard goes by the old one.
+    pub async fn extend(&self, ttl: Duration) -> Result<()> {
+        if ttl < crate::leases::MIN_TTL {
+            let problem = format!("a lock's ttl is {:?} at least, not {ttl:?}", crate::leases::MIN_TTL);
+            return Err(Error::invalid("extend", problem).with_subject(&self.name));
+        }
+        let extended = self.leases.extend("extend", &self.lease, ttl).await;
+        extended.map_err(|error| error.with_subject(&self.name))
+    }
+
+    /// Writes a key of the port's (what `get` reads), in one transaction with the check that the lock's
+    /// token is still the newest. The guarded write: who lost the lock cannot overwrite what its successor
+    /// wrote.
+    ///
+    /// # Errors
+    /// `Lost` if the lock is no longer held: nothing was written. `InvalidArgument` for a key or value that
+    /// is not allowed; what the backend fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was written.
+    pub async fn put(&self, key: &str, value: impl Into<bytes::Bytes>) -> Result<()> {
+        let put = Transaction::new().put(Area::User.key(key)?, value, None);
+        self.commit_as("put", put).await.map(drop)
+    }
+
+    /// Commits a transaction of the driver's with the check that the lock's token is still the newest.
+    ///
+    /// # Errors
+    /// `Lost` if the lock is no longer held: nothing was changed. What the backend fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was committed.
+    pub async fn commit(&self, transaction: Transaction) -> Result<Outcome> {
+        self.commit_as("commit", transaction).await
+    }
+
+    async fn commit_as(&self, operation: &'static str, mut transaction: Transaction) -> Result<Outcome> {
+        if !self.is_held() {
+            return Err(self.was_lost(operation));
+        }
+        let last = transaction.guards.len();
+        transaction = transaction.version_is(self.lease.key.clone(), self.lease.created);
+        match self.driver.commit(&transaction).await.map_err(|error| error.with_operation(operation))? {
+            Outcome::Refused { guard, .. } if guard == last => Err(self.was_lost(operation)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Releases the lock; the next in the queue has it when this returns.
+    ///
+    /// # Errors
+    /// `Lost` if it was lost before; what the backend fails with: then the release is tried again in the
+    /// background until the TTL has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future releases the lock in the background.
+    pub async fn release(self) -> Result<()> {
+        let released = self.leases.release("release", &self.lease).await;
+        released.map_err(|error| error.with_subject(&self.name))
+    }
+
+    pub(super) fn was_lost(&self, operation: &'static str) -> Error {
+        lost(operation, &self.name)
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        self.leases.forget(&self.lease);
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockGuard")
+            .field("name", &self.name)
+            .field("token", &self.token())
+            .field("held", &self.is_held())
+            .finish_non_exhaustive()
+    }
+}
