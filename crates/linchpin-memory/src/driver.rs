@@ -77,7 +77,10 @@ impl MemoryCoordination {
         Self(Arc::new(Handle { config, capabilities, space, audience, port, closed }))
     }
 
-    fn handle(&self, operation: &'static str) -> Result<&Handle> {
+    /// The handle, if it is open. Its calls never wait for a server, so without a yield now and then a loop
+    /// of them would starve whatever else its thread runs: the renewal of a lock, say.
+    async fn handle(&self, operation: &'static str) -> Result<&Handle> {
+        tokio::task::coop::consume_budget().await;
         if *self.0.closed.borrow() { Err(Error::closed(operation)) } else { Ok(&self.0) }
     }
 }
@@ -149,39 +152,39 @@ impl Driver for MemoryCoordination {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        let handle = self.handle("get")?;
+        let handle = self.handle("get").await?;
         Ok(handle.space.read(|machine, now| machine.get(now, keys)))
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let handle = self.handle("scan")?;
+        let handle = self.handle("scan").await?;
         handle.capabilities.admit_scan(page)?;
         Ok(handle.space.read(|machine, now| machine.scan(now, range, page)))
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let handle = self.handle("commit")?;
+        let handle = self.handle("commit").await?;
         handle.capabilities.admit_commit(transaction)?;
         handle.space.apply(|machine, now| machine.commit(now, transaction))
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        let handle = self.handle("watch")?;
+        let handle = self.handle("watch").await?;
         handle.capabilities.admit_watch()?;
         let stream = handle.audience.watchers.add(range.clone(), handle.scanner()).await?;
         // Closed meanwhile: then this one may have been missed.
-        self.handle("watch").map(|_| stream)
+        self.handle("watch").await.map(|_| stream)
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        let handle = self.handle("publish")?;
+        let handle = self.handle("publish").await?;
         handle.capabilities.admit_publish(channel, &payload)?;
         let message = Message { channel: channel.as_str().to_owned(), payload: payload.into(), timestamp: None };
         Ok(Reach { at_most: Some(handle.space.publish(&message)) })
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        let handle = self.handle("subscribe")?;
+        let handle = self.handle("subscribe").await?;
         handle.capabilities.admit_subscribe()?;
         // A subscription outlives its handle: it holds on to what it hears by.
         let hears_by = (handle.space.clone(), handle.audience.clone());
@@ -189,17 +192,17 @@ impl Driver for MemoryCoordination {
             let _ = &hears_by;
         });
         // Closed meanwhile: then this one may have been missed.
-        self.handle("subscribe").map(|_| stream)
+        self.handle("subscribe").await.map(|_| stream)
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        let handle = self.handle("append")?;
+        let handle = self.handle("append").await?;
         handle.capabilities.admit_append(records)?;
         Ok(handle.space.apply(|machine, now| machine.append(now, stream, records)))
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        let handle = self.handle("claim")?;
+        let handle = self.handle("claim").await?;
         handle.capabilities.admit_claim(claim)?;
         let mut closed = handle.closed.subscribe();
         tokio::select! {
@@ -210,31 +213,31 @@ impl Driver for MemoryCoordination {
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        let handle = self.handle("settle")?;
+        let handle = self.handle("settle").await?;
         handle.capabilities.admit_settle(settlements)?;
         Ok(handle.space.apply(|machine, now| machine.settle(now, settlements)))
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        let handle = self.handle("inspect")?;
+        let handle = self.handle("inspect").await?;
         handle.capabilities.admit_streams("inspect")?;
         Ok(handle.space.read(|machine, _| machine.inspect(stream)))
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        let handle = self.handle("trim")?;
+        let handle = self.handle("trim").await?;
         handle.capabilities.admit_streams("trim")?;
         Ok(handle.space.apply(|machine, now| machine.trim(now, stream, keep)))
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        let handle = self.handle("clear")?;
+        let handle = self.handle("clear").await?;
         handle.space.apply(|machine, now| machine.clear(now, prefix));
         Ok(())
     }
 
     async fn health(&self) -> Result<Health> {
-        let handle = self.handle("health")?;
+        let handle = self.handle("health").await?;
         let asked = Instant::now();
         handle.space.read(|machine, _| machine.revision());
         Ok(Health::new(asked.elapsed(), Vec::new()))

@@ -344,8 +344,12 @@ impl Shared {
             let expired = state.leases.values().filter(|lease| !lease.is_held()).cloned().collect::<Vec<_>>();
             for lease in &expired {
                 state.leases.remove(&lease.number);
-                // Its place is not needed any more; the next in the queue need not wait for the TTL.
-                state.releases.push(Release::now(lease.key.clone(), lease.renewal.lock().ttl));
+                // A renewal that came too late may have kept the key alive, and the next in the queue need not
+                // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
+                let ttl = lease.renewal.lock().ttl;
+                let mut release = Release::now(lease.key.clone(), ttl);
+                release.not_before += margin(ttl);
+                state.releases.push(release);
             }
             expired
         };
