@@ -1,0 +1,205 @@
+//! How things fail.
+
+use super::prelude::*;
+use crate::calls::{present, put};
+use crate::readers::Listener;
+use crate::stream_calls::{append, claim, take_one};
+use crate::waiting::soon;
+use futures::StreamExt;
+use linchpin_core::{Action, Driver, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName};
+use std::error::Error as _;
+use std::fmt;
+
+cases! { Errors "errors";
+    an_oversize_value_is_told_by_its_key []
+        "An error has its operation and key; no payload";
+    an_oversize_message_is_told_by_its_channel [Messages]
+        "An error has its operation and channel; no payload";
+    an_oversize_record_is_told_without_payload [Streams]
+        "An error has its operation; no payload";
+    a_conflict_is_told_by_its_key []
+        "An error has its operation and key: of a counter that is none";
+    what_is_refused_was_not_applied []
+        "Retry: `Never`, sending it again will not help; nothing was sent";
+    display_is_one_line []
+        "Display: one line, lower case, no secret, no payload";
+    a_closed_handle_answers_closed []
+        "After `close`, later calls fail with `Closed`";
+    a_closed_handle_has_no_messages [Messages]
+        "After `close`, later calls fail with `Closed`: publishing and subscribing too";
+    a_closed_handle_has_no_streams [Streams]
+        "After `close`, later calls fail with `Closed`: every call about streams too";
+    a_closed_handle_watches_nothing [Watch]
+        "`close` ends watches; later ones fail with `Closed`";
+    closing_ends_subscriptions [Messages]
+        "`close` ends subscriptions";
+    closing_twice_does_nothing []
+        "A second `close` does nothing";
+    closing_one_handle_leaves_the_others []
+        "`close` ends a handle's background tasks and connections, and no other handle's";
+}
+
+/// What no error may show: part of a value.
+const PAYLOAD: &str = "top-secret-payload";
+
+/// `size` bytes that would be recognized in an error.
+fn payload(size: usize) -> Vec<u8> {
+    PAYLOAD.bytes().cycle().take(size).collect()
+}
+
+/// Whether the error is written as the contract says.
+fn is_well_written(error: &Error) -> CaseResult {
+    let text = error.to_string();
+    ensure!(!text.contains('\n') && text.len() < 500, "not one short line: {text:?}");
+    ensure!(!text.starts_with(char::is_uppercase), "it starts with a capital: {text:?}");
+    ensure!(text.starts_with(error.operation()), "{text:?} does not start with its operation {:?}", error.operation());
+    ensure!(!text.contains(PAYLOAD) && !format!("{error:?}").contains(PAYLOAD), "the payload is in it: {error:?}");
+    let said_twice = error.source().is_some_and(|source| text.contains(&source.to_string()));
+    ensure!(!said_twice, "the source is in it as well as behind it: {text:?}");
+    Ok(())
+}
+
+async fn an_oversize_value_is_told_by_its_key(ctx: Context) -> CaseResult {
+    let value = payload(ctx.capabilities().limits.value + 1);
+    let put = Transaction::new().put(Key::new("order:7")?, value, None);
+    let error = fails_with(ctx.driver().commit(&put).await, ErrorKind::InvalidArgument, "a value over the limit")?;
+    ensure_eq!((error.operation(), error.subject()), ("commit", Some("order:7")), "operation and key");
+    is_well_written(&error)
+}
+
+async fn an_oversize_message_is_told_by_its_channel(ctx: Context) -> CaseResult {
+    let message = payload(ctx.capabilities().limits.message + 1);
+    let published = ctx.driver().publish(&Channel::new("news")?, message.into()).await;
+    let error = fails_with(published, ErrorKind::InvalidArgument, "a message over the limit")?;
+    ensure_eq!((error.operation(), error.subject()), ("publish", Some("news")), "operation and channel");
+    is_well_written(&error)
+}
+
+async fn an_oversize_record_is_told_without_payload(ctx: Context) -> CaseResult {
+    let record = Record::new(payload(ctx.capabilities().limits.record + 1));
+    let appended = ctx.driver().append(&StreamName::new("orders")?, &[record]).await;
+    let error = fails_with(appended, ErrorKind::InvalidArgument, "a record over the limit")?;
+    ensure_eq!(error.operation(), "append", "the operation");
+    is_well_written(&error)
+}
+
+async fn a_conflict_is_told_by_its_key(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("hits")?);
+    put(&driver, &key, PAYLOAD).await?;
+    let added = driver.commit(&Transaction::new().add(key, 1, None)).await;
+    let error = fails_with(added, ErrorKind::Conflict, "adding to text")?;
+    ensure_eq!((error.operation(), error.subject()), ("commit", Some("hits")), "operation and key");
+    is_well_written(&error)
+}
+
+async fn what_is_refused_was_not_applied(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    put(&driver, &key, "no number").await?;
+    let twice = Transaction::new().put(key.clone(), "1", None).delete(key.clone());
+    let add = Transaction::new().add(key, 1, None);
+    for (transaction, kind) in [(twice, ErrorKind::InvalidArgument), (add, ErrorKind::Conflict)] {
+        let error = fails_with(driver.commit(&transaction).await, kind, format!("{transaction:?}"))?;
+        ensure_eq!(error.retry(), Retry::Never, "whether to send {transaction:?} again");
+        ensure!(!error.maybe_applied() && !error.is_transient(), "it was surely not applied: {error:?}");
+    }
+    Ok(())
+}
+
+async fn display_is_one_line(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let hostile = Key::new(format!("a\nb\t{}", "x".repeat(400)))?;
+    put(&driver, &hostile, PAYLOAD).await?;
+    let add = Transaction::new().add(hostile.clone(), 1, None);
+    is_well_written(&fails_with(driver.commit(&add).await, ErrorKind::Conflict, "adding to text")?)?;
+    let twice = Transaction::new().put(hostile.clone(), PAYLOAD, None).delete(hostile);
+    is_well_written(&fails_with(driver.commit(&twice).await, ErrorKind::InvalidArgument, "a key changed twice")?)?;
+    let page = Page { limit: 0, ..Page::first() };
+    is_well_written(&fails_with(driver.scan(&Range::all(), &page).await, ErrorKind::InvalidArgument, "no page")?)?;
+    driver.close().await?;
+    is_well_written(&fails_with(driver.get(&[]).await, ErrorKind::Closed, "a closed handle")?)
+}
+
+/// The call must fail because its handle was closed.
+fn closed<T: fmt::Debug>(result: linchpin_core::Result<T>, what: &str) -> CaseResult {
+    fails_with(result, ErrorKind::Closed, format_args!("{what} on a closed handle")).map(|_| ())
+}
+
+async fn a_closed_handle_answers_closed(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    driver.close().await?;
+    closed(driver.get(std::slice::from_ref(&key)).await, "get")?;
+    closed(driver.scan(&Range::all(), &Page::first()).await, "scan")?;
+    closed(driver.commit(&Transaction::new().put(key.clone(), "1", None)).await, "commit")?;
+    closed(driver.clear("").await, "clear")?;
+    closed(driver.health().await, "health")?;
+    closed(driver.share().get(&[key]).await, "get on a share of it")?;
+    ensure!(!driver.capabilities().backend.is_empty(), "a closed handle does not know its backend any more");
+    Ok(())
+}
+
+async fn a_closed_handle_has_no_messages(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    driver.close().await?;
+    closed(driver.publish(&Channel::new("c")?, "1".into()).await, "publish")?;
+    closed(driver.subscribe(&Pattern::new("*")?).await.map(|_| "a subscription"), "subscribe")
+}
+
+async fn a_closed_handle_has_no_streams(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1"]).await?;
+    let receipt = take_one(&driver, claim("s", "g", "m")?).await?.receipt;
+    driver.close().await?;
+    closed(driver.append(&stream, &[Record::new("2")]).await, "append")?;
+    closed(driver.claim(&claim("s", "g", "m")?).await, "claim")?;
+    closed(driver.settle(&[Settlement { receipt, action: Action::Ack }]).await, "settle")?;
+    closed(driver.inspect(&stream).await, "inspect")?;
+    closed(driver.trim(&stream, Retention::Newest(0)).await, "trim")
+}
+
+async fn a_closed_handle_watches_nothing(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let mut watch = driver.watch(&Range::all()).await?;
+    driver.close().await?;
+    // What was under way may still come; then it ends.
+    while let Some(event) = soon("the end of a closed handle's watch", watch.next()).await? {
+        if let Err(error) = event {
+            ensure_eq!(error.kind(), ErrorKind::Closed, "the error that ends a closed handle's watch");
+        }
+    }
+    closed(driver.watch(&Range::all()).await.map(|_| "a watch"), "watch")
+}
+
+async fn closing_ends_subscriptions(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let mut subscription = driver.subscribe(&Pattern::new("*")?).await?;
+    let mut other = Listener::open(&ctx.another().await?, "*").await?;
+    driver.close().await?;
+    while let Some(event) = soon("the end of a closed handle's subscription", subscription.next()).await? {
+        if let Err(error) = event {
+            ensure_eq!(error.kind(), ErrorKind::Closed, "the error that ends a closed handle's subscription");
+        }
+    }
+    ctx.another().await?.publish(&Channel::new("c")?, "1".into()).await?;
+    ensure_eq!(other.text().await?.1, "1", "what another handle's subscriber is told");
+    Ok(())
+}
+
+async fn closing_twice_does_nothing(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    for _ in 0..3 {
+        driver.close().await?;
+    }
+    driver.share().close().await?;
+    Ok(())
+}
+
+async fn closing_one_handle_leaves_the_others(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    for n in 0..3 {
+        let other = ctx.another().await?;
+        put(&other, &key, n.to_string()).await?;
+        other.close().await?;
+        ensure_eq!(present(&driver, &key).await?.value, n.to_string(), "the value, read by a handle that is open");
+    }
+    Ok(())
+}

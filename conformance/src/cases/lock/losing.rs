@@ -1,0 +1,119 @@
+//! Who loses a lock is told in time, and can do no harm.
+
+use super::super::prelude::*;
+use super::{coordinator, node, short};
+use crate::waiting::soon;
+use linchpin_core::{Area, Driver};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+cases! { Lock "lock";
+    the_holder_knows_before_the_next_one_holds [Ttl, Watch]
+        "Past its own deadline the guard reports lost, before the backend can grant the lock again";
+    a_removed_lock_is_lost [Ttl, Watch]
+        "A lock that was removed from behind its holder is reported lost with the next renewal";
+    a_stale_token_writes_nothing [Ttl, Watch, MultiKey]
+        "A guarded write is refused unless the token is still the newest, whatever the guard believes";
+    callbacks_tell_of_failure_and_loss [Ttl, Watch]
+        "A failed renewal is told each time, the loss of the lock once";
+    once_lost_it_stays_lost [Ttl, Watch]
+        "A lock that was lost stays lost: it can be neither extended nor released nor written under";
+    with_lock_ends_the_body_when_it_is_lost [Ttl, Watch]
+        "If the lock is lost the body of `with_lock` is dropped, and the error is `Lost`";
+}
+
+async fn the_holder_knows_before_the_next_one_holds(ctx: Context) -> CaseResult {
+    let (doomed, its_driver) = node(&ctx).await?;
+    let ttl = short(&ctx);
+    let guard = doomed.lock("l").ttl(ttl).acquire().await?;
+    let taken = Instant::now();
+    its_driver.close().await?;
+    let lost = async {
+        guard.lost().await;
+        Instant::now()
+    };
+    let next = coordinator(&ctx).await?.lock("l").acquire();
+    let next = async { next.await.map(|guard| (guard, Instant::now())) };
+    let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
+    let (next, held) = next?;
+    ensure!(lost < held, "the next one held the lock {:?} before the holder knew", lost - held);
+    ensure!(held - taken + Duration::from_millis(10) >= ttl, "it passed on after {:?}, before its TTL", held - taken);
+    ensure!(!guard.is_held() && next.token() > guard.token(), "the old guard is held, or its token is newer");
+    Ok(())
+}
+
+/// Removes every lock, as somebody with a shell would.
+async fn remove_locks(driver: &Arc<dyn Driver>) -> CaseResult {
+    Ok(driver.clear(Area::Locks.prefix()).await?)
+}
+
+async fn a_removed_lock_is_lost(ctx: Context) -> CaseResult {
+    let guard = coordinator(&ctx).await?.lock("l").ttl(short(&ctx)).acquire().await?;
+    remove_locks(&ctx.driver()).await?;
+    soon("the loss", guard.lost()).await?;
+    ensure!(!guard.is_held(), "the guard says held");
+    Ok(())
+}
+
+async fn a_stale_token_writes_nothing(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    let stale = one.lock("l").acquire().await?;
+    remove_locks(&ctx.driver()).await?;
+    let newer = other.lock("l").acquire().await?;
+    newer.put("balance", "100").await?;
+    ensure!(stale.is_held(), "the case is about a guard that does not know yet");
+    fails_with(stale.put("balance", "0").await, ErrorKind::Lost, "a write under a stale token")?;
+    let transaction = Transaction::new().delete(Area::User.key("balance")?);
+    fails_with(stale.commit(transaction).await, ErrorKind::Lost, "a transaction under a stale token")?;
+    ensure_eq!(other.get("balance").await?, Some(b"100".to_vec()), "what the newer holder wrote");
+    Ok(())
+}
+
+async fn callbacks_tell_of_failure_and_loss(ctx: Context) -> CaseResult {
+    let (doomed, its_driver) = node(&ctx).await?;
+    let (failures, losses) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (failed, lost) = (failures.clone(), losses.clone());
+    let lock = doomed.lock("l").ttl(short(&ctx));
+    let lock = lock.on_renewal_failure(move |error| {
+        failed.fetch_add(u32::from(error.kind() == ErrorKind::Closed), Ordering::SeqCst);
+    });
+    let lock = lock.on_lost(move || {
+        lost.fetch_add(1, Ordering::SeqCst);
+    });
+    let guard = lock.acquire().await?;
+    its_driver.close().await?;
+    soon("the loss", guard.lost()).await?;
+    let told = async || Ok((losses.load(Ordering::SeqCst) > 0).then_some(()));
+    crate::waiting::eventually("the loss is told", told).await?;
+    ensure!(failures.load(Ordering::SeqCst) >= 2, "{failures:?} failed renewals were told before the loss");
+    drop(guard);
+    ensure_eq!(losses.load(Ordering::SeqCst), 1, "how often the loss was told");
+    Ok(())
+}
+
+async fn once_lost_it_stays_lost(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    let guard = node.lock("l").ttl(short(&ctx)).acquire().await?;
+    remove_locks(&ctx.driver()).await?;
+    soon("the loss", guard.lost()).await?;
+    fails_with(guard.extend(short(&ctx)).await, ErrorKind::Lost, "extending it")?;
+    fails_with(guard.put("x", "1").await, ErrorKind::Lost, "writing under it")?;
+    fails_with(guard.release().await, ErrorKind::Lost, "releasing it")?;
+    ensure_eq!(node.get("x").await?, None, "what was written under a lost lock");
+    Ok(())
+}
+
+async fn with_lock_ends_the_body_when_it_is_lost(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    let driver = ctx.driver();
+    let body = async |_: &linchpin::LockGuard| {
+        remove_locks(&driver).await?;
+        std::future::pending::<CaseResult>().await
+    };
+    let ended = soon("the end of the body", node.lock("l").ttl(short(&ctx)).with_lock(body)).await?;
+    match ended {
+        Err(error) if error.kind() == ErrorKind::Lost => Ok(()),
+        other => Err(Failure::new(format!("expected the error lost, got {}", crate::failure::shown(&other.is_ok())))),
+    }
+}

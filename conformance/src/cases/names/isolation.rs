@@ -1,0 +1,194 @@
+//! Namespaces: nothing reaches out of one.
+
+use super::super::prelude::*;
+use crate::calls::{names, present, put, read, value};
+use crate::readers::{Listener, Watcher};
+use crate::stream_calls::{append, claim, take_nothing, take_one, text};
+use linchpin_core::{Driver, Range, StreamInfo, StreamName};
+use std::sync::Arc;
+
+cases! { Names "names";
+    keys_stay_in_their_namespace []
+        "Everything a driver touches lies in one namespace: the same key is another one elsewhere";
+    watches_stay_in_their_namespace [Watch]
+        "Everything a driver touches lies in one namespace: watchers are told of no other's keys";
+    messages_stay_in_their_namespace [Messages]
+        "Everything a driver touches lies in one namespace, channels included";
+    streams_stay_in_their_namespace [Streams]
+        "Everything a driver touches lies in one namespace, streams and groups included";
+    clear_stays_in_its_namespace []
+        "`clear` and `flush_all` never touch anything outside";
+    clear_leaves_other_streams [Streams]
+        "`clear` and `flush_all` never touch anything outside, streams included";
+    crafted_keys_do_not_reach_out []
+        "No key, channel or pattern, however crafted, reaches out of its namespace";
+    crafted_channels_do_not_reach_out [Messages]
+        "No key, channel or pattern, however crafted, reaches out of its namespace: no channel either";
+    handles_of_one_namespace_share_it []
+        "Every handle to a namespace sees the same";
+}
+
+/// A namespace with another name, and those whose names a careless adapter would confuse with ours.
+async fn neighbours(ctx: &Context) -> Result<Vec<Arc<dyn Driver>>, Failure> {
+    let mut neighbours = vec![ctx.elsewhere().await?];
+    for suffix in ["2", ".a", "-a", "_"] {
+        neighbours.push(ctx.next_door(suffix).await?);
+    }
+    Ok(neighbours)
+}
+
+async fn keys_stay_in_their_namespace(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    put(&driver, &key, "ours").await?;
+    for neighbour in neighbours(&ctx).await? {
+        ensure_eq!(read(&neighbour, &key).await?, None, "our key, as a neighbour reads it");
+        put(&neighbour, &key, "theirs").await?;
+        ensure_eq!(names(&neighbour, &Range::all()).await?, ["k"], "the neighbour's keys");
+    }
+    ensure_eq!(present(&driver, &key).await?.value, "ours", "our value");
+    ensure_eq!(names(&driver, &Range::all()).await?, ["k"], "our keys");
+    Ok(())
+}
+
+async fn watches_stay_in_their_namespace(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    let (mut watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
+    for neighbour in neighbours(&ctx).await? {
+        put(&neighbour, &Key::new("theirs")?, "1").await?;
+    }
+    put(&driver, &key, "ours").await?;
+    watcher.put(&key).await?;
+    Ok(())
+}
+
+async fn messages_stay_in_their_namespace(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let mut all = Listener::open(&driver, "*").await?;
+    let mut exact = Listener::open(&driver, "c").await?;
+    for neighbour in neighbours(&ctx).await? {
+        let mut theirs = Listener::open(&neighbour, "*").await?;
+        neighbour.publish(&Channel::new("c")?, "theirs".into()).await?;
+        ensure_eq!(theirs.text().await?.1, "theirs", "what the neighbour is told");
+    }
+    driver.publish(&Channel::new("c")?, "ours".into()).await?;
+    ensure_eq!(all.text().await?.1, "ours", "what we are told");
+    ensure_eq!(exact.text().await?.1, "ours", "what we are told");
+    Ok(())
+}
+
+async fn streams_stay_in_their_namespace(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["ours"]).await?;
+    for neighbour in neighbours(&ctx).await? {
+        ensure_eq!(neighbour.inspect(&StreamName::new("s")?).await?, StreamInfo::default(), "the neighbour's stream");
+        take_nothing(&neighbour, &claim("s", "g", "m")?, "the record is ours").await?;
+        append(&neighbour, "s", &["theirs"]).await?;
+        ensure_eq!(text(&take_one(&neighbour, claim("s", "g", "m")?).await?), "theirs", "the neighbour's record");
+    }
+    ensure_eq!(text(&take_one(&driver, claim("s", "g", "m")?).await?), "ours", "our record");
+    take_nothing(&driver, &claim("s", "g", "m")?, "the other records are the neighbours'").await
+}
+
+async fn clear_stays_in_its_namespace(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    let neighbours = neighbours(&ctx).await?;
+    for neighbour in &neighbours {
+        put(neighbour, &key, "theirs").await?;
+    }
+    put(&driver, &key, "ours").await?;
+    driver.clear("").await?;
+    driver.clear("k").await?;
+    for neighbour in &neighbours {
+        ensure_eq!(value(neighbour, &key).await?.as_deref(), Some(&b"theirs"[..]), "the neighbour's value");
+    }
+    ensure_eq!(read(&driver, &key).await?, None, "our key");
+    put(&driver, &key, "ours again").await?;
+    for neighbour in &neighbours {
+        neighbour.clear("").await?;
+    }
+    ensure_eq!(present(&driver, &key).await?.value, "ours again", "our value after the neighbours cleared");
+    Ok(())
+}
+
+async fn clear_leaves_other_streams(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let neighbours = neighbours(&ctx).await?;
+    for neighbour in &neighbours {
+        append(neighbour, "s", &["theirs"]).await?;
+    }
+    append(&driver, "s", &["ours"]).await?;
+    driver.clear("").await?;
+    for neighbour in &neighbours {
+        ensure_eq!(text(&take_one(neighbour, claim("s", "g", "m")?).await?), "theirs", "the neighbour's record");
+    }
+    Ok(())
+}
+
+/// Names by which one might try to step from our namespace into the one called `other`.
+fn crafted(own: &str, other: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for separator in ["/", ":", ".", "-", "|", "}:", "\u{1}", "", " ", "//"] {
+        names.push(format!("{separator}2{separator}k"));
+        names.push(format!("{other}{separator}k"));
+        names.push(format!("..{separator}{other}{separator}k"));
+        names.push(format!("{{{other}}}{separator}k"));
+        names.push(format!("linchpin{separator}{other}{separator}k"));
+        names.push(format!("{own}{separator}k"));
+    }
+    names.extend(["..", "../..", "*", ">", "\\", "*/k", "2", "2/k", "\u{10ffff}"].map(str::to_owned));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+async fn crafted_keys_do_not_reach_out(ctx: Context) -> CaseResult {
+    let (driver, own) = (ctx.driver(), ctx.namespace().as_str());
+    let next_door = ctx.next_door("2").await?;
+    put(&next_door, &Key::new("k")?, "theirs").await?;
+    let crafted = crafted(own, &format!("{own}2"));
+    for name in &crafted {
+        let key = Key::new(name)?;
+        ensure_eq!(read(&driver, &key).await?, None, "{name:?}, before it was written");
+        put(&driver, &key, "ours").await?;
+        driver.clear(name).await?;
+        put(&driver, &key, "ours").await?;
+        ensure!(names(&driver, &Range::prefix(name)?).await?.contains(name), "{name:?} is not in its own range");
+    }
+    ensure_eq!(names(&next_door, &Range::all()).await?, ["k"], "the neighbour's keys");
+    ensure_eq!(value(&next_door, &Key::new("k")?).await?.as_deref(), Some(&b"theirs"[..]), "the neighbour's value");
+    Ok(())
+}
+
+async fn crafted_channels_do_not_reach_out(ctx: Context) -> CaseResult {
+    let (driver, own) = (ctx.driver(), ctx.namespace().as_str());
+    let next_door = ctx.next_door("2").await?;
+    let mut theirs = Listener::open(&next_door, "*").await?;
+    let mut ours = Listener::open(&driver, "*").await?;
+    let crafted = crafted(own, &format!("{own}2"));
+    let mut exact = Vec::new();
+    for name in &crafted {
+        exact.push(Listener::exactly(&driver, name).await?);
+    }
+    next_door.publish(&Channel::new("k")?, "theirs".into()).await?;
+    ensure_eq!(theirs.text().await?, ("k".to_owned(), "theirs".to_owned()), "what the neighbour is told");
+    for (name, listener) in crafted.iter().zip(&mut exact) {
+        driver.publish(&Channel::new(name)?, "ours".into()).await?;
+        ensure_eq!(listener.text().await?, (name.clone(), "ours".to_owned()), "what we are told");
+        ensure_eq!(ours.text().await?.0, *name, "what we are told");
+    }
+    next_door.publish(&Channel::new("k")?, "the end".into()).await?;
+    ensure_eq!(theirs.text().await?.1, "the end", "what the neighbour is told next");
+    Ok(())
+}
+
+async fn handles_of_one_namespace_share_it(ctx: Context) -> CaseResult {
+    let handles = [ctx.driver(), ctx.another().await?, ctx.driver().share(), ctx.another().await?];
+    for (n, writer) in handles.iter().enumerate() {
+        let key = Key::new(format!("key-{n}"))?;
+        put(writer, &key, "shared").await?;
+        for reader in &handles {
+            ensure_eq!(present(reader, &key).await?.value, "shared", "the value");
+        }
+    }
+    Ok(())
+}

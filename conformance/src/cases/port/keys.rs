@@ -1,0 +1,168 @@
+//! Keys, one by one.
+
+use super::super::prelude::*;
+use crate::waiting::{LONG, timed};
+use linchpin_core::DistributedCoordination;
+use std::sync::Arc;
+
+cases! { Port "port";
+    set_then_get []
+        "`set` writes a key, `get` has its value";
+    set_for_a_time [Ttl]
+        "`set` writes a key, for ever or for a time";
+    exists_tells_whether_it_does []
+        "`exists`: whether a key exists";
+    ttl_tells_how_long [Ttl]
+        "`ttl`: how long a key has left; `None` if it does not exist or lives for ever";
+    incr_counts []
+        "`incr` adds to a counter and returns its new value; an absent one counts as 0";
+    incr_keeps_its_ttl [Ttl]
+        "`incr`: an absent counter lives for `ttl`";
+    incr_of_text_is_a_conflict []
+        "`Conflict`: what is stored stands in the way";
+    delete_tells_whether_it_existed []
+        "`delete` deletes a key; returns whether it existed";
+    delete_many_counts_what_existed []
+        "`delete_many` deletes keys; returns how many existed";
+    delete_many_takes_any_number []
+        "`delete_many` is atomic up to the backend's limit of operations per transaction, in several transactions beyond";
+    too_large_a_value_is_refused []
+        "`InvalidArgument` for a value that is not allowed, before anything is sent";
+    flush_all_removes_everything []
+        "`flush_all` removes everything in this namespace, and nothing outside it";
+    flush_all_removes_the_cluster [Ttl]
+        "`flush_all` removes everything in this namespace: keys, nodes, leadership";
+}
+
+async fn set_then_get(ctx: Context) -> CaseResult {
+    let (port, other) = (ctx.port(), ctx.another_port().await?);
+    ensure_eq!(other.get("k").await?, None, "an absent key");
+    for value in [&b"1"[..], b"", &[0, 0xff], "é🦀".as_bytes()] {
+        port.set("k", value, None).await?;
+        ensure_eq!(other.get("k").await?.as_deref(), Some(value), "the value");
+    }
+    Ok(())
+}
+
+async fn set_for_a_time(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    let ttl = ctx.ttl(Duration::from_millis(250));
+    let set = timed(port.set("k", b"1", Some(ttl))).await?;
+    let look = async || Ok((!port.exists("k").await?).then_some(()));
+    set.window(ttl, ctx.ttl_slack()).sees("the end of the key", look).await?;
+    port.set("k", b"2", Some(ctx.ttl(LONG))).await?;
+    port.set("k", b"3", None).await?;
+    ensure_eq!(port.ttl("k").await?, None, "the ttl of a key set for ever");
+    Ok(())
+}
+
+async fn exists_tells_whether_it_does(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    ensure!(!port.exists("k").await?, "an absent key exists");
+    port.set("k", b"", None).await?;
+    ensure!(port.exists("k").await?, "a key with an empty value does not exist");
+    port.delete("k").await?;
+    ensure!(!port.exists("k").await?, "a deleted key exists");
+    Ok(())
+}
+
+async fn ttl_tells_how_long(ctx: Context) -> CaseResult {
+    let (port, ttl) = (ctx.port(), ctx.ttl(LONG));
+    ensure_eq!(port.ttl("k").await?, None, "the ttl of an absent key");
+    port.set("k", b"1", None).await?;
+    ensure_eq!(port.ttl("k").await?, None, "the ttl of a key that lives for ever");
+    port.set("k", b"1", Some(ttl)).await?;
+    let left = port.ttl("k").await?;
+    ensure!(left.is_some_and(|left| left <= ttl && left > ttl / 2), "a key for {ttl:?} has {left:?} left");
+    Ok(())
+}
+
+async fn incr_counts(ctx: Context) -> CaseResult {
+    let (port, other) = (ctx.port(), ctx.another_port().await?);
+    for (delta, expected) in [(1, 1), (41, 42), (-50, -8), (0, -8)] {
+        ensure_eq!(port.incr("hits", delta, None).await?, expected, "the counter after adding {delta}");
+    }
+    ensure_eq!(other.get("hits").await?.as_deref(), Some(&b"-8"[..]), "the counter as a value");
+    Ok(())
+}
+
+async fn incr_keeps_its_ttl(ctx: Context) -> CaseResult {
+    let (port, ttl) = (ctx.port(), ctx.ttl(LONG));
+    port.incr("hits", 1, Some(ttl)).await?;
+    port.incr("hits", 1, Some(ctx.ttl(LONG * 10))).await?;
+    port.incr("hits", 1, None).await?;
+    let left = port.ttl("hits").await?;
+    ensure!(left.is_some_and(|left| left <= ttl), "a counter created for {ttl:?} has {left:?} left");
+    Ok(())
+}
+
+async fn incr_of_text_is_a_conflict(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    port.set("name", b"text", None).await?;
+    let error = fails_with(port.incr("name", 1, None).await, ErrorKind::Conflict, "adding to text")?;
+    ensure_eq!((error.operation(), error.subject()), ("incr", Some("name")), "operation and key, as the user wrote it");
+    Ok(())
+}
+
+async fn delete_tells_whether_it_existed(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    ensure!(!port.delete("k").await?, "deleting an absent key says that it existed");
+    port.set("k", b"1", None).await?;
+    ensure!(port.delete("k").await?, "deleting a key says that it did not exist");
+    ensure_eq!(port.get("k").await?, None, "the deleted key");
+    Ok(())
+}
+
+async fn delete_many_counts_what_existed(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    for key in ["a", "b", "c"] {
+        port.set(key, b"1", None).await?;
+    }
+    ensure_eq!(port.delete_many(&[]).await?, 0, "deleting nothing");
+    ensure_eq!(port.delete_many(&["a", "absent", "b", "a", "a"]).await?, 2, "deleting a three times, b, and another");
+    ensure_eq!(port.keys("*").await?, ["c"], "the keys left");
+    Ok(())
+}
+
+async fn delete_many_takes_any_number(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    let count = ctx.capabilities().limits.transaction_operations.min(300) * 2 + 1;
+    let names: Vec<_> = (0..count).map(|n| format!("key-{n}")).collect();
+    for name in names.iter().step_by(10) {
+        port.set(name, b"1", None).await?;
+    }
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    ensure_eq!(port.delete_many(&names).await?, count.div_ceil(10), "the keys that existed of {count}");
+    ensure_eq!(port.keys("*").await?, Vec::<String>::new(), "the keys left");
+    Ok(())
+}
+
+async fn too_large_a_value_is_refused(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    let over = vec![0; ctx.capabilities().limits.value + 1];
+    let error = fails_with(port.set("k", &over, None).await, ErrorKind::InvalidArgument, "too large a value")?;
+    ensure_eq!((error.operation(), error.subject()), ("set", Some("k")), "operation and key, as the user wrote it");
+    Ok(())
+}
+
+async fn flush_all_removes_everything(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    let elsewhere: Arc<dyn DistributedCoordination> = Arc::new(ctx.elsewhere().await?);
+    port.set("k", b"ours", None).await?;
+    port.incr("hits", 1, None).await?;
+    elsewhere.set("k", b"theirs", None).await?;
+    port.flush_all().await?;
+    ensure_eq!(port.keys("*").await?, Vec::<String>::new(), "the keys left");
+    ensure_eq!(elsewhere.get("k").await?.as_deref(), Some(&b"theirs"[..]), "the value in another namespace");
+    Ok(())
+}
+
+async fn flush_all_removes_the_cluster(ctx: Context) -> CaseResult {
+    let port = ctx.port();
+    port.register_node("node-1", None).await?;
+    port.try_acquire_leadership("node-1", ctx.ttl(LONG)).await?;
+    port.flush_all().await?;
+    ensure_eq!(port.list_nodes().await?, Vec::<String>::new(), "the nodes left");
+    ensure_eq!(port.get_leader().await?, None, "the leader left");
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Versioned keys.
+
+mod clear;
+mod revisions;
+mod scan;
+mod snapshot;
+mod values;
+
+use crate::case::Case;
+
+pub(super) const CASES: &[&[Case]] = &[values::CASES, revisions::CASES, snapshot::CASES, scan::CASES, clear::CASES];

@@ -1,0 +1,147 @@
+//! Trimming and clearing.
+
+use super::super::prelude::*;
+use crate::stream_calls::{append, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one};
+use linchpin_core::{Action, Driver, Position, Retention, Settled, StreamInfo, StreamName};
+
+cases! { Streams "streams";
+    the_newest_are_kept [Streams]
+        "`Retention::Newest`: the newest so many records";
+    what_stands_from_a_position_is_kept [Streams]
+        "`Retention::From`: records at or after this position";
+    what_is_not_settled_is_kept [Streams]
+        "`trim` drops old records, but none that a group has not settled";
+    what_is_settled_is_trimmed [Streams]
+        "`trim` drops old records, and returns how many";
+    trimming_nothing_is_no_error [Streams]
+        "`trim` returns how many records it dropped: none where there is nothing";
+    positions_go_on_after_trimming [Streams]
+        "`Position`: growing by one, and never used twice";
+    clear_removes_streams_and_groups [Streams]
+        "`clear` removes every stream with its groups";
+    clear_removes_streams_by_prefix [Streams]
+        "`clear` removes every stream whose name starts with `prefix`, and nothing else";
+    clear_removes_dead_letters [DeadLetters]
+        "`clear` removes every stream with its groups and dead letters";
+}
+
+async fn length(driver: &dyn Driver, stream: &str) -> Result<u64, Failure> {
+    Ok(driver.inspect(&StreamName::new(stream)?).await?.length)
+}
+
+async fn the_newest_are_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4", "5"]).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(2)).await?, 3, "the records dropped");
+    ensure_eq!(driver.trim(&stream, Retention::Newest(2)).await?, 0, "the records dropped the second time");
+    let info = StreamInfo { length: 2, last: Some(Position(5)), groups: Vec::new() };
+    ensure_eq!(driver.inspect(&stream).await?, info, "the trimmed stream");
+    let taken = take(&driver, claim("s", "g", "m")?, 2).await?;
+    ensure_eq!(sorted_texts(&taken), ["4", "5"], "the records left");
+    take_nothing(&driver, &claim("s", "g", "m")?, "the others were trimmed").await
+}
+
+async fn what_stands_from_a_position_is_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4", "5"]).await?;
+    ensure_eq!(driver.trim(&stream, Retention::From(Position(4))).await?, 3, "the records dropped");
+    ensure_eq!(driver.trim(&stream, Retention::From(Position(2))).await?, 0, "the records dropped before an older one");
+    let taken = take(&driver, claim("s", "g", "m")?, 2).await?;
+    ensure_eq!(taken.iter().map(|one| one.receipt.position.0).min(), Some(4), "the first position left");
+    ensure_eq!(length(&driver, "s").await?, 2, "the length");
+    Ok(())
+}
+
+async fn what_is_not_settled_is_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4"]).await?;
+    let mut taken = take(&driver, claim("s", "g", "m")?, 3).await?;
+    taken.sort_by_key(|one| one.receipt.position);
+    settle_own(&driver, &taken[2], Action::Ack).await?;
+    settle_own(&driver, &taken[0], Action::Ack).await?;
+    driver.trim(&stream, Retention::Newest(0)).await?;
+    // The second is claimed and the fourth was never looked at: both must still come.
+    settle_own(&driver, &taken[1], Action::Retry { after: Duration::ZERO }).await?;
+    let left = take(&driver, claim("s", "g", "m")?, 2).await?;
+    ensure_eq!(sorted_texts(&left), ["2", "4"], "the records that were not settled");
+    for delivery in &left {
+        settle_own(&driver, delivery, Action::Ack).await?;
+    }
+    driver.trim(&stream, Retention::Newest(0)).await?;
+    ensure_eq!(length(&driver, "s").await?, 0, "the length after all were settled and trimmed");
+    Ok(())
+}
+
+async fn what_is_settled_is_trimmed(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4"]).await?;
+    for group in ["quick", "slow"] {
+        let count = if group == "quick" { 4 } else { 2 };
+        for delivery in take(&driver, claim("s", group, "m")?, count).await? {
+            settle_own(&driver, &delivery, Action::Ack).await?;
+        }
+    }
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 2, "the records that both groups have settled");
+    ensure_eq!(length(&driver, "s").await?, 2, "the length");
+    let left = take(&driver, claim("s", "slow", "m")?, 2).await?;
+    ensure_eq!(sorted_texts(&left), ["3", "4"], "what the slow group has not seen yet");
+    Ok(())
+}
+
+async fn trimming_nothing_is_no_error(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    for keep in [Retention::Newest(0), Retention::Newest(u64::MAX), Retention::From(Position(u64::MAX))] {
+        ensure_eq!(driver.trim(&StreamName::new("nobody")?, keep).await?, 0, "the records dropped of nothing");
+    }
+    append(&driver, "s", &["1"]).await?;
+    let kept = driver.trim(&StreamName::new("s")?, Retention::Newest(u64::MAX)).await?;
+    ensure_eq!(kept, 0, "the records dropped where more may be kept than there are");
+    Ok(())
+}
+
+async fn positions_go_on_after_trimming(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3"]).await?;
+    ensure_eq!(driver.trim(&stream, Retention::From(Position(100))).await?, 3, "the records dropped");
+    let info = StreamInfo { length: 0, last: Some(Position(3)), groups: Vec::new() };
+    ensure_eq!(driver.inspect(&stream).await?, info, "the empty stream");
+    ensure_eq!(append(&driver, "s", &["4"]).await?, [Position(4)], "the next position");
+    Ok(())
+}
+
+async fn clear_removes_streams_and_groups(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["1", "2"]).await?;
+    let held = take_one(&driver, claim("s", "g", "m")?).await?;
+    driver.clear("").await?;
+    ensure_eq!(driver.inspect(&StreamName::new("s")?).await?, StreamInfo::default(), "the cleared stream");
+    take_nothing(&driver, &claim("s", "g", "m")?, "the stream was cleared").await?;
+    ensure_eq!(settle(&driver, &held.receipt, Action::Ack).await?, Settled::Stale, "a receipt from before");
+    append(&driver, "s", &["new"]).await?;
+    let fresh = take_one(&driver, claim("s", "g", "m")?).await?;
+    ensure_eq!(fresh.receipt.delivery, 1, "the delivery count of a new record");
+    Ok(())
+}
+
+async fn clear_removes_streams_by_prefix(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    for stream in ["a*", "a*/b", "a", "ab", "b/a*"] {
+        append(&driver, stream, &["1"]).await?;
+    }
+    driver.clear("a*").await?;
+    for (stream, left) in [("a*", 0), ("a*/b", 0), ("a", 1), ("ab", 1), ("b/a*", 1)] {
+        ensure_eq!(length(&driver, stream).await?, left, "the length of {stream:?}");
+    }
+    Ok(())
+}
+
+async fn clear_removes_dead_letters(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["1"]).await?;
+    let held = take_one(&driver, claim("s", "g", "m")?).await?;
+    settle_own(&driver, &held, Action::Reject { reason: "broken".to_owned() }).await?;
+    let dead = StreamName::new("s")?.dead_letters(&held.receipt.group);
+    driver.clear("s").await?;
+    ensure_eq!(driver.inspect(&dead).await?, StreamInfo::default(), "the cleared dead letters");
+    Ok(())
+}

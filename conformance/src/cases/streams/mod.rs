@@ -1,0 +1,27 @@
+//! Streams: durable, claimed, acknowledged.
+
+mod appending;
+mod claiming;
+mod dead_letters;
+mod delays;
+mod groups;
+mod keeping;
+mod limits;
+mod settling;
+mod visibility;
+mod waiting;
+
+use crate::case::Case;
+
+pub(super) const CASES: &[&[Case]] = &[
+    appending::CASES,
+    claiming::CASES,
+    waiting::CASES,
+    settling::CASES,
+    visibility::CASES,
+    delays::CASES,
+    dead_letters::CASES,
+    groups::CASES,
+    keeping::CASES,
+    limits::CASES,
+];

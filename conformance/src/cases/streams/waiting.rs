@@ -1,0 +1,107 @@
+//! Long polls.
+
+use super::super::prelude::*;
+use crate::stream_calls::{append, append_records, claim, settle, take_one, text};
+use crate::waiting::{LONG, ON_THE_WAY, timed, together};
+use linchpin_core::{Action, Driver, Record};
+use tokio::time::{Instant, sleep};
+
+cases! { Streams "streams";
+    a_waiting_claim_wakes_for_a_record [Streams]
+        "`claim` waits up to `wait` for the first record, and no longer once it is there";
+    a_waiting_claim_ends_empty [Streams]
+        "`claim` waits up to `wait` for the first record; empty if none came";
+    a_waiting_claim_wakes_for_a_retry [Streams]
+        "A long poll is woken by a record that was given back";
+    a_waiting_claim_wakes_for_an_abandoned_record [Streams]
+        "A long poll is woken by a record whose visibility time has passed, within the slack";
+    a_waiting_claim_wakes_for_a_delayed_record [Delays]
+        "A long poll is woken by a record whose delay has passed, within the slack";
+    one_record_wakes_one_of_many [Streams]
+        "A member's claim is exclusive: of many that wait, one gets the record";
+}
+
+const PAUSE: Duration = Duration::from_millis(150);
+
+async fn a_waiting_claim_wakes_for_a_record(ctx: Context) -> CaseResult {
+    let (waiting, appending) = (ctx.driver(), ctx.another().await?);
+    // The first round waits at a stream that is not there yet.
+    for round in 0..3 {
+        let (claimed, appended) = futures::join!(timed(take_one(&waiting, claim("s", "g", "m")?)), async {
+            sleep(PAUSE).await;
+            append(&appending, "s", &["wake up"]).await.map(|_| Instant::now())
+        });
+        let (claimed, appended) = (claimed?, appended?);
+        let late = claimed.answered.saturating_duration_since(appended);
+        ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "round {round}: woken {late:?} after the record was there");
+        ensure_eq!(text(&claimed.value), "wake up", "the payload");
+    }
+    Ok(())
+}
+
+async fn a_waiting_claim_ends_empty(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["claimed by another"]).await?;
+    take_one(&driver, claim("s", "g", "m1")?.visibility(LONG)).await?;
+    let wait = Duration::from_millis(300);
+    for stream in ["s", "nobody"] {
+        let waited = timed(driver.claim(&claim(stream, "g", "m2")?.wait(wait))).await?;
+        ensure!(waited.value.is_empty(), "delivered: {:?}", waited.value);
+        let took = waited.answered - waited.sent;
+        // It may end a little early: nobody is harmed by an empty answer.
+        let in_time = took >= wait.mul_f64(0.9) && took <= wait + ON_THE_WAY;
+        ensure!(in_time, "a claim that waits {wait:?} ended after {took:?}");
+    }
+    Ok(())
+}
+
+async fn a_waiting_claim_wakes_for_a_retry(ctx: Context) -> CaseResult {
+    let (waiting, holding) = (ctx.driver(), ctx.another().await?);
+    append(&holding, "s", &["given back"]).await?;
+    let held = take_one(&holding, claim("s", "g", "m1")?.visibility(LONG)).await?;
+    let (claimed, settled) = futures::join!(timed(take_one(&waiting, claim("s", "g", "m2")?)), async {
+        sleep(PAUSE).await;
+        settle(&holding, &held.receipt, Action::Retry { after: Duration::ZERO }).await.map(|_| Instant::now())
+    });
+    let (claimed, settled) = (claimed?, settled?);
+    let late = claimed.answered.saturating_duration_since(settled);
+    ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "woken {late:?} after the record was given back");
+    ensure_eq!(claimed.value.receipt.delivery, 2, "the delivery count");
+    Ok(())
+}
+
+async fn a_waiting_claim_wakes_for_an_abandoned_record(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["abandoned"]).await?;
+    let visibility = PAUSE * 2;
+    let held = timed(take_one(&driver, claim("s", "g", "m1")?.visibility(visibility))).await?;
+    let again = take_one(&ctx.another().await?, claim("s", "g", "m2")?).await?;
+    held.window(visibility, ctx.stream_slack()).ensure_now("the redelivery of an abandoned record")?;
+    ensure_eq!(again.receipt.delivery, 2, "the delivery count");
+    Ok(())
+}
+
+async fn a_waiting_claim_wakes_for_a_delayed_record(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let delay = PAUSE * 2;
+    let record = [Record::new("delayed").with_delay(delay)];
+    let appended = timed(append_records(&driver, "s", &record)).await?;
+    take_one(&ctx.another().await?, claim("s", "g", "m")?).await?;
+    appended.window(delay, ctx.stream_slack()).ensure_now("the delivery of a delayed record")
+}
+
+async fn one_record_wakes_one_of_many(ctx: Context) -> CaseResult {
+    let mut waiting = Vec::new();
+    for n in 0..5 {
+        let (handle, claim) = (ctx.another().await?, claim("s", "g", &format!("m{n}"))?.wait(PAUSE * 4));
+        waiting.push(async move { Ok(handle.claim(&claim).await?) });
+    }
+    let (claimed, appended) = futures::join!(together(waiting), async {
+        sleep(PAUSE).await;
+        append(&ctx.driver(), "s", &["one"]).await
+    });
+    appended?;
+    let deliveries: Vec<_> = claimed?.concat();
+    ensure_eq!(deliveries.len(), 1, "the deliveries of one record to five members that wait");
+    Ok(())
+}

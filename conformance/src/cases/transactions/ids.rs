@@ -1,0 +1,110 @@
+//! Transaction ids: what makes a retry safe.
+
+use super::super::prelude::*;
+use crate::calls::{commit, counter, delete, put, refused};
+use crate::waiting::together;
+use linchpin_core::{Driver, TransactionId};
+use std::sync::Arc;
+
+cases! { Transactions "transactions";
+    a_repeat_gets_the_first_outcome [TransactionIds]
+        "A transaction with an id is applied at most once; the repeat gets the first outcome";
+    a_repeat_is_blind_to_what_came_after [TransactionIds]
+        "The repeat gets the first outcome, whatever has happened to its keys since";
+    a_guarded_repeat_gets_the_first_outcome [TransactionIds]
+        "The repeat gets the first outcome, though its guards hold no more";
+    a_repeat_through_another_handle_is_one [TransactionIds]
+        "Applied at most once within the backend's window, however often and by whatever handle it is sent";
+    concurrent_repeats_apply_once [TransactionIds]
+        "Applied at most once within the backend's window, however often it is sent, also at the same time";
+    a_refusal_is_not_kept [TransactionIds]
+        "A refusal changed nothing and is not kept: a repeat decides anew";
+    other_ids_are_other_transactions [TransactionIds]
+        "An id names one transaction: the same changes under another id are applied again";
+}
+
+fn add_once(key: &Key, id: TransactionId) -> Transaction {
+    Transaction::new().add(key.clone(), 1, None).with_id(id)
+}
+
+async fn a_repeat_gets_the_first_outcome(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("hits")?);
+    let add = add_once(&key, TransactionId::random());
+    let first = commit(&driver, add.clone()).await?;
+    for n in 1..4 {
+        ensure_eq!(commit(&driver, add.clone()).await?, first, "the outcome of repeat {n}");
+    }
+    ensure_eq!(counter(&driver, &key).await?, 1, "the counter");
+    Ok(())
+}
+
+async fn a_repeat_is_blind_to_what_came_after(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("hits")?);
+    let add = add_once(&key, TransactionId::random());
+    let first = commit(&driver, add.clone()).await?;
+    put(&driver, &key, "1000").await?;
+    ensure_eq!(commit(&driver, add.clone()).await?, first, "the outcome after another write");
+    ensure_eq!(counter(&driver, &key).await?, 1000, "the counter");
+    delete(&driver, &key).await?;
+    ensure_eq!(commit(&driver, add).await?, first, "the outcome after a delete");
+    ensure_eq!(counter(&driver, &key).await?, 0, "the deleted counter");
+    Ok(())
+}
+
+async fn a_guarded_repeat_gets_the_first_outcome(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("lock")?);
+    let create = Transaction::new().absent(key.clone()).put(key, "mine", None).with_id(TransactionId::random());
+    let first = commit(&driver, create.clone()).await?;
+    ensure_eq!(commit(&driver, create).await?, first, "the outcome of taking the lock again");
+    Ok(())
+}
+
+async fn a_repeat_through_another_handle_is_one(ctx: Context) -> CaseResult {
+    let key = Key::new("hits")?;
+    let add = add_once(&key, TransactionId::random());
+    let first = commit(&ctx.driver(), add.clone()).await?;
+    // As after a crash: the first handle is gone.
+    ctx.driver().close().await?;
+    let driver = ctx.another().await?;
+    ensure_eq!(commit(&driver, add).await?, first, "the outcome through another handle");
+    ensure_eq!(counter(&driver, &key).await?, 1, "the counter");
+    Ok(())
+}
+
+async fn concurrent_repeats_apply_once(ctx: Context) -> CaseResult {
+    let key = Key::new("hits")?;
+    let handles = [ctx.driver(), ctx.another().await?, ctx.another().await?];
+    for round in 1..=5 {
+        let add = add_once(&key, TransactionId::random());
+        let send = |driver: &Arc<dyn Driver>| {
+            let (driver, add) = (driver.clone(), add.clone());
+            async move { commit(&driver, add).await }
+        };
+        let outcomes = together(handles.iter().cycle().take(9).map(send)).await?;
+        ensure!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "the outcomes differ: {outcomes:?}");
+        ensure_eq!(counter(&ctx.driver(), &key).await?, round, "the counter after {round} transactions");
+    }
+    Ok(())
+}
+
+async fn a_refusal_is_not_kept(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("lock")?);
+    put(&driver, &key, "another's").await?;
+    let create = Transaction::new().absent(key.clone()).put(key.clone(), "mine", None).with_id(TransactionId::random());
+    refused(&driver, create.clone()).await?;
+    delete(&driver, &key).await?;
+    let first = commit(&driver, create.clone()).await?;
+    ensure_eq!(commit(&driver, create).await?, first, "the outcome of the repeat");
+    Ok(())
+}
+
+async fn other_ids_are_other_transactions(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("hits")?);
+    // They differ in a bit each: no part of an id may be cut off.
+    let id = TransactionId::random().0;
+    for other in [id, id ^ 1, id ^ (1 << 53), id ^ (1 << 64), id ^ (1 << 127)] {
+        commit(&driver, add_once(&key, TransactionId(other))).await?;
+    }
+    ensure_eq!(counter(&driver, &key).await?, 5, "the counter after five transactions");
+    Ok(())
+}

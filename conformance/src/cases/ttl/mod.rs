@@ -1,0 +1,9 @@
+//! Time to live.
+
+mod changes;
+mod ends;
+mod grants;
+
+use crate::case::Case;
+
+pub(super) const CASES: &[&[Case]] = &[grants::CASES, ends::CASES, changes::CASES];

@@ -1,0 +1,205 @@
+//! What became of a run: data, and its three forms.
+
+mod markdown;
+mod summary;
+
+use crate::case::{Area, Case};
+use crate::cases::cases;
+use linchpin_core::Capabilities;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+/// What became of a run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    backend: String,
+    /// What exactly was tested; or why nothing was.
+    description: String,
+    version: Option<String>,
+    capabilities: Option<Capabilities>,
+    cases: Vec<CaseReport>,
+}
+
+/// A backend that was there.
+pub(crate) struct Backend {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// What became of a case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CaseReport {
+    id: &'static str,
+    area: Area,
+    sentence: &'static str,
+    outcome: Verdict,
+    duration_ms: u64,
+    message: Option<String>,
+}
+
+/// How a case ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// The backend does what the sentence says.
+    Passed,
+    /// The backend does not declare what the sentence needs, and refuses it as it must.
+    RefusedAsDeclared,
+    /// It does not.
+    Failed,
+    /// The backend was left out by name.
+    Skipped,
+    /// The case was filtered out, or there was no backend to run it on.
+    NotRun,
+}
+
+impl Verdict {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Passed, Self::RefusedAsDeclared, Self::Failed, Self::Skipped, Self::NotRun];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::RefusedAsDeclared => "refused as declared",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped by name",
+            Self::NotRun => "not run",
+        }
+    }
+}
+
+impl CaseReport {
+    pub(crate) fn new(case: &Case, outcome: Verdict, took: Duration, message: Option<String>) -> Self {
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        Self { id: case.id, area: case.area, sentence: case.sentence, outcome, duration_ms, message }
+    }
+}
+
+impl Report {
+    /// The report of a run in which these cases ran.
+    pub(crate) fn of(backend: Backend, ran: Vec<CaseReport>) -> Self {
+        let mut ran: HashMap<_, _> = ran.into_iter().map(|case| (case.id, case)).collect();
+        Self {
+            backend: backend.name,
+            description: backend.description,
+            version: Some(backend.capabilities.version.clone()),
+            capabilities: Some(backend.capabilities),
+            cases: all(|case| ran.remove(case.id).unwrap_or_else(|| untried(case, Verdict::NotRun))),
+        }
+    }
+
+    /// The report of a backend that was not there.
+    pub(crate) fn unavailable(name: &str, reason: &str) -> Self {
+        Self::without_backend(name, format!("not available: {reason}"), Verdict::NotRun)
+    }
+
+    /// The report of a backend that was left out.
+    pub(crate) fn skipped(name: &str, reason: &str) -> Self {
+        Self::without_backend(name, format!("skipped: {reason}"), Verdict::Skipped)
+    }
+
+    fn without_backend(name: &str, description: String, verdict: Verdict) -> Self {
+        let cases = all(|case| untried(case, verdict));
+        Self { backend: name.to_owned(), description, version: None, capabilities: None, cases }
+    }
+
+    /// How many cases of an area ended like this.
+    fn count(&self, area: Option<Area>, verdict: Verdict) -> usize {
+        let counts = |case: &&CaseReport| case.outcome == verdict && area.is_none_or(|area| case.area == area);
+        self.cases.iter().filter(counts).count()
+    }
+
+    fn of_area(&self, area: Area) -> impl Iterator<Item = &CaseReport> {
+        self.cases.iter().filter(move |case| case.area == area)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = &CaseReport> {
+        self.cases.iter().filter(|case| case.outcome == Verdict::Failed)
+    }
+
+    /// Writes `dir/<backend>.json` and `dir/<backend>.md`.
+    pub(crate) fn write_to(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        fs::write(dir.join(format!("{}.json", self.backend)), json)?;
+        fs::write(dir.join(format!("{}.md", self.backend)), self.markdown())
+    }
+}
+
+fn all(report: impl FnMut(&Case) -> CaseReport) -> Vec<CaseReport> {
+    cases().iter().map(report).collect()
+}
+
+fn untried(case: &Case, verdict: Verdict) -> CaseReport {
+    CaseReport::new(case, verdict, Duration::ZERO, None)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use linchpin_core::{Durability, Limits, TransactionScope, WatchCompleteness};
+
+    /// A run in which the first case passed, the second failed, and the third was refused as declared.
+    pub(crate) fn sample() -> Report {
+        let capabilities = Capabilities {
+            backend: "fake".to_owned(),
+            version: "1.2.3".to_owned(),
+            transactions: TransactionScope::SingleKey,
+            transaction_ids: None,
+            watch: WatchCompleteness::None,
+            ttl: None,
+            messages: None,
+            streams: None,
+            limits: Limits::MINIMUM,
+            durability: Durability {
+                survives_restart: false,
+                survives_power_loss: false,
+                why: "it is a fake".to_owned(),
+            },
+        };
+        let backend = Backend { name: "fake".to_owned(), description: "fake 1.2.3 in a box".to_owned(), capabilities };
+        let ended = [(Verdict::Passed, None), (Verdict::Failed, Some("a | b\nc")), (Verdict::RefusedAsDeclared, None)];
+        let ran = cases().iter().zip(ended).map(|(case, (verdict, message))| {
+            CaseReport::new(case, verdict, Duration::from_millis(7), message.map(str::to_owned))
+        });
+        Report::of(backend, ran.collect())
+    }
+
+    #[test]
+    fn the_json_has_every_case_and_the_capabilities() {
+        let json = serde_json::to_value(sample()).expect("serializes");
+        assert_eq!(json["backend"], "fake");
+        assert_eq!(json["version"], "1.2.3");
+        assert_eq!(json["capabilities"]["transactions"], "single_key");
+        let reported = json["cases"].as_array().expect("a list");
+        assert_eq!(reported.len(), cases().len());
+        let outcomes: Vec<_> = reported.iter().take(4).map(|case| case["outcome"].as_str()).collect();
+        assert_eq!(outcomes, [Some("passed"), Some("failed"), Some("refused_as_declared"), Some("not_run")]);
+        assert_eq!(reported[0]["duration_ms"], 7);
+        assert_eq!(reported[1]["message"], "a | b\nc");
+        assert!(reported.iter().all(|case| case["id"].is_string() && case["sentence"].is_string()));
+    }
+
+    #[test]
+    fn a_backend_that_was_not_tested_has_a_report_that_says_so() {
+        let report = Report::unavailable("redis", "no docker");
+        assert_eq!(report.count(None, Verdict::NotRun), cases().len());
+        assert!(report.markdown().contains("not available: no docker"));
+        assert_eq!(Report::skipped("redis", "by name").count(None, Verdict::Skipped), cases().len());
+    }
+
+    #[test]
+    fn both_files_are_written() {
+        let dir = std::env::temp_dir().join(format!("linchpin-report-{:x}", fastrand::u64(..)));
+        sample().write_to(&dir.join("deeper")).expect("writes");
+        let json = fs::read_to_string(dir.join("deeper/fake.json")).expect("is there");
+        serde_json::from_str::<serde_json::Value>(&json).expect("is json");
+        assert!(fs::read_to_string(dir.join("deeper/fake.md")).expect("is there").starts_with("# Conformance of fake"));
+        fs::remove_dir_all(&dir).expect("goes");
+    }
+}

@@ -1,0 +1,44 @@
+//! The report as the end of a run's output.
+
+use super::{Report, Verdict};
+use crate::case::Area;
+use std::fmt::Write as _;
+
+impl Report {
+    /// A line per area, and the sentences that the backend breaks.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("conformance of {} ({})\n", self.backend, self.description);
+        for area in Area::ALL {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {area:<14}{}", self.counts(Some(area)));
+        }
+        let _ = writeln!(text, "  {:<14}{}", "all", self.counts(None));
+        for case in self.failed() {
+            let _ = writeln!(text, "  FAILED {}: {}", case.id, case.sentence);
+        }
+        text.push('\n');
+        text
+    }
+
+    fn counts(&self, area: Option<Area>) -> String {
+        let counted = Verdict::ALL.into_iter().map(|verdict| (self.count(area, verdict), verdict));
+        let shown =
+            counted.filter(|(count, _)| *count > 0).map(|(count, verdict)| format!("{count} {}", verdict.as_str()));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cases::cases;
+    use crate::report::tests::sample;
+
+    #[test]
+    fn the_summary_counts_and_names_what_failed() {
+        let text = sample().summary();
+        assert!(text.starts_with("conformance of fake (fake 1.2.3 in a box)\n"), "{text}");
+        let rest = cases().len() - 3;
+        assert!(text.contains(&format!("1 passed, 1 refused as declared, 1 FAILED, {rest} not run")), "{text}");
+        assert!(text.contains(&format!("FAILED {}: {}", cases()[1].id, cases()[1].sentence)), "{text}");
+    }
+}

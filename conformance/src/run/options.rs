@@ -1,0 +1,78 @@
+//! What a run may be told.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a run may be told besides the arguments of `cargo test`.
+///
+/// ```
+/// use linchpin_conformance::Options;
+/// use std::time::Duration;
+///
+/// let options = Options::from_env().report_dir("target/conformance").case_limit(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) skip: Vec<String>,
+    pub(super) report_dir: Option<PathBuf>,
+    pub(super) case_limit: Duration,
+    pub(super) parallelism: usize,
+}
+
+impl Default for Options {
+    /// Nothing is skipped, no report is written, 30 seconds per case, 8 cases at a time.
+    fn default() -> Self {
+        Self { skip: Vec::new(), report_dir: None, case_limit: Duration::from_secs(30), parallelism: 8 }
+    }
+}
+
+impl Options {
+    /// The defaults, with `LINCHPIN_TEST_SKIP` and `LINCHPIN_REPORT_DIR` from the environment.
+    pub fn from_env() -> Self {
+        Self {
+            skip: env::var("LINCHPIN_TEST_SKIP").as_deref().map(listed).unwrap_or_default(),
+            report_dir: env::var_os("LINCHPIN_REPORT_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            ..Self::default()
+        }
+    }
+
+    /// Writes the report into this directory, which is made if it does not exist.
+    pub fn report_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.report_dir = Some(dir.into());
+        self
+    }
+
+    /// How long one case may take before it counts as hanging.
+    pub fn case_limit(mut self, limit: Duration) -> Self {
+        self.case_limit = limit;
+        self
+    }
+
+    /// How many cases run at a time, unless `--test-threads` says it.
+    pub fn parallelism(mut self, cases: usize) -> Self {
+        self.parallelism = cases;
+        self
+    }
+
+    pub(super) fn skips(&self, backend: &str) -> bool {
+        self.skip.iter().any(|name| name == backend)
+    }
+}
+
+fn listed(names: &str) -> Vec<String> {
+    names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_skipped_by_its_whole_name_only() {
+        let options = Options { skip: listed("redis, nats,,"), ..Options::default() };
+        assert!(options.skips("redis") && options.skips("nats"));
+        assert!(!options.skips("red") && !options.skips("redis2") && !options.skips(""));
+        assert!(!Options::default().skips("redis"));
+    }
+}
