@@ -1,1 +1,15 @@
-//! What crosses crates: the adapters' conformance runs, the swap, faults
+//! What crosses crates: the adapters' conformance runs, the swap, faults.
+//!
+//! [`servers`] starts the servers that those tests run against.
+
+pub mod servers;
+
+/// The code blocks of the README and the docs are compiled and run.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../docs/conformance.md")]
+    struct Conformance;
+}

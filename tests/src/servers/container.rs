@@ -1,0 +1,171 @@
+//! Redis in a container, by testcontainers.
+
+use super::guard::Guard;
+use super::{ATTEMPTS, POLL_EACH, Server, answers, free_port, in_time};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::Duration;
+use testcontainers::bollard::Docker;
+use testcontainers::bollard::models::PortBinding;
+use testcontainers::bollard::query_parameters::RemoveContainerOptionsBuilder;
+use testcontainers::core::client::docker_client_instance;
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::time::{sleep, timeout};
+
+/// What a Docker engine may take to say that it is there.
+const ENGINE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A container of our own, published on one loopback port for as long as it exists.
+pub(super) struct Container {
+    docker: Docker,
+    name: String,
+    port: u16,
+    // Taken at drop, before the guard goes.
+    owned: Option<ContainerAsync<GenericImage>>,
+    _guard: Guard,
+}
+
+/// The Docker engine, if it answers.
+pub(super) async fn engine() -> Result<Docker, String> {
+    let ask = async {
+        let docker = docker_client_instance().await.map_err(|error| chain(&error))?;
+        docker.ping().await.map_err(|error| chain(&error))?;
+        Ok(docker)
+    };
+    timeout(ENGINE_WITHIN, ask).await.unwrap_or_else(|_| Err("no answer".to_owned())).map_err(|error: String| {
+        format!("no Docker engine answers ({error}): run `make setup`, or set LINCHPIN_TEST_SERVERS=local")
+    })
+}
+
+impl Container {
+    pub(super) async fn start(docker: Docker, image: &str) -> Result<Self, String> {
+        let mut failure = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::start_on(docker.clone(), image, free_port()?).await {
+                Ok(server) => return Ok(server),
+                Err(error) => failure = error,
+            }
+            if !["port is already allocated", "address already in use"].iter().any(|taken| failure.contains(taken)) {
+                break;
+            }
+        }
+        Err(format!(
+            "{failure}\nThe image is {image} (LINCHPIN_TEST_REDIS_IMAGE); `make setup` provides one, \
+             LINCHPIN_TEST_SERVERS=local does without"
+        ))
+    }
+
+    async fn start_on(docker: Docker, image: &str, port: u16) -> Result<Self, String> {
+        let name = format!("linchpin-redis-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let guard = Guard::set(r#"docker rm -fv "$1""#, &[&name])?;
+        match Box::pin(request(image, &name, port).start()).await {
+            Ok(container) => {
+                let server = Self { docker, name, port, owned: Some(container), _guard: guard };
+                server.ready().await?;
+                Ok(server)
+            }
+            Err(error) => {
+                // testcontainers leaves behind what it created and could not start.
+                let remove = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                let _ = docker.remove_container(&name, Some(remove)).await;
+                Err(format!("cannot start a container: {}", chain(&error)))
+            }
+        }
+    }
+
+    async fn ready(&self) -> Result<(), String> {
+        let ready = in_time(async {
+            while !answers(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))).await {
+                sleep(POLL_EACH).await;
+            }
+            Ok(())
+        });
+        let Err(error) = ready.await else { return Ok(()) };
+        let log = match &self.owned {
+            Some(container) => container.stdout_to_vec().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        Err(format!("container {} on port {} {error}\n{}", self.name, self.port, String::from_utf8_lossy(&log)))
+    }
+
+    async fn is_running(&self) -> Result<bool, String> {
+        let found = self.docker.inspect_container(&self.name, None).await.map_err(|error| chain(&error))?;
+        Ok(found.state.and_then(|state| state.running).unwrap_or(false))
+    }
+}
+
+fn request(image: &str, name: &str, port: u16) -> ContainerRequest<GenericImage> {
+    // A colon before a slash is a registry's port, and not a tag's.
+    let (image, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((image, "latest"));
+    GenericImage::new(image, tag)
+        .with_container_name(name)
+        .with_cmd(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        .with_host_config_modifier(move |host| {
+            let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
+            host.publish_all_ports = None;
+            host.port_bindings = Some(HashMap::from([("6379/tcp".to_owned(), Some(vec![binding]))]));
+        })
+}
+
+#[async_trait]
+impl Server for Container {
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn origin(&self) -> &'static str {
+        "container"
+    }
+
+    async fn pause(&self) -> Result<(), String> {
+        self.docker.pause_container(&self.name).await.map_err(|error| chain(&error))
+    }
+
+    async fn resume(&self) -> Result<(), String> {
+        self.docker.unpause_container(&self.name).await.map_err(|error| chain(&error))
+    }
+
+    async fn kill(&self) -> Result<(), String> {
+        self.docker.kill_container(&self.name, None).await.map_err(|error| chain(&error))
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        if self.is_running().await? {
+            self.kill().await?;
+        }
+        self.docker.start_container(&self.name, None).await.map_err(|error| chain(&error))?;
+        self.ready().await
+    }
+}
+
+impl Drop for Container {
+    /// On a thread and a runtime of its own: a container that testcontainers drops panics outside of one.
+    fn drop(&mut self) {
+        let Some(container) = self.owned.take() else { return };
+        let removal = thread::spawn(move || {
+            let Ok(runtime) = runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let _ = runtime.block_on(container.rm());
+        });
+        let _ = removal.join();
+    }
+}
+
+/// An error and those of its causes that it does not tell itself.
+fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = error.source();
+    }
+    told
+}

@@ -1,0 +1,36 @@
+//! Holds a driver in all its layers, living in a part of a namespace that others live in too, to the same
+//! contract: a layer changes what things cost, never what they mean.
+
+use linchpin_conformance::{Harness, async_trait};
+use linchpin_core::layers::Layers;
+use linchpin_core::{Driver, Namespace, Result};
+use linchpin_memory::{MemoryConfig, MemoryCoordination};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+struct Layered;
+
+#[async_trait]
+impl Harness for Layered {
+    fn name(&self) -> &str {
+        "layered-memory"
+    }
+
+    fn describe(&self) -> String {
+        "memory with every layer, all namespaces nested in one".to_owned()
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let config = MemoryConfig::from_url("memory://layered")?;
+        let driver = Arc::new(MemoryCoordination::connect(config).await?);
+        Ok(Layers::default().namespace(namespace.clone()).wrap(driver))
+    }
+}
+
+fn main() -> ExitCode {
+    linchpin_conformance::run(Layered)
+}

@@ -1,0 +1,33 @@
+//! Holds the memory adapter to the contract.
+
+use linchpin_conformance::{Harness, async_trait};
+use linchpin_core::{Driver, Namespace, Result};
+use linchpin_memory::{MemoryConfig, MemoryCoordination};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+struct Memory;
+
+#[async_trait]
+impl Harness for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn describe(&self) -> String {
+        "memory, handles of one process that share a name".to_owned()
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let config = MemoryConfig::from_url("memory://conformance")?.namespace(namespace.clone());
+        Ok(Arc::new(MemoryCoordination::connect(config).await?))
+    }
+}
+
+fn main() -> ExitCode {
+    linchpin_conformance::run(Memory)
+}

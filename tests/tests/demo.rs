@@ -1,0 +1,62 @@
+//! The demo runs on both backends, shows the main job, and ends by itself.
+
+use linchpin_tests::servers::RedisServer;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+
+/// Builds the demo, as `make demo` does, and returns where it is.
+async fn demo() -> std::path::PathBuf {
+    let build = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", "demo"];
+    let built = Command::new(env!("CARGO")).args(build).status().await.expect("cargo runs");
+    assert!(built.success());
+    let this = std::env::current_exe().expect("a path");
+    this.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples/demo")
+}
+
+async fn run(url: Option<String>) -> String {
+    let mut command = Command::new(demo().await);
+    command.env_remove("LINCHPIN_URL").envs(url.map(|url| ("LINCHPIN_URL", url)));
+    let started = Instant::now();
+    let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await.expect("it runs");
+    assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
+    assert!(output.status.success(), "{}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Everything the demo promises happens, and every sale is counted once.
+fn check(text: &str) {
+    for what in ["is elected leader of", "sets all prices", "under the lock", "drops", "crashes"] {
+        assert!(text.contains(what), "nothing {what:?} in\n{text}");
+    }
+    assert!(text.matches("is elected leader").count() >= 2, "nobody followed the crashed leader:\n{text}");
+    let sold = text.matches("sells apple no.").count();
+    assert!(text.contains(&format!("sold in all: {sold} ")), "{sold} sales in\n{text}");
+}
+
+#[tokio::test]
+async fn in_memory() {
+    check(&run(None).await);
+}
+
+#[tokio::test]
+async fn over_redis() {
+    let server = RedisServer::start().await.expect("a server");
+    check(&run(Some(format!("{}?namespace=demo", server.url()))).await);
+}
+
+#[tokio::test]
+async fn from_two_terminals_at_once() {
+    let server = RedisServer::start().await.expect("a server");
+    let (one, other) = tokio::join!(run(Some(server.url())), run(Some(server.url())));
+    let both = format!("{one}{other}");
+    let mut sales: Vec<u32> = both
+        .lines()
+        .filter_map(|line| line.split_once("sells apple no. "))
+        .filter_map(|(_, rest)| rest.split_once(' '))
+        .filter_map(|(number, _)| number.parse().ok())
+        .collect();
+    sales.sort_unstable();
+    let expected: Vec<u32> = (1..).take(sales.len()).collect();
+    assert_eq!(sales, expected, "a sale was lost or counted twice:\n{both}");
+}

@@ -1,0 +1,281 @@
+//! How the Redis adapter connects, fails and comes back: wrong passwords and ports, TLS, ACL users, a
+//! server that hangs, dies and returns. Local servers, because these need configurations of their own.
+
+use futures::StreamExt;
+use linchpin::{
+    Channel, Coordinator, DistributedCoordination, Driver, ErrorKind, Key, Message, Pattern, Range, RedisConfig,
+    RedisCoordination, Retry, RetryPolicy, SubscriptionEvent, Transaction, TransactionId, WatchEvent,
+};
+use linchpin_tests::servers::RedisServer;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(10);
+/// Connecting and answering are given up after this; the tests allow twice that.
+const LIMIT: Duration = Duration::from_millis(1500);
+
+fn config(url: &str) -> RedisConfig {
+    RedisConfig::from_url(url).expect("a good URL").connect_timeout(LIMIT).response_timeout(LIMIT)
+}
+
+async fn refused(config: RedisConfig) -> linchpin::Error {
+    let started = Instant::now();
+    let error = RedisCoordination::connect(config).await.expect_err("it must not connect");
+    assert!(started.elapsed() < LIMIT * 2, "it took {:?}", started.elapsed());
+    error
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a good key")
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_not_repeated() {
+    let server = RedisServer::start_local(&["--requirepass", "right-secret"]).await.expect("a server");
+    let with = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
+    RedisCoordination::connect(config(&with(":right-secret"))).await.expect("the right password");
+    for url in [with(":wrong-canary"), with("somebody:wrong-canary"), server.url()] {
+        let error = refused(config(&url)).await;
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(error.to_string().contains("password"), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
+    drop(silent);
+    let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
+    assert!(error.to_string().contains("refused the connection"), "{error}");
+}
+
+#[tokio::test]
+async fn tls_works_and_its_mistakes_are_told() {
+    let issued = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("cert"), issued.cert.pem()).expect("written");
+    std::fs::write(path("key"), issued.signing_key.serialize_pem()).expect("written");
+    let arguments = ["--tls-cert-file", &path("cert"), "--tls-key-file", &path("key"), "--tls-auth-clients", "no"];
+    let server = RedisServer::start_local(&arguments).await.expect("a server");
+    assert!(server.url().starts_with("rediss://"), "{}", server.url());
+
+    let trusted = RedisConfig::from_url(&format!("{}?tls_ca={}", server.url(), path("cert"))).expect("a good URL");
+    let redis = RedisCoordination::connect(trusted).await.expect("a trusted certificate");
+    redis.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
+    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    Driver::publish(&redis, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    assert!(matches!(messages.next().await, Some(Ok(SubscriptionEvent::Message(_)))));
+
+    let untrusted = refused(config(&server.url()).root_certificate(other.cert.pem())).await;
+    assert!(matches!(untrusted.kind(), ErrorKind::Unavailable), "{untrusted}");
+    let plain_to_tls = refused(config(&server.url().replace("rediss", "redis"))).await;
+    assert!(plain_to_tls.to_string().contains("TLS") || plain_to_tls.kind() == ErrorKind::Timeout, "{plain_to_tls}");
+
+    let plain = RedisServer::start_local(&[]).await.expect("a server");
+    let tls_to_plain = refused(config(&plain.url().replace("redis", "rediss"))).await;
+    assert!(tls_to_plain.to_string().contains("TLS") || tls_to_plain.kind() == ErrorKind::Timeout, "{tls_to_plain}");
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespace() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let admin = redis::Client::open(server.url()).expect("a client");
+    let mut admin = admin.get_multiplexed_async_connection().await.expect("connected");
+    let mut acl = redis::cmd("ACL");
+    acl.arg(&["SETUSER", "app", "on", ">pass", "resetkeys", "resetchannels", "-@all"]);
+    acl.arg(&["~linchpin:{mine}:*", "&linchpin:{mine}:*"]);
+    acl.arg(linchpin_redis::COMMANDS.split(' ').collect::<Vec<_>>());
+    acl.query_async::<()>(&mut admin).await.expect("a user");
+
+    let url = server.url().replace("redis://", "redis://app:pass@");
+    let mine = RedisCoordination::new(&url, "n1".to_owned(), Some("mine".to_owned())).await.expect("allowed");
+    everything(&mine).await.expect("every method is allowed");
+    let other = RedisCoordination::new(&url, "n1".to_owned(), Some("other".to_owned())).await.expect("connected");
+    let error = other.set("k", b"v", None).await.expect_err("another namespace");
+    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+}
+
+/// Uses every kind of thing that the adapter does.
+async fn everything(redis: &RedisCoordination) -> linchpin::Result<()> {
+    let coordinator = Coordinator::over(redis.share()).connect().await?;
+    let mut messages = coordinator.subscribe("news:*").await?;
+    coordinator.publish_with_ack("news:x", b"m", SOON).await.map(drop).or_else(|error| match error.kind() {
+        ErrorKind::Timeout => Ok(()),
+        _ => Err(error),
+    })?;
+    timeout(SOON, messages.next()).await.expect("in time").expect("open")?;
+    coordinator.set("k", b"v", Some(SOON)).await?;
+    coordinator.incr("n", i64::MAX, None).await?;
+    coordinator.register_node("n1", None).await?;
+    coordinator.heartbeat("n1", SOON).await?;
+    coordinator.try_acquire_leadership("n1", SOON).await?;
+    let guard = coordinator.lock("l").acquire().await?;
+    let waiting = coordinator.lock("l").wait(Duration::from_millis(200)).acquire().await;
+    assert_eq!(waiting.expect_err("held").kind(), ErrorKind::Timeout);
+    guard.release().await?;
+    let stream = linchpin::StreamName::new("s")?;
+    let group = linchpin::GroupName::new("g")?;
+    let claim = linchpin::Claim::new(stream.clone(), group, linchpin::MemberName::new("m")?);
+    let driver = coordinator.driver();
+    driver.append(&stream, &[linchpin::Record::new("r").with_id("1")?]).await?;
+    let delivery = driver.claim(&claim).await?.remove(0);
+    let reject = linchpin::Action::Reject { reason: "bad".to_owned() };
+    driver.settle(&[linchpin::Settlement { receipt: delivery.receipt, action: reject }]).await?;
+    driver.claim(&claim.wait(Duration::from_millis(100))).await?;
+    driver.inspect(&stream).await?;
+    driver.trim(&stream, linchpin::Retention::Newest(0)).await?;
+    coordinator.stats().await?;
+    coordinator.flush_all().await
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_twice() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let add = Transaction::new().add(key("n"), 1, None).with_id(TransactionId::random());
+    server.pause().await.expect("paused");
+    let started = Instant::now();
+    let error = redis.commit(&add).await.expect_err("nobody answers");
+    assert!(started.elapsed() < LIMIT * 2, "{:?}", started.elapsed());
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown), "{error}");
+    assert!(error.maybe_applied() && error.to_string().contains("may have been applied"), "{error}");
+    let read = Driver::get(&redis, &[key("n")]).await.expect_err("nobody answers");
+    assert!(!read.maybe_applied(), "{read}");
+    server.resume().await.expect("resumed");
+    // The first attempt may run now, as a ghost; with its id the repeat adds nothing to it.
+    for _ in 0..3 {
+        redis.commit(&add).await.expect("the server is back");
+    }
+    let snapshot = Driver::get(&redis, &[key("n")]).await.expect("the server is back");
+    assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "1");
+}
+
+#[tokio::test]
+async fn retries_hide_a_restart_and_apply_nothing_twice() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let policy = RetryPolicy { attempts: 50, total: SOON, ..RetryPolicy::default() };
+    let driver = RedisCoordination::connect(config(&server.url())).await.expect("connected").share();
+    let coordinator = Coordinator::over(driver).retry(policy).connect().await.expect("connected");
+    let adding = coordinator.clone();
+    let adding = tokio::spawn(async move {
+        for _ in 0..2000 {
+            adding.incr("n", 1, None).await?;
+        }
+        adding.get("n").await
+    });
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.kill().await.expect("killed");
+        server.restart().await.expect("restarted");
+    }
+    let value = timeout(SOON * 2, adding).await.expect("in time").expect("no panic").expect("retried");
+    assert_eq!(value.as_deref(), Some(&b"2000"[..]));
+}
+
+#[tokio::test]
+async fn subscriptions_watches_and_waiting_claims_go_on_after_a_restart() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let other = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    redis.commit(&Transaction::new().put(key("gone"), "v", None)).await.expect("a commit");
+    let mut events = redis.watch(&Range::all()).await.expect("a watch");
+    for _ in 0..2 {
+        events.next().await.expect("open").expect("an event");
+    }
+    let stream = linchpin::StreamName::new("s").expect("valid");
+    let claim = linchpin::Claim::new(
+        stream.clone(),
+        linchpin::GroupName::new("g").expect("valid"),
+        linchpin::MemberName::new("m").expect("valid"),
+    );
+    let claiming = redis.clone();
+    let claiming = tokio::spawn(async move { claiming.claim(&claim.wait(SOON * 2)).await });
+
+    server.kill().await.expect("killed");
+    server.restart().await.expect("restarted");
+
+    let gap = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
+    assert_eq!(gap, SubscriptionEvent::Lagged(None));
+    // Its connection broke too, which the first call finds out.
+    let after = Channel::new("c").expect("valid");
+    while Driver::publish(&other, &after, "after".into()).await.is_err() {}
+    let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
+    assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"after"));
+
+    let change = Transaction::new().put(key("new"), "v", None).delete(key("gone"));
+    other.commit(&change).await.expect("the server is back");
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        match timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end") {
+            WatchEvent::Put(entry) => seen.push(format!("+{}", entry.key)),
+            WatchEvent::Deleted { key, .. } => seen.push(format!("-{key}")),
+            WatchEvent::Synced { .. } => {}
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, ["+new", "-gone"]);
+
+    other.append(&stream, &[linchpin::Record::new("r")]).await.expect("appended");
+    // A claim that was waiting when the connection broke fails in time or goes on; it never hangs.
+    match timeout(SOON, claiming).await.expect("in time").expect("no panic") {
+        Ok(deliveries) => assert_eq!(deliveries.len(), 1),
+        Err(error) => assert!(error.is_transient(), "{error}"),
+    }
+    assert!(redis.health_check().await.expect("healthy"));
+}
+
+#[tokio::test]
+async fn a_half_open_subscription_is_noticed_and_replaced() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    server.pause().await.expect("paused");
+    // No byte comes and nobody closes: only the heartbeat can tell, within the 3 seconds that it takes.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    server.resume().await.expect("resumed");
+    let gap = timeout(SOON, messages.next()).await.expect("the gap is marked").expect("open").expect("no end");
+    assert_eq!(gap, SubscriptionEvent::Lagged(None));
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_by_a_handle_that_is_dropped() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let counting = redis::Client::open(server.url()).expect("a client");
+    let mut counting = counting.get_multiplexed_async_connection().await.expect("connected");
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for round in 0..3 {
+        let coordinator = linchpin::connect(server.url()).await.expect("connected");
+        let messages = coordinator.subscribe("*").await.expect("a subscription");
+        let events = coordinator.driver().watch(&Range::all()).await.expect("a watch");
+        let guard = coordinator.lock("l").acquire().await.expect("a lock");
+        match round {
+            0 => drop((messages, events, guard, coordinator)),
+            1 => {
+                drop(coordinator);
+                drop((guard, events, messages));
+            }
+            _ => coordinator.shutdown().await.expect("shut down"),
+        }
+    }
+    let quiet = async {
+        loop {
+            let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut counting).await.expect("a list");
+            if clients.lines().count() == 1 && tasks() <= before {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, quiet).await.expect("connections or tasks are left");
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*lock*").query_async(&mut counting).await.expect("keys");
+    assert!(keys.is_empty(), "{keys:?}");
+}
