@@ -12,7 +12,7 @@ struct Layered;
 
 #[async_trait]
 impl Harness for Layered {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "layered-memory"
     }
 

@@ -122,7 +122,7 @@ struct LimitedHarness;
 
 #[async_trait]
 impl Harness for LimitedHarness {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "limited"
     }
 

@@ -10,7 +10,7 @@ struct Memory;
 
 #[async_trait]
 impl Harness for Memory {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "memory"
     }
 

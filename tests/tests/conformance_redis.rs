@@ -18,7 +18,7 @@ impl Redis {
 
 #[async_trait]
 impl Harness for Redis {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "redis"
     }
 

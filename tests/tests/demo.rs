@@ -7,8 +7,8 @@ use tokio::process::Command;
 
 /// Builds the demo, as `make demo` does, and returns where it is.
 async fn demo() -> std::path::PathBuf {
-    let build = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", "demo"];
-    let built = Command::new(env!("CARGO")).args(build).status().await.expect("cargo runs");
+    let arguments = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", "demo"];
+    let built = Command::new(env!("CARGO")).args(arguments).status().await.expect("cargo runs");
     assert!(built.success());
     let this = std::env::current_exe().expect("a path");
     this.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples/demo")
