@@ -131,6 +131,14 @@ impl Meanwhile {
         Self(task)
     }
 
+    /// Lets the work go on, which must not have ended yet.
+    pub(crate) async fn go_on(&mut self) -> Result<(), Failure> {
+        if self.goes_on().await? {
+            return Ok(());
+        }
+        Err(Failure::new("what goes on meanwhile ended by itself"))
+    }
+
     /// Whether the work goes on. It gets its turn here: a driver may answer without ever waiting.
     pub(crate) async fn goes_on(&mut self) -> Result<bool, Failure> {
         tokio::task::yield_now().await;

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 impl Report {
     /// A line per area, and the sentences that the backend breaks.
     pub(crate) fn summary(&self) -> String {
-        let mut text = format!("conformance of {} ({})\n", self.backend, self.description);
+        let description = self.description.lines().next().unwrap_or_default();
+        let mut text = format!("conformance of {} ({description})\n", self.backend);
         for area in Area::ALL {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {area:<14}{}", self.counts(Some(area)));

@@ -65,14 +65,16 @@ pub enum Mutation {
         /// How long a counter that this creates lives; one that exists keeps its TTL.
         ttl: Option<Duration>,
     },
-    /// Sets the remaining TTL to `ttl` if the key's version is still `version`. Alone in not failing
-    /// the whole if it cannot, and not a new version: watchers do not see it.
+    /// Makes the key live for `ttl` from now on at least, if its version is still `version`. Alone in not
+    /// failing the whole if it cannot, and not a new version: watchers do not see it. It never shortens:
+    /// one that was given up on and arrives late cannot cut short what a later one was granted. To shorten
+    /// a TTL, put the value again.
     Extend {
         /// The key.
         key: Key,
         /// The version that the caller knows.
         version: Revision,
-        /// How long it lives from now on.
+        /// How long it lives from now on at least.
         ttl: Duration,
     },
 }
@@ -197,7 +199,7 @@ impl Transaction {
         self
     }
 
-    /// Sets the remaining TTL of a key whose version is still `version`.
+    /// Makes a key whose version is still `version` live for `ttl` from now on at least.
     pub fn extend(mut self, key: Key, version: Revision, ttl: Duration) -> Self {
         self.mutations.push(Mutation::Extend { key, version, ttl });
         self

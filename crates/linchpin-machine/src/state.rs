@@ -95,9 +95,10 @@ impl Keys {
         created
     }
 
-    /// Gives a key another deadline; nothing else about it changes.
+    /// Gives a key a later deadline, unless it has that or none already; nothing else about it changes.
     pub(crate) fn renew(&mut self, key: &Key, deadline: Time) {
-        if let Some(stored) = self.entries.get(key).cloned() {
+        let is_earlier = |stored: &&Stored| stored.deadline.is_some_and(|present| present < deadline);
+        if let Some(stored) = self.entries.get(key).filter(is_earlier).cloned() {
             self.put(key, Stored { deadline: Some(deadline), ..stored });
         }
     }

@@ -179,7 +179,7 @@ impl Shared {
     /// ones are fetched, so a watcher may see a newer version than the record that caused the look.
     async fn dispatch(&self, records: &[LogRecord]) {
         let mut newest: HashMap<&Key, &LogRecord> = HashMap::new();
-        for record in records.iter().filter(|record| record.kind != "ttl" && self.watchers.wants(&record.key)) {
+        for record in records.iter().filter(|record| self.watchers.wants(&record.key)) {
             newest.insert(&record.key, record);
         }
         let written: Vec<Key> =

@@ -26,6 +26,8 @@ async fn flood(driver: &dyn Driver, count: u64, size: usize) -> CaseResult {
         let mut payload = n.to_string().into_bytes();
         payload.resize(size.max(payload.len()), b' ');
         driver.publish(&channel, Bytes::from(payload)).await?;
+        // Whoever buffers in the background has the time to.
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

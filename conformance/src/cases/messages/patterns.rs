@@ -12,7 +12,7 @@ cases! { Messages "messages";
     a_class_is_one_of_its_characters [Messages]
         "Pattern: `[a-z]` one of, `[^a]` none of";
     a_backslash_takes_the_next_as_it_is [Messages]
-        "Pattern: `\\` escapes";
+        "Pattern: `\\` takes the next character as it is";
     a_name_without_wildcards_is_that_channel [Messages]
         "A pattern without wildcards matches that name, and no longer or shorter one";
     every_backend_matches_alike [Messages]

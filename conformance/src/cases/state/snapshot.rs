@@ -5,6 +5,7 @@ use crate::calls::{commit, counter, numbered, put, put_all, scan, value};
 use crate::waiting::Meanwhile;
 use bytes::Bytes;
 use linchpin_core::{Driver, Range};
+use tokio::task::yield_now;
 
 cases! { State "state";
     entries_come_in_the_order_asked []
@@ -22,6 +23,9 @@ cases! { State "state";
     a_page_is_of_one_revision [MultiKey]
         "`scan` reads one page of a range, all of it as of one revision";
 }
+
+/// How often one looks while others write.
+const LOOKS: usize = 200;
 
 async fn entries_come_in_the_order_asked(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
@@ -70,23 +74,23 @@ async fn reads_never_go_back(ctx: Context) -> CaseResult {
     let mut writes = Meanwhile::start({
         let (driver, key) = (ctx.driver(), key.clone());
         async move {
-            for n in 0..200 {
-                put(&driver, &key, n.to_string()).await?;
+            loop {
+                put(&driver, &key, "1").await?;
+                yield_now().await;
             }
-            Ok(())
         }
     });
     let readers = [ctx.another().await?, ctx.another().await?];
     let (mut version, mut revision) = (None, None);
-    while writes.goes_on().await? {
-        for reader in &readers {
-            let snapshot = reader.get(std::slice::from_ref(&key)).await?;
-            let seen = snapshot.entries.iter().flatten().map(|entry| entry.version).next();
-            ensure!(seen >= version, "version {seen:?} was read after {version:?}");
-            ensure!(Some(snapshot.revision) >= revision, "read at {} after {revision:?}", snapshot.revision);
-            (version, revision) = (seen, Some(snapshot.revision));
-        }
+    for reader in readers.iter().cycle().take(LOOKS) {
+        writes.go_on().await?;
+        let snapshot = reader.get(std::slice::from_ref(&key)).await?;
+        let seen = snapshot.entries.iter().flatten().map(|entry| entry.version).next();
+        ensure!(seen >= version, "version {seen:?} was read after {version:?}");
+        ensure!(Some(snapshot.revision) >= revision, "read at {} after {revision:?}", snapshot.revision);
+        (version, revision) = (seen, Some(snapshot.revision));
     }
+    ensure!(version.is_some(), "nothing was written meanwhile");
     Ok(())
 }
 
@@ -94,10 +98,10 @@ async fn reads_never_go_back(ctx: Context) -> CaseResult {
 fn writes_of_both(ctx: &Context, [left, right]: [Key; 2]) -> Meanwhile {
     let driver = ctx.driver();
     Meanwhile::start(async move {
-        for _ in 0..150 {
+        loop {
             commit(&driver, Transaction::new().add(left.clone(), 1, None).add(right.clone(), 1, None)).await?;
+            yield_now().await;
         }
-        Ok(())
     })
 }
 
@@ -105,12 +109,13 @@ async fn a_snapshot_is_of_one_revision(ctx: Context) -> CaseResult {
     let keys = [Key::new("left")?, Key::new("right")?];
     let reader = ctx.another().await?;
     let mut writes = writes_of_both(&ctx, keys.clone());
-    while writes.goes_on().await? {
+    for _ in 0..LOOKS {
+        writes.go_on().await?;
         let snapshot = reader.get(&keys).await?;
         let versions: Vec<_> = snapshot.entries.iter().map(|entry| entry.as_ref().map(|e| e.version)).collect();
         ensure!(versions[0] == versions[1], "half of a transaction: {versions:?}");
     }
-    ensure_eq!(counter(&reader, &keys[0]).await?, 150, "the number of transactions");
+    ensure!(counter(&reader, &keys[0]).await? > 1, "nothing was written meanwhile");
     Ok(())
 }
 
@@ -118,11 +123,12 @@ async fn a_page_is_of_one_revision(ctx: Context) -> CaseResult {
     let keys = [Key::new("left")?, Key::new("right")?];
     let reader = ctx.another().await?;
     let mut writes = writes_of_both(&ctx, keys.clone());
-    while writes.goes_on().await? {
+    for _ in 0..LOOKS {
+        writes.go_on().await?;
         let versions: Vec<_> = scan(&reader, &Range::all()).await?.iter().map(|entry| entry.version).collect();
         let whole = versions.is_empty() || (versions.len() == 2 && versions[0] == versions[1]);
         ensure!(whole, "half of a transaction: {versions:?}");
     }
-    ensure_eq!(counter(&reader, &keys[1]).await?, 150, "the number of transactions");
+    ensure!(counter(&reader, &keys[1]).await? > 1, "nothing was written meanwhile");
     Ok(())
 }

@@ -16,10 +16,10 @@ cases! { Ttl "ttl";
         "`Add`: a counter that exists keeps its TTL, also if that is none";
     an_extend_lengthens_it [Ttl]
         "`Extend` sets the remaining TTL: a longer one than before";
-    an_extend_shortens_it [Ttl]
-        "`Extend` sets the remaining TTL: a shorter one than before";
-    an_extend_gives_one_to_what_lives_for_ever [Ttl]
-        "`Extend` sets the remaining TTL, also of a key that had none";
+    an_extend_never_shortens_it [Ttl]
+        "`Extend` never shortens a TTL: one that arrives late cannot cut short what another has granted since";
+    an_extend_leaves_what_lives_for_ever [Ttl]
+        "`Extend` never shortens a TTL: what lives for ever goes on doing so";
     a_stale_extend_leaves_it [Ttl]
         "`Extend` sets the remaining TTL if the key's version is still `version`, and else leaves it";
     a_refused_put_leaves_it [Ttl]
@@ -82,18 +82,23 @@ async fn an_extend_lengthens_it(ctx: Context) -> CaseResult {
     longer.ends_in_time(&driver, &key).await
 }
 
-async fn an_extend_shortens_it(ctx: Context) -> CaseResult {
+async fn an_extend_never_shortens_it(ctx: Context) -> CaseResult {
     let (driver, key) = (ctx.driver(), Key::new("lease")?);
     let long = Lease::put(&ctx, &driver, &key, ctx.ttl(LONG)).await?;
-    long.extend(&ctx, &driver, &key, ctx.ttl(SHORT)).await?.ends_in_time(&driver, &key).await
+    let shorter = long.extend(&ctx, &driver, &key, ctx.ttl(SHORT)).await?;
+    shorter.end.has_passed().await;
+    let left = present(&driver, &key).await?.ttl;
+    ensure!(left > Some(ctx.ttl(LONG) / 2), "a shorter extension left {left:?}");
+    Ok(())
 }
 
-async fn an_extend_gives_one_to_what_lives_for_ever(ctx: Context) -> CaseResult {
+async fn an_extend_leaves_what_lives_for_ever(ctx: Context) -> CaseResult {
     let (driver, key) = (ctx.driver(), Key::new("lease")?);
     let stand_in = Lease::put(&ctx, &driver, &Key::new("another")?, ctx.ttl(LONG)).await?;
     let version = put(&driver, &key, "for ever").await?;
-    let for_ever = Lease { version, ..stand_in };
-    for_ever.extend(&ctx, &driver, &key, ctx.ttl(SHORT)).await?.ends_in_time(&driver, &key).await
+    Lease { version, ..stand_in }.extend(&ctx, &driver, &key, ctx.ttl(SHORT)).await?;
+    ensure_eq!(present(&driver, &key).await?.ttl, None, "the ttl of what lives for ever");
+    Ok(())
 }
 
 async fn a_stale_extend_leaves_it(ctx: Context) -> CaseResult {

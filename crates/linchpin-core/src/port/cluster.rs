@@ -33,7 +33,7 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
     let key = Area::node(node)?;
     for _ in 0..ATTEMPTS {
         let done = if let Some(entry) = current(driver, NAME, node, &key).await? {
-            extend(driver, NAME, node, &entry, ttl).await?
+            set_ttl(driver, NAME, node, &entry, ttl).await?
         } else {
             let known = driver.port_state().registered.lock().get(node).cloned();
             let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
@@ -76,7 +76,7 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
         if leader.value != node.as_bytes() {
             return Ok(false);
         }
-        if extend(driver, NAME, node, &leader, ttl).await? {
+        if set_ttl(driver, NAME, node, &leader, ttl).await? {
             return Ok(true);
         }
     }
@@ -116,15 +116,21 @@ async fn current<D: Driver + ?Sized>(
     Ok(snapshot.entries.into_iter().flatten().next())
 }
 
-/// Sets the TTL of an entry; `false` if it was gone or rewritten meanwhile.
-async fn extend<D: Driver + ?Sized>(
+/// Sets the TTL of an entry, to a shorter one too; `false` if it was gone or rewritten meanwhile.
+async fn set_ttl<D: Driver + ?Sized>(
     driver: &D,
     operation: &'static str,
     subject: &str,
     entry: &Entry,
     ttl: Duration,
 ) -> Result<bool> {
-    let extend = Transaction::new().extend(entry.key.clone(), entry.version, ttl);
+    let (key, version) = (entry.key.clone(), entry.version);
+    if entry.ttl.is_none_or(|left| left > ttl) {
+        // An extension never shortens; a rewrite does, and keeps `created`, the leader's term.
+        let rewrite = Transaction::new().version_is(key.clone(), version).put(key, entry.value.clone(), Some(ttl));
+        return Ok(commit(driver, operation, subject, rewrite).await?.is_committed());
+    }
+    let extend = Transaction::new().extend(key, version, ttl);
     let outcome = driver.commit(&extend).await;
     let outcome = outcome.map_err(|error| named(error.with_operation(operation), subject))?;
     Ok(matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }])))

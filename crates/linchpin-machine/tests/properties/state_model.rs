@@ -106,7 +106,7 @@ impl StateModel {
             }
             Mutation::Extend { key, version, ttl } => match self.keys.get_mut(key.as_str()) {
                 Some(found) if found.version == *version => {
-                    found.deadline = deadline;
+                    found.deadline = found.deadline.max(deadline).filter(|_| found.deadline.is_some());
                     MutationResult::Extended { ttl: Some(*ttl) }
                 }
                 _ => MutationResult::Extended { ttl: None },

@@ -112,12 +112,8 @@ local apply = {
   ext = function(step)
     local e = step.e
     if not (e and e[1] == step.a) then return answer('') end
-    local due = deadline(step.key, step.b)
-    -- No new version; but whoever sleeps until the next deadline has to know of an earlier one.
-    if not e[3] or tonumber(due) < tonumber(e[3]) then
-      if recorded ~= rev and not writes then tick() end
-      record('ttl', step.key, due)
-    end
+    -- Never earlier than before, and no new version.
+    if e[3] and now + tonumber(step.b) > tonumber(e[3]) then deadline(step.key, step.b) end
     answer(step.b)
   end,
 }

@@ -4,7 +4,7 @@
 --   k:<key>     hash: v = value, c = created, m = version, d = deadline in server microseconds, if any
 --   keys        sorted set of all keys, for listing in the order of their bytes
 --   ttl         sorted set: key -> deadline
---   log         stream of changes, id <revision>-<n>; p = id of the record before, t = put, del or ttl
+--   log         stream of changes, id <revision>-<n>; p = id of the record before, t = put or del
 --   t:<id>      the remembered outcome of a transaction
 local P = ARGV[1]
 local function num(x) return string.format('%.0f', x) end

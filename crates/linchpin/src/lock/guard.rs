@@ -61,7 +61,8 @@ impl LockGuard {
         self.lease.lost().await;
     }
 
-    /// Sets the TTL, counted from now, and renews with it from now on.
+    /// Sets the TTL, counted from now, and renews with it from now on. A shorter one than before takes hold
+    /// at the backend once the longer one has run out.
     ///
     /// # Errors
     /// `Lost` if the lock is no longer held; `InvalidArgument` for a TTL under 300 ms; what the backend
