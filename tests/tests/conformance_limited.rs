@@ -81,7 +81,7 @@ impl Driver for Limited {
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.capabilities.admit_append(records)?;
+        self.capabilities.admit_append(stream, records)?;
         self.inner.append(stream, records).await
     }
 

@@ -15,8 +15,8 @@ cases! { Errors "errors";
         "An error has its operation and key; no payload";
     an_oversize_message_is_told_by_its_channel [Messages]
         "An error has its operation and channel; no payload";
-    an_oversize_record_is_told_without_payload [Streams]
-        "An error has its operation; no payload";
+    an_oversize_record_is_told_by_its_stream [Streams]
+        "An error has its operation and stream; no payload";
     a_conflict_is_told_by_its_key []
         "An error has its operation and key: of a counter that is none";
     what_is_refused_was_not_applied []
@@ -75,11 +75,11 @@ async fn an_oversize_message_is_told_by_its_channel(ctx: Context) -> CaseResult 
     is_well_written(&error)
 }
 
-async fn an_oversize_record_is_told_without_payload(ctx: Context) -> CaseResult {
+async fn an_oversize_record_is_told_by_its_stream(ctx: Context) -> CaseResult {
     let record = Record::new(payload(ctx.capabilities().limits.record + 1));
     let appended = ctx.driver().append(&StreamName::new("orders")?, &[record]).await;
     let error = fails_with(appended, ErrorKind::InvalidArgument, "a record over the limit")?;
-    ensure_eq!(error.operation(), "append", "the operation");
+    ensure_eq!((error.operation(), error.subject()), ("append", Some("orders")), "operation and stream");
     is_well_written(&error)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::entry::Page;
 use crate::error::{Error, Result};
-use crate::name::Channel;
+use crate::name::{Channel, StreamName};
 use crate::stream::{Action, Claim, Record, Settlement};
 use crate::transaction::{Mutation, Transaction};
 use serde::Serialize;
@@ -240,22 +240,24 @@ impl Capabilities {
     /// # Errors
     /// `InvalidArgument` for too many, one over the limit or a delay over [`MAX_TTL`]; `Unsupported` for
     /// what is not declared.
-    pub fn admit_append(&self, records: &[Record]) -> Result<()> {
+    pub fn admit_append(&self, stream: &StreamName, records: &[Record]) -> Result<()> {
         let support = self.admit_streams("append")?;
-        self.admit_batch("append", records.len())?;
-        for record in records {
-            within("append", "the record", record.size(), self.limits.record)?;
-            if record.id.is_some() && support.dedupe_window.is_none() {
-                return Err(self.unsupported("append", "record ids"));
-            }
-            if let Some(delay) = record.delay {
-                if !support.delays {
-                    return Err(self.unsupported("append", "delayed records"));
-                }
-                at_most_max_ttl("append", "delay", delay)?;
-            }
+        let admitted = self
+            .admit_batch("append", records.len())
+            .and_then(|()| records.iter().try_for_each(|record| self.admit_record(support, record)));
+        admitted.map_err(|error| error.with_subject(stream.as_str()))
+    }
+
+    fn admit_record(&self, support: StreamSupport, record: &Record) -> Result<()> {
+        within("append", "the record", record.size(), self.limits.record)?;
+        if record.id.is_some() && support.dedupe_window.is_none() {
+            return Err(self.unsupported("append", "record ids"));
         }
-        Ok(())
+        match record.delay {
+            Some(_) if !support.delays => Err(self.unsupported("append", "delayed records")),
+            Some(delay) => at_most_max_ttl("append", "delay", delay),
+            None => Ok(()),
+        }
     }
 
     /// Checks a claim before it is sent; every driver's `claim` starts with it.

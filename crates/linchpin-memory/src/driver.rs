@@ -197,7 +197,7 @@ impl Driver for MemoryCoordination {
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let handle = self.handle("append").await?;
-        handle.capabilities.admit_append(records)?;
+        handle.capabilities.admit_append(stream, records)?;
         Ok(handle.space.apply(|machine, now| machine.append(now, stream, records)))
     }
 

@@ -155,7 +155,7 @@ impl Driver for RedisCoordination {
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let handle = self.handle("append")?;
-        handle.capabilities.admit_append(records)?;
+        handle.capabilities.admit_append(stream, records)?;
         streams::append(&handle.connection, &handle.prefix, stream, records).await
     }
 
