@@ -267,8 +267,13 @@ impl Capabilities {
     /// not declared.
     pub fn admit_claim(&self, claim: &Claim) -> Result<()> {
         let support = self.admit_streams("claim")?;
-        if claim.max == 0 || claim.visibility.is_zero() || claim.max_deliveries == Some(0) {
-            let problem = "max, visibility and max_deliveries must be greater than zero";
+        let zero = [
+            ("max", claim.max == 0),
+            ("visibility", claim.visibility.is_zero()),
+            ("max_deliveries", claim.max_deliveries == Some(0)),
+        ];
+        if let Some((name, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
+            let problem = format!("{name} must be greater than zero");
             return Err(Error::invalid("claim", problem).with_subject(claim.stream.as_str()));
         }
         if claim.max_deliveries.is_some() && !support.dead_letters {

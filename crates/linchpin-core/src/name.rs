@@ -26,6 +26,7 @@ fn check(what: &'static str, name: &str, max: usize) -> Result<()> {
     } else {
         return Ok(());
     };
+    let problem = format!("{problem}; it takes 1 to {max} bytes of UTF-8 without NUL");
     Err(Error::invalid(what, problem).with_subject(name))
 }
 

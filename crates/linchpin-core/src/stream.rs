@@ -79,7 +79,8 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Where a record stands in its stream: 1 for the first, growing by one.
+/// Where a record stands in its stream: 1 for the first, growing by one. A stream that was cleared goes on
+/// where it was for a day, so a receipt from before fits nothing that came after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position(pub u64);
 

@@ -140,7 +140,8 @@ impl fmt::Display for TransactionId {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {
     /// With an id it is applied at most once within the backend's window, however often it is sent; a
-    /// repeat gets the first outcome. A refusal changed nothing and is not kept: a repeat decides anew.
+    /// repeat gets the first outcome, a refusal too: what was refused once cannot be applied by an attempt
+    /// that arrives late.
     pub id: Option<TransactionId>,
     /// What must hold.
     pub guards: Vec<Guard>,

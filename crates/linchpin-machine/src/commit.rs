@@ -40,7 +40,7 @@ impl Step<'_> {
 
 impl Machine {
     /// Checks the guards in their order and applies all mutations or none, as
-    /// [`Driver::commit`](linchpin_core::Driver::commit) says. A committed transaction with an id is
+    /// [`Driver::commit`](linchpin_core::Driver::commit) says. The outcome of one with an id is
     /// remembered for [`ID_WINDOW`](crate::ID_WINDOW).
     ///
     /// The caller has checked it with [`Capabilities::admit_commit`](linchpin_core::Capabilities::admit_commit).
@@ -69,6 +69,7 @@ impl Machine {
             return Ok(outcome);
         }
         if let Some(refused) = self.refusal(transaction) {
+            self.ids.remember(self.clock, transaction, &refused);
             return Ok(refused);
         }
         let steps = transaction.mutations.iter().map(|mutation| self.step(mutation)).collect::<Result<Vec<_>>>()?;

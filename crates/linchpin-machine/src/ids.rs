@@ -6,10 +6,10 @@ use linchpin_core::{Condition, Error, ErrorKind, Mutation, Outcome, Result, Tran
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// For how long a committed transaction's id is remembered.
+/// For how long a transaction's id is remembered.
 pub const ID_WINDOW: Duration = Duration::from_secs(60);
 
-/// The outcomes of committed transactions that had an id.
+/// The outcomes of transactions that had an id.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Ids(Recent<TransactionId, Remembered>);

@@ -156,7 +156,7 @@ impl Machine {
             self.keys.remove(&key);
             changes.push(Change::Deleted(key, self.revision));
         }
-        self.streams.clear(prefix);
+        self.streams.clear(self.clock, prefix);
         Applied { outcome: (), changes, woken: Vec::new() }
     }
 

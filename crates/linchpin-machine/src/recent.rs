@@ -28,10 +28,12 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.values.get(key)
     }
 
-    /// Remembers a value under a key that is not remembered yet.
+    /// Remembers a value, in place of the one that the key had.
     pub(crate) fn insert(&mut self, now: Time, key: K, value: V) {
-        self.order.push_back((now, key.clone()));
-        self.values.insert(key, value);
+        if self.values.insert(key.clone(), value).is_some() {
+            self.order.retain(|(_, known)| *known != key);
+        }
+        self.order.push_back((now, key));
     }
 
     /// Forgets what came to be `window` ago or earlier.

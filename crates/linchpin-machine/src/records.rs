@@ -32,21 +32,22 @@ impl Stored {
     }
 }
 
-/// The records that are still there; the first position is 1.
+/// The records that are still there.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Records {
     /// The position of the first record that is still there, or of the next one to come.
     first: Position,
+    /// The position of the first record ever.
+    start: Position,
     list: VecDeque<Stored>,
 }
 
-impl Default for Records {
-    fn default() -> Self {
-        Self { first: Position(1), list: VecDeque::new() }
-    }
-}
-
 impl Records {
+    /// No records yet; the first one will stand at `start`.
+    pub(crate) fn from(start: Position) -> Self {
+        Self { first: start, start, list: VecDeque::new() }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.list.len() as u64
     }
@@ -62,7 +63,7 @@ impl Records {
 
     /// The position of the newest record ever appended.
     pub(crate) fn last(&self) -> Option<Position> {
-        self.end().0.checked_sub(1).filter(|last| *last > 0).map(Position)
+        (self.end() > self.start).then(|| Position(self.end().0 - 1))
     }
 
     pub(crate) fn get(&self, position: Position) -> Option<&Stored> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// For how long an appended record's id is remembered.
 pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
 
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Stream {
     pub(crate) records: Records,
     ids: Recent<String, Position>,
@@ -25,6 +25,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// An empty stream whose first record will stand at `start`.
+    pub(crate) fn from(start: Position) -> Self {
+        Self { records: Records::from(start), ids: Recent::default(), groups: BTreeMap::new() }
+    }
+
     pub(crate) fn append(&mut self, now: Time, record: &Record) -> Appended {
         self.ids.forget(now, DEDUPE_WINDOW);
         if let Some(position) = record.id.as_ref().and_then(|id| self.ids.get(id)) {

@@ -2,15 +2,20 @@
 
 use crate::group::Group;
 use crate::pairs;
+use crate::recent::Recent;
 use crate::records::Stored;
 use crate::stream::Stream;
 use crate::time::Time;
 use linchpin_core::{
-    Action, Appended, Claim, Delivery, GroupInfo, GroupName, Record, Retention, Settled, Settlement, StreamInfo,
-    StreamName,
+    Action, Appended, Claim, Delivery, GroupInfo, GroupName, Position, Record, Retention, Settled, Settlement,
+    StreamInfo, StreamName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// For how long the last position of a cleared stream is remembered.
+const CLEARED_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// What a claim got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,13 +28,22 @@ pub struct Claimed {
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(transparent)]
 pub(crate) struct Streams {
     #[serde(with = "pairs")]
     by_name: BTreeMap<StreamName, Stream>,
+    /// The last positions of streams that were cleared: a new one of the same name goes on after it, so that
+    /// a receipt of the old one never fits a record of the new one.
+    cleared: Recent<StreamName, Position>,
 }
 
 impl Streams {
+    /// The stream of that name, a new one if there is none.
+    fn stream(&mut self, name: &StreamName) -> &mut Stream {
+        let cleared = &self.cleared;
+        let start = || Position(cleared.get(name).map_or(0, |last| last.0) + 1);
+        self.by_name.entry(name.clone()).or_insert_with(|| Stream::from(start()))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()
     }
@@ -38,7 +52,7 @@ impl Streams {
         if records.is_empty() {
             return Vec::new();
         }
-        let stream = self.by_name.entry(stream.clone()).or_default();
+        let stream = self.stream(stream);
         records.iter().map(|record| stream.append(now, record)).collect()
     }
 
@@ -46,7 +60,7 @@ impl Streams {
     /// appended from then on is kept for it.
     pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> Claimed {
         let mut dead = Vec::new();
-        let stream = self.by_name.entry(claim.stream.clone()).or_default();
+        let stream = self.stream(&claim.stream);
         let deliveries = stream.claim(now, claim, &mut dead);
         let next_due = stream.groups.get(&claim.group).and_then(Group::next_due);
         for record in dead {
@@ -74,7 +88,7 @@ impl Streams {
     fn bury(&mut self, stream: &StreamName, group: &GroupName, record: Stored, woken: &mut Vec<StreamName>) {
         let dead_letters = stream.dead_letters(group);
         if dead_letters != *stream {
-            self.by_name.entry(dead_letters.clone()).or_default().records.push(record);
+            self.stream(&dead_letters).records.push(record);
             woken.push(dead_letters);
         }
     }
@@ -98,7 +112,15 @@ impl Streams {
     }
 
     /// Removes the streams whose name starts with `prefix`; dead letters have the name of their stream.
-    pub(crate) fn clear(&mut self, prefix: &str) {
-        self.by_name.retain(|name, _| !name.as_str().starts_with(prefix));
+    pub(crate) fn clear(&mut self, now: Time, prefix: &str) {
+        self.cleared.forget(now, CLEARED_WINDOW);
+        let cleared = &mut self.cleared;
+        self.by_name.retain(|name, stream| {
+            let stays = !name.as_str().starts_with(prefix);
+            if let (false, Some(last)) = (stays, stream.records.last()) {
+                cleared.insert(now, name.clone(), last);
+            }
+            stays
+        });
     }
 }

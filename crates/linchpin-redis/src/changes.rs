@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 
 /// How long one read of the log waits: the pause after which a dead connection is noticed.
 const BLOCK: Duration = Duration::from_millis(1500);
+/// Before the first record of the log.
+const START: &str = "0-0";
 /// How late a sweeper may come, at random, so that one of many processes comes first.
 const JITTER: Duration = Duration::from_millis(20);
 
@@ -145,10 +147,16 @@ impl Shared {
                         }
                     };
                     self.broken.store(false, Ordering::Relaxed);
-                    self.watchers.mark_gap();
+                    self.mark_gap();
                 }
             }
         }
+    }
+
+    /// Changes may have been missed, and deadlines with them.
+    fn mark_gap(&self) {
+        self.watchers.mark_gap();
+        self.deadline.notify_one();
     }
 
     async fn read_some(&self, log: &mut Log) -> Result<()> {
@@ -163,8 +171,9 @@ impl Shared {
         let records = records.into_iter().map(log_record).collect::<Result<Vec<_>>>()?;
         for record in &records {
             // A log that was trimmed past this reader, or lost: what came between is unknown.
-            if record.before != log.last && log.last != "0-0" {
-                self.watchers.mark_gap();
+            let expected = if log.last == START { "" } else { log.last.as_str() };
+            if record.before != expected {
+                self.mark_gap();
             }
             log.last.clone_from(&record.id);
         }
@@ -193,7 +202,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "changed values could not be read; watchers read their ranges again");
-                    self.watchers.mark_gap();
+                    self.mark_gap();
                 }
             }
         }

@@ -83,7 +83,9 @@ impl RedisConfig {
             }
             other => {
                 let known = "namespace, connect_timeout_ms, response_timeout_ms, tls_ca";
-                return Err(invalid(format!("the query key {other:?} is unknown; known are {known}")));
+                // Not repeated if it may be the rest of a password with a `?` that was not escaped.
+                let name = if other.contains('@') { "in the URL".to_owned() } else { format!("{other:?}") };
+                return Err(invalid(format!("the query key {name} is unknown; known are {known}")));
             }
         }
         Ok(())
@@ -164,7 +166,8 @@ fn database(path: &str) -> Result<i64> {
             .parse()
             .ok()
             .filter(|number| *number >= 0)
-            .ok_or_else(|| invalid(format!("the path {text:?} is not the number of a database"))),
+            // Not repeated: a `/` that was not escaped in a password ends up here.
+            .ok_or_else(|| invalid("the path is not the number of a database; escape a `/` in a password as %2F")),
     }
 }
 
@@ -218,6 +221,8 @@ mod tests {
             ("http://h", "scheme"),
             ("redis://", "host"),
             ("redis://u:canary@h/x", "database"),
+            ("redis://u:1/canary@h", "%2F"),
+            ("redis://u:1?canary@h", "unknown"),
             ("redis://u:canary@h?namespace=A", "namespace"),
             ("redis://u:canary@h?colour=red", "colour"),
             ("redis://u:canary@h?response_timeout_ms=0", "milliseconds"),

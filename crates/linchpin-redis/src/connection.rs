@@ -3,9 +3,9 @@
 use crate::config::RedisConfig;
 use crate::error;
 use linchpin_core::{Error, ErrorKind, Result, Retry};
-use parking_lot::RwLock;
+use parking_lot::{Mutex as PlainMutex, RwLock};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind as Native, FromRedisValue, RedisError, ServerErrorKind, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     current: RwLock<Option<MultiplexedConnection>>,
     connecting: Mutex<()>,
     closed: AtomicBool,
+    /// Since when commands have been on their way without any answer.
+    unanswered: PlainMutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -34,6 +36,7 @@ impl Connection {
             current: RwLock::new(None),
             connecting: Mutex::new(()),
             closed: AtomicBool::new(false),
+            unanswered: PlainMutex::new(None),
         };
         connection.get("connect").await?;
         Ok(connection)
@@ -42,7 +45,7 @@ impl Connection {
     /// Sends one command.
     pub(crate) async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
         let mut connection = self.get(operation).await?;
-        let sent = Sent { connection: self, at: Instant::now(), answered: false };
+        let sent = Sent::by(self);
         let answer: Result<Value, RedisError> = command.query_async(&mut connection).await;
         let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
@@ -55,7 +58,7 @@ impl Connection {
         script: &redis::ScriptInvocation<'_>,
     ) -> Result<T> {
         let mut connection = self.get(operation).await?;
-        let sent = Sent { connection: self, at: Instant::now(), answered: false };
+        let sent = Sent::by(self);
         let answer: Result<Value, RedisError> = script.invoke_async(&mut connection).await;
         let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
@@ -75,6 +78,11 @@ impl Connection {
             .map_err(|error| error::while_connecting(operation, &self.address, error))
     }
 
+    /// How long the server may take to answer.
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
     /// Ends the connection; commands fail from now on.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -84,6 +92,7 @@ impl Connection {
     /// Forgets the connection; the next command builds a new one.
     fn forget(&self) {
         *self.current.write() = None;
+        *self.unanswered.lock() = None;
     }
 
     async fn get(&self, operation: &'static str) -> Result<MultiplexedConnection> {
@@ -116,35 +125,48 @@ impl Connection {
     }
 
     fn too_slow(&self, operation: &'static str) -> Error {
-        let problem = format!("{} did not answer within {:?} while connecting", self.address, self.connect_timeout);
+        let (address, limit) = (&self.address, self.connect_timeout);
+        let problem = format!("{address} did not answer within {limit:?} while connecting; {}", error::CHECK);
         Error::new(ErrorKind::Timeout, operation, problem).with_retry(Retry::Safe)
     }
 }
 
-/// A command on its way. A connection that broke, or that kept a caller waiting who then gave up, is not
-/// used again.
+/// A command on its way. A connection that broke, whose server was demoted, or that left callers without any
+/// answer until they gave up, is not used again.
 struct Sent<'a> {
     connection: &'a Connection,
-    at: Instant,
     answered: bool,
 }
 
-impl Sent<'_> {
-    /// Longer than this nobody waits for a healthy server.
+impl<'a> Sent<'a> {
+    /// Longer than this nobody waits for a healthy server, however often each caller gave up before.
     const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+    fn by(connection: &'a Connection) -> Self {
+        connection.unanswered.lock().get_or_insert_with(Instant::now);
+        Self { connection, answered: false }
+    }
 
     fn answered<T>(mut self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
         self.answered = true;
-        if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_unrecoverable_error()) {
+        *self.connection.unanswered.lock() = None;
+        if answer.as_ref().is_err_and(is_end) {
             self.connection.forget();
         }
         answer
     }
 }
 
+/// Whether the connection is of no more use after this error.
+fn is_end(error: &RedisError) -> bool {
+    let demoted = matches!(error.kind(), Native::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
+    demoted || error.is_io_error() || error.is_unrecoverable_error()
+}
+
 impl Drop for Sent<'_> {
     fn drop(&mut self) {
-        if !self.answered && self.at.elapsed() > Self::SUSPICIOUS {
+        let since = *self.connection.unanswered.lock();
+        if !self.answered && since.is_some_and(|since| since.elapsed() > Self::SUSPICIOUS) {
             self.connection.forget();
         }
     }

@@ -3,6 +3,8 @@
 use linchpin_core::{Error, ErrorKind, Retry};
 use redis::{ErrorKind as Native, RedisError, ServerErrorKind};
 
+pub(crate) const CHECK: &str = "check host and port, and that both sides use TLS or neither does";
+
 /// An error while a connection was set up: nothing was sent yet.
 pub(crate) fn while_connecting(operation: &'static str, address: &str, error: RedisError) -> Error {
     let mapped = map(operation, &error);
@@ -10,15 +12,17 @@ pub(crate) fn while_connecting(operation: &'static str, address: &str, error: Re
         ErrorKind::Unavailable if error.is_connection_refusal() => {
             format!("{address} refused the connection: is the server running there?")
         }
-        ErrorKind::Timeout => format!("{address} did not answer in time while connecting"),
-        ErrorKind::Unavailable => {
-            format!("{address} could not be reached; check the address, and that both sides use TLS or neither does")
-        }
+        ErrorKind::Timeout => format!("{address} did not answer in time while connecting; {CHECK}"),
+        ErrorKind::Unavailable => format!("{address} could not be reached; {CHECK}"),
         ErrorKind::Unauthorized => {
             format!("{address} did not accept the user or password in the URL")
         }
         _ => format!("{address} could not be used: {}", problem(&error)),
     };
+    if error.detail().is_some_and(|detail| detail.contains("DB index")) {
+        let problem = format!("{address} has no database of the number in the URL's path");
+        return Error::invalid(operation, problem).with_source(error);
+    }
     let retry = if mapped.is_transient() { Retry::Safe } else { Retry::Never };
     Error::new(mapped.kind(), operation, message).with_retry(retry).with_source(error)
 }
@@ -44,17 +48,27 @@ fn map(operation: &'static str, error: &RedisError) -> Error {
             | ServerErrorKind::MasterDown
             | ServerErrorKind::ReadOnly,
         ) => (ErrorKind::Unavailable, problem(error), Retry::Safe),
-        _ => match error.code() {
+        _ => match code(error) {
             Some("NOAUTH" | "WRONGPASS" | "NOPERM") => (ErrorKind::Unauthorized, permission(error), Retry::Never),
             Some("OOM") => {
                 let message = "the server is out of memory (maxmemory) and refuses writes".to_owned();
                 (ErrorKind::ResourceExhausted, message, Retry::Safe)
             }
-            Some("BUSY" | "MISCONF" | "NOREPLICAS") => (ErrorKind::Unavailable, problem(error), Retry::Safe),
+            Some("BUSY" | "MISCONF" | "NOREPLICAS" | "READONLY") => {
+                (ErrorKind::Unavailable, problem(error), Retry::Safe)
+            }
             _ => (ErrorKind::Backend, problem(error), Retry::Never),
         },
     };
     Error::new(kind, operation, message).with_retry(retry)
+}
+
+/// The error's code. Redis 6 wraps what fails within a script into an `ERR` of its own.
+fn code(error: &RedisError) -> Option<&str> {
+    let wrapped = error.detail().unwrap_or_default();
+    let inner = ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS"];
+    let inner = inner.into_iter().find(|code| wrapped.contains(&format!("-{code} ")));
+    inner.or_else(|| error.code())
 }
 
 fn permission(error: &RedisError) -> String {

@@ -110,7 +110,7 @@ impl Messages {
         };
         // Registered first: what arrives once the server confirms finds it.
         let stream = self.shared.topics.lock().entry(topic.clone()).or_default().add(pattern.clone(), on_drop);
-        request(&requests, topic).await?;
+        request(&requests, topic, self.connection.response_timeout()).await?;
         Ok(stream)
     }
 
@@ -131,7 +131,7 @@ impl Messages {
         let woken = sender.subscribe();
         let waker = Waker { sender: Some(sender), woken, requests, topic: Topic::Channel(channel) };
         // Even where another member waits already, its subscription may not be confirmed yet.
-        request(&waker.requests, waker.topic.clone()).await?;
+        request(&waker.requests, waker.topic.clone(), self.connection.response_timeout()).await?;
         Ok(waker)
     }
 
@@ -165,11 +165,15 @@ impl Messages {
     }
 }
 
-/// Asks the hub for a topic and waits until the server confirmed it.
-async fn request(requests: &mpsc::Sender<Request>, topic: Topic) -> Result<()> {
-    let (done, confirmed) = oneshot::channel();
-    requests.send(Request::Subscribe(topic, done)).await.map_err(|_| Error::closed("subscribe"))?;
-    confirmed.await.map_err(|_| Error::closed("subscribe"))?
+/// Asks the hub for a topic and waits until the server confirmed it; not for ever, as the hub may be
+/// reconnecting.
+async fn request(requests: &mpsc::Sender<Request>, topic: Topic, limit: Duration) -> Result<()> {
+    let asking = async {
+        let (done, confirmed) = oneshot::channel();
+        requests.send(Request::Subscribe(topic, done)).await.map_err(|_| Error::closed("subscribe"))?;
+        confirmed.await.map_err(|_| Error::closed("subscribe"))?
+    };
+    tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| Err(Error::timeout("subscribe", limit).of_read()))
 }
 
 /// A member's wait for a stream.

@@ -5,8 +5,8 @@ use crate::commands::{self, Prefix};
 use crate::connection::Connection;
 use crate::messages::Messages;
 use linchpin_core::{
-    Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, Position, Receipt, Record, Result, Retention,
-    Settled, Settlement, StreamInfo, StreamName, dead_letter,
+    Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, MAX_TTL, Position, Receipt, Record, Result,
+    Retention, Settled, Settlement, StreamInfo, StreamName, dead_letter,
 };
 use redis::Value;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) async fn claim(
     messages: &Messages,
     claim: &Claim,
 ) -> Result<Vec<Delivery>> {
-    let deadline = Instant::now() + claim.wait;
+    let deadline = Instant::now() + claim.wait.min(MAX_TTL);
     let (given, _) = claim_now(connection, prefix, claim).await?;
     if !given.is_empty() || claim.wait.is_zero() {
         return Ok(given);

@@ -25,18 +25,16 @@ pub struct Layers {
 pub type Layered = Arc<dyn Driver>;
 
 impl Default for Layers {
-    /// 5 seconds per attempt, [`RetryPolicy::default`], no nested namespace.
+    /// [`Layers::TIMEOUT`] per attempt, [`RetryPolicy::default`], no nested namespace.
     fn default() -> Self {
-        Self {
-            namespace: None,
-            timeout: Duration::from_secs(5),
-            retry: RetryPolicy::default(),
-            metrics: Metrics::default(),
-        }
+        Self { namespace: None, timeout: Self::TIMEOUT, retry: RetryPolicy::default(), metrics: Metrics::default() }
     }
 }
 
 impl Layers {
+    /// How long one attempt of a call may take, unless told.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+
     /// Lives in a part of the driver's namespace.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);

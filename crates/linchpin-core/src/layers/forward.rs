@@ -19,6 +19,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long clearing a namespace may take.
+const CLEARING: Duration = Duration::from_secs(600);
+
 /// One call of a driver's method, as a layer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
@@ -32,15 +35,17 @@ pub(super) struct Call<'a> {
     pub(super) read: bool,
     /// How long it waits on purpose, besides the time it takes.
     pub(super) waits: Duration,
+    /// For how long the backend tells a repeat from another call, where that is what makes it idempotent.
+    pub(super) window: Option<Duration>,
 }
 
 impl<'a> Call<'a> {
     fn read(operation: &'static str, subject: Option<&'a str>) -> Self {
-        Self { operation, subject, idempotent: true, read: true, waits: Duration::ZERO }
+        Self { operation, subject, idempotent: true, read: true, waits: Duration::ZERO, window: None }
     }
 
     fn write(operation: &'static str, subject: Option<&'a str>, idempotent: bool) -> Self {
-        Self { operation, subject, idempotent, read: false, waits: Duration::ZERO }
+        Self { operation, subject, idempotent, read: false, waits: Duration::ZERO, window: None }
     }
 }
 
@@ -94,7 +99,8 @@ impl<L: Around> Driver for Forward<L> {
         let transaction = self.layer.prepare(self.capabilities(), transaction);
         let first = transaction.mutations.first().map(crate::Mutation::key);
         let subject = first.or(transaction.guards.first().map(|guard| &guard.key)).map(Key::as_str);
-        let call = Call::write("commit", subject, transaction.is_idempotent());
+        let window = transaction.id.and(self.capabilities().transaction_ids);
+        let call = Call { window, ..Call::write("commit", subject, transaction.is_idempotent()) };
         self.layer.around(call, || self.inner.commit(&transaction)).await
     }
 
@@ -115,7 +121,8 @@ impl<L: Around> Driver for Forward<L> {
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let idempotent = records.iter().all(|record| record.id.is_some());
-        let call = Call::write("append", Some(stream.as_str()), idempotent);
+        let window = self.capabilities().streams.and_then(|streams| streams.dedupe_window);
+        let call = Call { window, ..Call::write("append", Some(stream.as_str()), idempotent) };
         self.layer.around(call, || self.inner.append(stream, records)).await
     }
 
@@ -142,7 +149,8 @@ impl<L: Around> Driver for Forward<L> {
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        let call = Call::write("clear", Some(prefix), false);
+        // It takes as long as there is something to remove.
+        let call = Call { waits: CLEARING, ..Call::write("clear", Some(prefix), false) };
         self.layer.around(call, || self.inner.clear(prefix)).await
     }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use std::sync::Arc;
 
-/// Puts `name/` in front of every key, channel and stream on the way down and takes it off on the way
+/// Puts `ns/name/` in front of every key, channel and stream on the way down and takes it off on the way
 /// up, so that several tenants share one connection and cannot reach each other.
 ///
 /// Guards, revisions and transaction ids mean the same; `clear` removes this namespace and nothing else;
@@ -31,8 +31,8 @@ pub struct NamespaceLayer {
 impl NamespaceLayer {
     /// The part of `inner` called `namespace`.
     pub fn new(inner: Arc<dyn Driver>, namespace: &Namespace) -> Self {
-        // `/` is no character of a namespace, so no namespace's prefix starts another's.
-        Self { inner, prefix: format!("{namespace}/").into(), port: Arc::default() }
+        // `/` is no character of a namespace, so no namespace's prefix starts another's; nor is one an area's.
+        Self { inner, prefix: format!("ns/{namespace}/").into(), port: Arc::default() }
     }
 
     /// An error of the driver below, naming things as this namespace does.

@@ -28,10 +28,11 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// 5 attempts within 10 seconds, pauses from 25 ms to 1 s.
+    /// 12 attempts within 10 seconds, pauses from 25 ms to 1 s: a server that refuses connections while it
+    /// restarts has about 5 seconds for that.
     fn default() -> Self {
         Self {
-            attempts: 5,
+            attempts: 12,
             first_pause: Duration::from_millis(25),
             max_pause: Duration::from_secs(1),
             total: Duration::from_secs(10),
@@ -72,7 +73,10 @@ impl Around for RetryLayer {
                 maybe_applied |= error.maybe_applied();
                 let pause = self.policy.pause(attempt);
                 let last = attempt >= self.policy.attempts || started.elapsed() + pause > self.policy.total;
-                if last || !may_repeat(&error, call) {
+                // An attempt after the window would be taken for another call and applied again; half of it
+                // leaves time for the attempt to arrive.
+                let forgotten = call.window.is_some_and(|window| started.elapsed() + pause > window / 2);
+                if last || (forgotten && maybe_applied) || !may_repeat(&error, call) {
                     return Err(exhausted(error, maybe_applied, call));
                 }
                 tokio::time::sleep(pause).await;
@@ -115,7 +119,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn call(idempotent: bool) -> Call<'static> {
-        Call { operation: "commit", subject: Some("k"), idempotent, read: false, waits: Duration::ZERO }
+        Call { operation: "commit", subject: Some("k"), idempotent, read: false, waits: Duration::ZERO, window: None }
     }
 
     /// Runs a call that fails `failures` times with `retry` and counts its attempts.
@@ -148,7 +152,14 @@ mod tests {
     async fn the_last_error_is_marked_never_and_keeps_the_doubt() {
         let (made, result) = attempts(call(true), Retry::Unknown, 99).await;
         let error = result.expect_err("it never succeeds");
-        assert_eq!((made, error.retry(), error.maybe_applied()), (5, Retry::Never, true));
+        assert_eq!((made, error.retry(), error.maybe_applied()), (12, Retry::Never, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_repeated_once_the_backend_may_have_forgotten_it() {
+        let call = Call { window: Some(Duration::from_millis(100)), ..call(true) };
+        let (made, result) = attempts(call, Retry::Unknown, 99).await;
+        assert!(made < 5 && result.expect_err("it never succeeds").maybe_applied(), "{made}");
     }
 
     #[tokio::test(start_paused = true)]

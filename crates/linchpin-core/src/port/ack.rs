@@ -99,16 +99,16 @@ impl AckInbox {
         Ok(Self { channel, next: AtomicU64::new(1), waiting, reader })
     }
 
-    /// Publishes and waits for `wanted` acknowledgements.
+    /// Publishes and waits for `wanted` acknowledgements until the deadline.
     pub(super) async fn publish<D: Driver + ?Sized>(
         &self,
         driver: &D,
         channel: &Channel,
         payload: &[u8],
         wanted: usize,
-        timeout: Duration,
+        deadline: Instant,
     ) -> Result<usize> {
-        let deadline = Instant::now() + timeout;
+        let timeout = deadline.saturating_duration_since(Instant::now());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut count) = watch::channel(0);
         self.waiting.lock().insert(number, sender);

@@ -9,6 +9,7 @@ use crate::name::{Key, NodeId};
 use crate::transaction::{MutationResult, Outcome, Transaction};
 use bytes::Bytes;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a registered node is listed before its first heartbeat.
 const REGISTRATION: Duration = Duration::from_secs(60);
@@ -68,10 +69,12 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
     let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(ELECTION)?);
     let campaign = Transaction::new().absent(key.clone()).put(key, node_id.as_str().as_bytes().to_vec(), Some(ttl));
     for _ in 0..ATTEMPTS {
+        let asked = Instant::now();
         let leader = match commit(driver, NAME, node, campaign.clone()).await? {
-            Outcome::Committed { .. } => return Ok(true),
+            Outcome::Committed { .. } if asked.elapsed() < ttl => return Ok(true),
             Outcome::Refused { found: Some(leader), .. } => leader,
-            Outcome::Refused { found: None, .. } => continue,
+            // Gone meanwhile; or ours, but the answer came so late that the term may be over, and another's.
+            Outcome::Refused { found: None, .. } | Outcome::Committed { .. } => continue,
         };
         if leader.value != node.as_bytes() {
             return Ok(false);

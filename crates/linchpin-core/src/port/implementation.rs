@@ -3,10 +3,10 @@
 use super::ack::{self, AckInbox, AckTo};
 use super::areas::Area;
 use super::{CoordinationStats, DistributedCoordination, MessageStream, PortState, STATS_WINDOW, cluster};
-use crate::capabilities::{Capabilities, TransactionScope};
+use crate::capabilities::{Capabilities, MAX_TTL, TransactionScope};
 use crate::driver::Driver;
 use crate::entry::{Page, Range};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::message::{Message, Subscription, SubscriptionEvent};
 use crate::name::Key;
 use crate::transaction::{MutationResult, Outcome, Transaction, TransactionId};
@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[async_trait]
 impl<D: Driver + ?Sized> DistributedCoordination for D {
@@ -36,8 +37,11 @@ impl<D: Driver + ?Sized> DistributedCoordination for D {
     async fn publish_with_ack(&self, channel: &str, message: &[u8], timeout: Duration) -> Result<usize> {
         let name = Area::User.channel(channel)?;
         admit_payload(self, "publish_with_ack", channel, message)?;
-        let inbox = self.port_state().inbox.get_or_try_init(|| AckInbox::subscribe(self)).await?;
-        let acked = inbox.publish(self, &name, message, 1, timeout).await;
+        let deadline = Instant::now() + timeout.min(MAX_TTL);
+        let subscribing = self.port_state().inbox.get_or_try_init(|| AckInbox::subscribe(self));
+        let late = |_| Error::timeout("publish_with_ack", timeout).with_retry(Retry::Safe).with_subject(channel);
+        let inbox = tokio::time::timeout_at(deadline, subscribing).await.map_err(late)??;
+        let acked = inbox.publish(self, &name, message, 1, deadline).await;
         self.port_state().published.count();
         acked.map_err(|error| named(error, channel))
     }

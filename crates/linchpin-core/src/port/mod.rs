@@ -97,7 +97,7 @@ pub trait DistributedCoordination: Send + Sync {
     async fn subscribe(&self, pattern: &str) -> Result<MessageStream>;
 
     /// Publishes and waits until a subscriber took the message out of its stream. Returns how many have,
-    /// as soon as one has; `Timeout` if none did in time, `NoSubscribers` at once where the backend can
+    /// as soon as one has (so 1 unless several were as quick); `Timeout` if none did in time, `NoSubscribers` at once where the backend can
     /// know that nobody is subscribed.
     async fn publish_with_ack(&self, channel: &str, message: &[u8], timeout: Duration) -> Result<usize>;
 
@@ -142,8 +142,9 @@ pub trait DistributedCoordination: Send + Sync {
     /// it has `{}`.
     async fn register_node(&self, node_id: &str, metadata: Option<&[u8]>) -> Result<()>;
 
-    /// Keeps a node listed for `ttl` from now: this TTL alone is what expires it. A node that had expired
-    /// is listed again, with the metadata that this handle registered it with.
+    /// Keeps a node listed for `ttl` from now: this TTL alone is what expires it, so call it again and
+    /// again, every third of the TTL say. A node that had expired, or was never registered, is listed, with
+    /// the metadata that this handle registered it with or `{}`.
     async fn heartbeat(&self, node_id: &str, ttl: Duration) -> Result<()>;
 
     /// The nodes that are alive, ascending.
@@ -153,7 +154,8 @@ pub trait DistributedCoordination: Send + Sync {
     async fn get_node_metadata(&self, node_id: &str) -> Result<Option<Vec<u8>>>;
 
     /// Becomes leader for `ttl` if nobody is. A leader that asks again extends its own term to `ttl` from
-    /// now and gets `true`.
+    /// now and gets `true`; one that does not ask again in time is leader no more. A term counts from
+    /// before the call.
     async fn try_acquire_leadership(&self, node_id: &str, ttl: Duration) -> Result<bool>;
 
     /// Steps down; `false` if this node is not the leader.

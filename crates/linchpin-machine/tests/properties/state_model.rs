@@ -68,7 +68,9 @@ impl StateModel {
         for (index, guard) in transaction.guards.iter().enumerate() {
             let found = self.get(clock, &guard.key);
             if !guard.condition.holds(found.as_ref().map(|entry| entry.version)) {
-                return Ok(Outcome::Refused { guard: index, found, revision: self.revision });
+                let refused = Outcome::Refused { guard: index, found, revision: self.revision };
+                self.remembered.push((clock, transaction.clone(), refused.clone()));
+                return Ok(refused);
             }
         }
         let mut after = self.clone();

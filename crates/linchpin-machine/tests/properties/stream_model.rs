@@ -16,6 +16,7 @@ enum Status {
 
 #[derive(Default)]
 struct Stream {
+    start: u64,
     last: u64,
     records: BTreeMap<u64, (Record, Time)>,
     ids: Vec<(Time, String, u64)>,
@@ -26,6 +27,14 @@ struct Stream {
 pub(crate) struct StreamModel {
     clock: Time,
     streams: BTreeMap<StreamName, Stream>,
+    cleared: BTreeMap<StreamName, u64>,
+}
+
+impl Stream {
+    fn after(cleared: Option<&u64>) -> Self {
+        let last = cleared.copied().unwrap_or(0);
+        Self { start: last, last, ..Self::default() }
+    }
 }
 
 impl StreamModel {
@@ -39,7 +48,8 @@ impl StreamModel {
             Command::Settle(all) => Reply::Settled(all.iter().map(|settlement| self.settle(settlement)).collect()),
             Command::Trim { stream, keep } => Reply::Trimmed(self.trim(stream, *keep)),
             Command::Clear { .. } => {
-                self.streams.clear();
+                let streams = std::mem::take(&mut self.streams).into_iter();
+                self.cleared.extend(streams.filter(|(_, s)| s.last > s.start).map(|(name, s)| (name, s.last)));
                 Reply::Cleared
             }
             Command::Tick => Reply::Ticked,
@@ -48,7 +58,7 @@ impl StreamModel {
     }
 
     fn append(&mut self, stream: &StreamName, record: &Record) -> Appended {
-        let stream = self.streams.entry(stream.clone()).or_default();
+        let stream = self.streams.entry(stream.clone()).or_insert_with(|| Stream::after(self.cleared.get(stream)));
         stream.ids.retain(|(time, _, _)| self.clock < time.after(DEDUPE_WINDOW));
         if let Some(id) = &record.id {
             if let Some((_, _, position)) = stream.ids.iter().find(|(_, known, _)| known == id) {
@@ -63,7 +73,8 @@ impl StreamModel {
     }
 
     fn claim(&mut self, claim: &Claim) -> Vec<Delivery> {
-        let stream = self.streams.entry(claim.stream.clone()).or_default();
+        let stream =
+            self.streams.entry(claim.stream.clone()).or_insert_with(|| Stream::after(self.cleared.get(&claim.stream)));
         let group = stream.groups.entry(claim.group.as_str().to_owned()).or_default();
         let (mut taken, mut dead) = (Vec::new(), Vec::new());
         let until = self.clock.after(claim.visibility);
@@ -145,7 +156,8 @@ impl StreamModel {
             (dead_letter::POSITION, receipt.position.0.to_string()),
         ];
         record.headers.extend(story.map(|(name, value)| (name.to_owned(), value)));
-        let stream = self.streams.entry(dead_letters).or_default();
+        let start = self.cleared.get(&dead_letters);
+        let stream = self.streams.entry(dead_letters.clone()).or_insert_with(|| Stream::after(start));
         stream.last += 1;
         stream.records.insert(stream.last, (record, self.clock));
     }
@@ -179,7 +191,7 @@ impl StreamModel {
         };
         StreamInfo {
             length: stream.records.len() as u64,
-            last: Some(Position(stream.last)).filter(|last| last.0 > 0),
+            last: Some(Position(stream.last)).filter(|last| last.0 > stream.start),
             groups: stream.groups.iter().map(info).collect(),
         }
     }

@@ -148,15 +148,14 @@ fn a_repeated_id_gets_the_first_outcome_within_its_window() {
 }
 
 #[test]
-fn a_refusal_and_a_failure_are_not_remembered() {
+fn a_refusal_is_remembered_too() {
     let mut machine = Machine::new();
-    let id = TransactionId(7);
-    let guarded = Transaction::new().present(key("a")).add(key("n"), 1, None).with_id(id);
-    assert!(!commit(&mut machine, at(0), &guarded).is_committed());
-    commit(&mut machine, at(0), &Transaction::new().put(key("a"), "", None).put(key("n"), "x", None));
-    machine.commit(at(0), &guarded).outcome.expect_err("not a counter");
-    commit(&mut machine, at(0), &put("n", "1", None));
-    assert!(commit(&mut machine, at(0), &guarded).is_committed());
+    let guarded = Transaction::new().present(key("a")).add(key("n"), 1, None).with_id(TransactionId(7));
+    let refused = commit(&mut machine, at(0), &guarded);
+    assert!(!refused.is_committed());
+    commit(&mut machine, at(0), &Transaction::new().put(key("a"), "", None));
+    assert_eq!(commit(&mut machine, at(0), &guarded), refused, "what was refused once is not applied by a late repeat");
+    assert!(commit(&mut machine, at(0), &guarded.with_id(TransactionId(8))).is_committed());
 }
 
 #[test]

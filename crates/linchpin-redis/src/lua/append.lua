@@ -2,7 +2,8 @@
 -- -> position and '1' if it was there already, per record
 local name, window = ARGV[2], tonumber(ARGV[3])
 local seen, forgotten = P .. 'sd:' .. name, P .. 'sx:' .. name
-local old = redis.call('ZRANGEBYSCORE', forgotten, '-inf', num(now), 'LIMIT', 0, 64)
+-- More than this call can add, so that they never pile up.
+local old = redis.call('ZRANGEBYSCORE', forgotten, '-inf', num(now), 'LIMIT', 0, 64 + #ARGV)
 for _, id in ipairs(old) do
   redis.call('HDEL', seen, id)
   redis.call('ZREM', forgotten, id)

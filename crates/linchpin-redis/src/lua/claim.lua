@@ -18,12 +18,15 @@ local function give(position, deliveries, fields)
 end
 local function wants() return #given < max and bytes < 4194304 end
 
--- First what is due again, then what the group has not looked at.
-while wants() do
+-- First what is due again, then what the group has not looked at; so many at most, as a script holds up
+-- everybody else.
+local looked = 0
+while wants() and looked < 1024 do
   local due = redis.call('ZRANGEBYSCORE', pending, '-inf', num(now), 'LIMIT', 0, max - #given)
   if #due == 0 then break end
   table.sort(due, function(a, b) return tonumber(a) < tonumber(b) end)
   for _, text in ipairs(due) do
+    looked = looked + 1
     local position = tonumber(text)
     local deliveries = tonumber(string.match(redis.call('HGET', counts, text) or '0', '^%d+'))
     local fields = fetch(name, position)
@@ -39,9 +42,9 @@ while wants() do
   end
 end
 
-local looked = 0
 while wants() and looked < 1024 do
-  local found = redis.call('XREADGROUP', 'GROUP', group, member, 'COUNT', max - #given, 'STREAMS', stream, '>')
+  local count = math.min(max - #given, 16)
+  local found = redis.call('XREADGROUP', 'GROUP', group, member, 'COUNT', count, 'STREAMS', stream, '>')
   if not found or not found[1] then break end
   for _, item in ipairs(found[1][2]) do
     looked = looked + 1

@@ -6,6 +6,9 @@ if #keys > 0 then
 end
 local streams = redis.call('ZRANGEBYLEX', P .. 'streams', ARGV[2], ARGV[3], 'LIMIT', 0, 16)
 for _, name in ipairs(streams) do
+  -- For a day a new stream of this name goes on after it: a receipt of the old one must not fit the new one.
+  local last = redis.call('GET', P .. 'sm:' .. name)
+  if last then redis.call('SET', P .. 'sf:' .. name, last, 'PX', 86400000) end
   for _, group in ipairs(redis.call('SMEMBERS', P .. 'sg:' .. name)) do
     redis.call('UNLINK', P .. 'sp:' .. name .. '\0' .. group, P .. 'sc:' .. name .. '\0' .. group)
   end

@@ -13,6 +13,14 @@ if id ~= '' then
 end
 sweep(8)
 
+-- The outcome, whatever it is, is what a repeat gets: an attempt that arrives late changes nothing.
+local function finish(reply)
+  if id ~= '' then
+    redis.call('SET', P .. 't:' .. id, cmsgpack.pack({ ARGV[4], reply }), 'PX', ARGV[3])
+  end
+  return reply
+end
+
 local at = 6
 for i = 1, tonumber(ARGV[5]) do
   local key, condition, version = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -27,8 +35,8 @@ for i = 1, tonumber(ARGV[5]) do
     holds = e and e[1] == version
   end
   if not holds then
-    if not e then return { 'r', num(rev), i - 1 } end
-    return { 'r', num(rev), i - 1, e[1], e[2], left(e), e[4] }
+    if not e then return finish({ 'r', num(rev), i - 1 }) end
+    return finish({ 'r', num(rev), i - 1, e[1], e[2], left(e), e[4] })
   end
 end
 
@@ -54,7 +62,7 @@ while at <= #ARGV do
   if op == 'add' then
     local problem
     step.value, problem = sum(e and e[4] or '0', a)
-    if not step.value then return { 'e', index, problem } end
+    if not step.value then return finish({ 'e', index, problem }) end
   end
   plan[#plan + 1] = step
   index = index + 1
@@ -119,7 +127,4 @@ local apply = {
 }
 for _, step in ipairs(plan) do apply[step.op](step) end
 
-if id ~= '' then
-  redis.call('SET', P .. 't:' .. id, cmsgpack.pack({ ARGV[4], reply }), 'PX', ARGV[3])
-end
-return reply
+return finish(reply)

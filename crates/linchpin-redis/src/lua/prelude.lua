@@ -1,6 +1,7 @@
 -- Runs before every script. ARGV[1] is the namespace's prefix; keys are built from it, all in one hash slot.
 --
---   meta        hash: r = last revision, l = id of the last record of the change log
+--   meta        hash: r = last revision, l = id of the last record of the change log, t = latest time
+--               acted upon, o = how far time runs ahead of the clock
 --   k:<key>     hash: v = value, c = created, m = version, d = deadline in server microseconds, if any
 --   keys        sorted set of all keys, for listing in the order of their bytes
 --   ttl         sorted set: key -> deadline
@@ -9,18 +10,23 @@
 local P = ARGV[1]
 local function num(x) return string.format('%.0f', x) end
 
-local meta = redis.call('HMGET', P .. 'meta', 'r', 'l')
+local meta = redis.call('HMGET', P .. 'meta', 'r', 'l', 't', 'o')
 local rev = tonumber(meta[1] or '0')
 local last = meta[2] or ''
 local clock = redis.call('TIME')
--- Revisions are microseconds of the server's clock where it runs on, so the last one is a high-water mark:
--- a clock that steps back revives nothing.
-local now = math.max(clock[1] * 1000000 + clock[2], rev)
+-- Time is the clock plus an offset. Where the clock steps back the offset grows by as much: nothing that
+-- ended comes back to life, and time runs on at the clock's pace instead of standing still.
+local now = clock[1] * 1000000 + clock[2] + tonumber(meta[4] or '0')
+local acted = tonumber(meta[3] or '0')
+if now < acted then
+  redis.call('HINCRBY', P .. 'meta', 'o', num(acted - now))
+  now = acted
+end
 
 -- The next revision.
 local function tick()
   rev = math.max(rev + 1, now)
-  redis.call('HSET', P .. 'meta', 'r', num(rev))
+  redis.call('HSET', P .. 'meta', 'r', num(rev), 't', num(now))
   return rev
 end
 

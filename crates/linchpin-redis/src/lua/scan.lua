@@ -10,6 +10,8 @@ for i, key in ipairs(keys) do
     break
   end
   local e = load(key)
+  -- Expired just now, or evicted by a server that is configured to.
+  if not e then redis.call('ZREM', P .. 'keys', key) end
   if e then
     local value = ''
     if ARGV[5] == '1' then value = e[4] end

@@ -3,7 +3,7 @@
 --
 --   streams             sorted set of all streams, for clearing
 --   s:<stream>          the records: r = encoded record, d = due if delayed, x = a dead letter's story: deliveries, position, reason
---   sm:<stream>         the last position
+--   sm:<stream>         the last position; sf:<stream> that of a cleared stream of the same name
 --   sd:<stream>         hash: record id -> position; sx:<stream> sorted set: record id -> when it is forgotten
 --   sg:<stream>         set of the groups
 --   sp:<stream>\0<group>  sorted set: position -> when it may be delivered again
@@ -13,6 +13,8 @@ local function entry_id(position) return num(position) .. '-0' end
 local function wake(name) redis.call('PUBLISH', P .. 'w:' .. name, '') end
 
 local function append(name, blob, due, story)
+  local cleared = redis.call('GET', P .. 'sf:' .. name)
+  if cleared then redis.call('SETNX', P .. 'sm:' .. name, cleared) end
   local position = redis.call('INCR', P .. 'sm:' .. name)
   local fields = { 'r', blob }
   if due then fields = { 'r', blob, 'd', due } end
