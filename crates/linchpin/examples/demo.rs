@@ -124,10 +124,7 @@ impl Node {
         let sold = self.coordinator.get("till").await?.unwrap_or_default();
         let sold = String::from_utf8_lossy(&sold).parse().unwrap_or(0) + 1;
         guard.put("till", sold.to_string()).await?;
-        self.say(&format!(
-            "sells apple no. {sold} at {price} under the lock (token ...{})",
-            guard.token().0 % 1_000_000
-        ));
+        self.say(&format!("sells apple no. {sold} at {price} under the lock (token {})", guard.token()));
         guard.release().await
     }
 

@@ -9,8 +9,8 @@ const BACKENDS: [(&str, &[&str], bool); 2] =
 
 /// Opens the backend that the URL's scheme names, in `namespace` if one is given.
 pub(crate) async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Driver>> {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    match scheme {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    match scheme.as_str() {
         #[cfg(feature = "memory")]
         "memory" => {
             let config = linchpin_memory::MemoryConfig::from_url(url)?;
@@ -25,29 +25,31 @@ pub(crate) async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<
         }
         _ => {
             drop(namespace);
-            Err(unknown(scheme))
+            Err(unknown(&scheme))
         }
     }
 }
 
 fn unknown(scheme: &str) -> Error {
-    let compiled: Vec<String> =
-        BACKENDS.iter().filter(|backend| backend.2).flat_map(|backend| backend.1).map(|s| format!("{s}://")).collect();
-    let compiled = if compiled.is_empty() { "none".to_owned() } else { compiled.join(", ") };
+    let list = |compiled: bool| {
+        let schemes = BACKENDS.iter().filter(|backend| backend.2 == compiled).flat_map(|backend| backend.1);
+        let schemes: Vec<String> = schemes.map(|scheme| format!("{scheme}://")).collect();
+        if schemes.is_empty() { "none".to_owned() } else { schemes.join(", ") }
+    };
+    let there = format!("compiled in: {}; behind a feature that is not: {}", list(true), list(false));
     let missing = BACKENDS.iter().find(|backend| !backend.2 && backend.1.contains(&scheme));
-    Error::invalid(
-        "connect",
-        match missing {
-            Some((feature, ..)) => format!(
-                "{scheme}:// needs the feature `{feature}`, which is not compiled in; \
-             add it in Cargo.toml: linchpin = {{ features = [\"{feature}\"] }}. compiled in: {compiled}"
-            ),
-            None if scheme.is_empty() => {
-                format!("the URL has no scheme; it starts with what the backend is called. compiled in: {compiled}")
-            }
-            None => format!("{scheme:?} is the scheme of no backend. compiled in: {compiled}"),
-        },
-    )
+    let problem = match missing {
+        Some((feature, ..)) => format!(
+            "{scheme}:// needs the feature `{feature}`, which is not compiled in; \
+             add it in Cargo.toml: linchpin = {{ features = [\"{feature}\"] }}. {there}"
+        ),
+        None if scheme.is_empty() => {
+            format!("the URL does not start with a scheme and `://`, as memory://name and redis://host do. {there}")
+        }
+        None if scheme.starts_with("valkey") => format!("Valkey is reached by redis:// and rediss://. {there}"),
+        None => format!("{scheme:?} is the scheme of no backend. {there}"),
+    };
+    Error::invalid("connect", problem)
 }
 
 #[cfg(test)]
@@ -56,9 +58,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_scheme_names_what_is_there() {
-        for (url, expected) in
-            [("zookeeper://h", "\"zookeeper\" is the scheme of no backend"), ("localhost:6379", "no scheme")]
-        {
+        for (url, expected) in [
+            ("zookeeper://h", "\"zookeeper\" is the scheme of no backend"),
+            ("localhost:6379", "does not start with a scheme"),
+            ("valkey://h", "by redis://"),
+        ] {
             let text = open(url, None).await.expect_err(url).to_string();
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.contains("memory://"), cfg!(feature = "memory"), "{text}");

@@ -1,10 +1,10 @@
 //! The concrete type that applications use, and how it is built.
 
 use crate::connect::open;
-use crate::leases::Leases;
+use crate::leases::{Leases, MIN_TTL};
 use crate::lock::LockBuilder;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
-use linchpin_core::{DistributedCoordination, Driver, Error, Namespace, NodeId, Result};
+use linchpin_core::{Area, DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result, Transaction};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Coordinator> {
 
 /// A connection to a backend and the door to the recipes. Cheap to clone; clones share everything.
 ///
-/// It derefs to the port [`DistributedCoordination`], so the port's methods are called on it directly.
+/// It derefs to the port [`DistributedCoordination`], so the port's methods are called on it directly; a
+/// function that takes `&dyn DistributedCoordination` is given `&*coordinator`.
 /// When the last clone and the last guard are dropped, the background tasks end; what is still held is
 /// released in the background, or passes with its TTL.
 #[derive(Clone)]
@@ -109,6 +110,27 @@ impl Coordinator {
 
     /// The layered driver: transactions, watches, streams. [`Driver::share`] makes a handle that outlives
     /// the borrow.
+    ///
+    /// Its keys and channels are raw: what the port calls `name` is
+    /// [`Area::User.key("name")`](linchpin_core::Area::key) here.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use futures::StreamExt;
+    /// use linchpin::{Area, Range, WatchEvent};
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let mut changes = coordinator.driver().watch(&Range::Key(Area::User.key("config")?)).await?;
+    /// coordinator.set("config", b"v2", None).await?;
+    /// while let Some(event) = changes.next().await {
+    ///     if let WatchEvent::Put(entry) = event? {
+    ///         assert_eq!(entry.value, "v2");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
     }
@@ -123,23 +145,30 @@ impl Coordinator {
         self.shared.metrics.snapshot()
     }
 
-    /// Releases every lock of this coordinator, resigns if this node is the port's leader, and closes the
-    /// backend. Later calls, on clones too, fail with `Closed`. A second call does nothing.
+    /// Releases every lock of this coordinator, resigns if this node is the port's leader, takes this node
+    /// off the list of nodes, and closes the backend. Later calls, on clones too, fail with `Closed`. A second call does nothing.
     ///
     /// # Errors
     /// The first error of releasing or resigning; the backend is closed all the same, and what could not
     /// be released passes with its TTL.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves some of it undone; call it again.
+    /// Dropping the future leaves some of it undone: what is left passes with its TTL.
     pub async fn shutdown(&self) -> Result<()> {
         let released = self.shared.leases.shutdown().await;
-        let resigned = match self.port.release_leadership(self.shared.node_id.as_str()).await {
-            Err(error) if error.kind() == linchpin_core::ErrorKind::Closed => Ok(()),
-            resigned => resigned.map(drop),
+        let left = match self.leave().await {
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+            left => left.map_err(|error| error.with_operation("shutdown")),
         };
         self.driver.close().await?;
-        released.and(resigned)
+        released.and(left)
+    }
+
+    /// Resigns, and takes this node off the list.
+    async fn leave(&self) -> Result<()> {
+        let node_id = self.shared.node_id.as_str();
+        self.port.release_leadership(node_id).await?;
+        self.driver.commit(&Transaction::new().delete(Area::node(node_id)?)).await.map(drop)
     }
 }
 
@@ -171,6 +200,7 @@ pub struct CoordinatorBuilder {
     namespace: Option<String>,
     node_id: Option<String>,
     lock_ttl: Duration,
+    timeout: Duration,
     layers: Layers,
     metrics: Metrics,
 }
@@ -179,7 +209,8 @@ impl CoordinatorBuilder {
     fn new(source: Source) -> Self {
         let metrics = Metrics::default();
         let layers = Layers::default().metrics(metrics.clone());
-        Self { source, namespace: None, node_id: None, lock_ttl: Duration::from_secs(10), layers, metrics }
+        let (lock_ttl, timeout) = (Duration::from_secs(10), Layers::TIMEOUT);
+        Self { source, namespace: None, node_id: None, lock_ttl, timeout, layers, metrics }
     }
 
     /// The namespace to live in, instead of the URL's; a part of the driver's own if it is built
@@ -195,7 +226,7 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// The TTL of locks that do not say their own; 10 seconds unless told.
+    /// The TTL of locks that do not say their own; 10 seconds unless told, 300 ms at least.
     pub fn lock_ttl(mut self, ttl: Duration) -> Self {
         self.lock_ttl = ttl;
         self
@@ -203,7 +234,7 @@ impl CoordinatorBuilder {
 
     /// How long one attempt of a call may take; 5 seconds unless told.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.layers = self.layers.timeout(timeout);
+        self.timeout = timeout;
         self
     }
 
@@ -223,6 +254,15 @@ impl CoordinatorBuilder {
     pub async fn connect(self) -> Result<Coordinator> {
         let namespace = self.namespace.map(Namespace::new).transpose()?;
         let node_id = self.node_id.map_or_else(|| Ok(NodeId::random()), NodeId::new)?;
+        if self.lock_ttl < MIN_TTL {
+            return Err(Error::invalid(
+                "connect",
+                format!("lock_ttl is {MIN_TTL:?} at least, not {:?}", self.lock_ttl),
+            ));
+        }
+        if self.timeout.is_zero() {
+            return Err(Error::invalid("connect", "timeout is greater than zero"));
+        }
         let driver = match self.source {
             Source::Url(url) => open(&url, namespace).await?,
             Source::Driver(driver) => match namespace {
@@ -230,7 +270,7 @@ impl CoordinatorBuilder {
                 None => driver,
             },
         };
-        let driver = self.layers.wrap(driver);
+        let driver = self.layers.timeout(self.timeout).wrap(driver);
         let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
         let leases = Arc::new(Leases::new(driver.clone()));
         let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases };
@@ -251,6 +291,6 @@ impl fmt::Debug for CoordinatorBuilder {
 
 /// A lease that is no longer held.
 pub(crate) fn lost(operation: &'static str, name: &str) -> Error {
-    let problem = "it is no longer held: its time ran out, or somebody removed it";
-    Error::new(linchpin_core::ErrorKind::Lost, operation, problem).with_subject(name)
+    let problem = "it is no longer held: it was released, its time ran out, or somebody removed it";
+    Error::new(ErrorKind::Lost, operation, problem).with_subject(name)
 }

@@ -11,8 +11,8 @@ use linchpin_core::{Driver, Error, ErrorKind, Key, MutationResult, Outcome, Resu
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -54,7 +54,8 @@ pub(crate) struct Lease {
     /// The revision that created the key: the fencing token, and as it is never rewritten its version too.
     pub(crate) created: Revision,
     status: watch::Sender<Status>,
-    callbacks: Callbacks,
+    /// Set once there is something to lose: a place in a queue has no callbacks.
+    callbacks: OnceLock<Callbacks>,
     renewal: Mutex<Renewal>,
 }
 
@@ -81,14 +82,21 @@ impl Lease {
         }
     }
 
-    /// Moves the deadline after a renewal, unless it has passed: what counted itself out stays out.
-    fn renewed(&self, sent: Instant, ttl: Duration) -> bool {
+    /// Tells from now on what happens to it.
+    pub(crate) fn tell(&self, callbacks: Callbacks) {
+        // A lease is taken over once.
+        let _ = self.callbacks.set(callbacks);
+    }
+
+    /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
+    /// itself out stays out. `deadline` combines the present and the granted one.
+    fn granted(&self, sent: Instant, ttl: Duration, deadline: fn(Instant, Instant) -> Instant) -> bool {
         let mut held = false;
         self.status.send_if_modified(|status| {
             if let Status::Held { until } = status
                 && Instant::now() < *until
             {
-                *until = sent + ttl - margin(ttl);
+                *until = deadline(*until, sent + ttl - margin(ttl));
                 held = true;
             }
             held
@@ -96,22 +104,30 @@ impl Lease {
         held
     }
 
-    /// Ends the lease; `false` if it had ended before.
-    fn end(&self, as_what: Status) -> bool {
-        let ended = self.status.send_if_modified(|status| {
-            let was_held = matches!(status, Status::Held { .. });
-            if was_held {
-                *status = as_what;
+    /// Ends the lease and says how; `None` if it had ended before. Past its deadline it can only be lost.
+    fn end(&self, as_what: Status) -> Option<Status> {
+        let mut ended = None;
+        self.status.send_if_modified(|status| {
+            if let Status::Held { until } = *status {
+                *status = if Instant::now() < until { as_what } else { Status::Lost };
+                ended = Some(*status);
             }
-            was_held
+            ended.is_some()
         });
-        if ended && as_what == Status::Lost {
+        if ended == Some(Status::Lost) {
             tracing::warn!(key = %self.key, "a lease was lost");
-            if let Some(callback) = &self.callbacks.on_lost {
-                callback();
+            if let Some(callback) = self.callbacks.get().and_then(|callbacks| callbacks.on_lost.as_ref()) {
+                call(|| callback());
             }
         }
         ended
+    }
+}
+
+/// Runs a callback of the user's. If it panics, the leases of everybody else must not pay for it.
+fn call(callback: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).is_err() {
+        tracing::error!("a callback of a lease panicked");
     }
 }
 
@@ -167,7 +183,6 @@ impl Leases {
         key: Key,
         value: &str,
         ttl: Duration,
-        callbacks: Callbacks,
     ) -> Result<Arc<Lease>> {
         if self.shared.state.lock().shut_down {
             return Err(Error::closed(operation));
@@ -190,7 +205,7 @@ impl Leases {
             key,
             created,
             status: watch::Sender::new(Status::Held { until }),
-            callbacks,
+            callbacks: OnceLock::new(),
             renewal: Mutex::new(Renewal { ttl, at }),
         });
         self.shared.state.lock().leases.insert(lease.number, lease.clone());
@@ -213,7 +228,8 @@ impl Leases {
         let extend = Transaction::new().extend(lease.key.clone(), lease.created, ttl);
         let outcome = self.shared.driver.commit(&extend).await.map_err(|error| error.with_operation(operation))?;
         let granted = matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }]));
-        if !granted || !lease.renewed(sent, ttl) {
+        // The caller's word counts, also where it shortens.
+        if !granted || !lease.granted(sent, ttl, |_, granted| granted) {
             lease.end(Status::Lost);
             return Err(lost(operation, lease.key.as_str()));
         }
@@ -227,8 +243,7 @@ impl Leases {
 
     /// Gives the lease up and waits until its key is gone. What fails is tried again in the background.
     pub(crate) async fn release(&self, operation: &'static str, lease: &Lease) -> Result<()> {
-        let was_held = lease.is_held();
-        if !lease.end(Status::Released) || !was_held {
+        if lease.end(Status::Released) != Some(Status::Released) {
             self.forget(lease);
             return Err(lost(operation, lease.key.as_str()));
         }
@@ -254,7 +269,7 @@ impl Leases {
             state.shut_down = true;
             (std::mem::take(&mut state.leases), std::mem::take(&mut state.releases))
         };
-        let held = leases.values().filter(|lease| lease.end(Status::Released)).map(|lease| &lease.key);
+        let held = leases.values().filter(|lease| lease.end(Status::Released).is_some()).map(|lease| &lease.key);
         let keys: Vec<&Key> = held.chain(keys.iter().map(|release| &release.key)).collect();
         let removed = join_all(keys.into_iter().map(|key| self.shared.remove(key))).await;
         removed.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.with_operation("shutdown")))
@@ -398,27 +413,30 @@ impl Shared {
 
     async fn renew_batch(&self, leases: Vec<Arc<Lease>>) {
         let sent = Instant::now();
-        let extend = leases.iter().fold(Transaction::new(), |extend, lease| {
-            extend.extend(lease.key.clone(), lease.created, lease.renewal.lock().ttl)
-        });
+        // The TTLs as they are sent: a lease's own may change while this is on its way.
+        let leases: Vec<_> = leases.into_iter().map(|lease| (lease.renewal.lock().ttl, lease.clone())).collect();
+        let extend = leases
+            .iter()
+            .fold(Transaction::new(), |extend, (ttl, lease)| extend.extend(lease.key.clone(), lease.created, *ttl));
         // An attempt that hangs must leave time for another before the first lease runs out.
-        let patience = leases.iter().map(|lease| lease.renewal.lock().ttl).min().unwrap_or(MIN_TTL) / 4;
+        let patience = leases.iter().map(|(ttl, _)| *ttl).min().unwrap_or(MIN_TTL) / 4;
         let outcome = match tokio::time::timeout(patience, self.driver.commit(&extend)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::timeout("renew", patience)),
         };
         match outcome {
             Ok(outcome) => {
-                for (lease, result) in leases.iter().zip(outcome.results().unwrap_or_default()) {
-                    renewed(lease, sent, *result);
+                for ((ttl, lease), result) in leases.iter().zip(outcome.results().unwrap_or_default()) {
+                    renewed(lease, sent, *ttl, *result);
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, leases = leases.len(), "leases could not be renewed; trying again");
-                for lease in leases {
+                for (_, lease) in leases {
                     lease.renewal.lock().postpone(12);
-                    if let Some(callback) = &lease.callbacks.on_renewal_failure {
-                        callback(&error);
+                    let callbacks = lease.callbacks.get();
+                    if let Some(callback) = callbacks.and_then(|callbacks| callbacks.on_renewal_failure.as_ref()) {
+                        call(|| callback(&error));
                     }
                 }
             }
@@ -449,14 +467,15 @@ impl Renewal {
     }
 }
 
-fn renewed(lease: &Lease, sent: Instant, result: MutationResult) {
-    let ttl = {
+/// Books a renewal that was sent with `ttl`.
+fn renewed(lease: &Lease, sent: Instant, ttl: Duration, result: MutationResult) {
+    {
         let mut renewal = lease.renewal.lock();
         renewal.at = renewal.at.map(|_| sent + renewal.ttl / 3);
-        renewal.ttl
-    };
+    }
     let granted = matches!(result, MutationResult::Extended { ttl: Some(_) });
-    if !granted || !lease.renewed(sent, ttl) {
+    // A renewal never shortens, here as at the backend: the caller may have extended further meanwhile.
+    if !granted || !lease.granted(sent, ttl, Instant::max) {
         // Gone at the backend, or too late here. The task takes it out of its list in its next round.
         lease.end(Status::Lost);
     }

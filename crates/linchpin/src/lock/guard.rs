@@ -2,7 +2,7 @@
 
 use crate::coordinator::lost;
 use crate::leases::{Lease, Leases};
-use linchpin_core::{Area, Driver, Error, Outcome, Result, Revision, Transaction};
+use linchpin_core::{Area, Driver, Error, ErrorKind, Outcome, Result, Revision, Transaction};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,12 @@ impl LockGuard {
         FencingToken(token)
     }
 
-    /// Whether the lock is still held, by this process's own clock: never `true` once another may hold it.
+    /// Whether the lock is still held, by this process's own monotonic clock.
+    ///
+    /// It turns `false` before the backend can pass the lock on, paused process or not. It cannot know at
+    /// once of what happens at the backend alone - keys removed by hand, data lost in a failover, a server
+    /// clock that jumps ahead - or of time that passes while the whole machine sleeps: so what must not go
+    /// wrong is written with [`put`](Self::put) or checks the [`token`](Self::token).
     pub fn is_held(&self) -> bool {
         self.lease.is_held()
     }
@@ -89,12 +94,16 @@ impl LockGuard {
     ///
     /// # Cancel safety
     /// Dropping the future leaves open whether it was written.
-    pub async fn put(&self, key: &str, value: impl Into<bytes::Bytes>) -> Result<()> {
-        let put = Transaction::new().put(Area::User.key(key)?, value, None);
-        self.commit_as("put", put).await.map(drop)
+    pub async fn put(&self, key: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        let put = Transaction::new().put(Area::User.key(key)?, value.as_ref().to_vec(), None);
+        self.commit_as("put", put).await.map(drop).map_err(|error| match error.kind() {
+            ErrorKind::Lost => error,
+            _ => error.with_subject(key),
+        })
     }
 
-    /// Commits a transaction of the driver's with the check that the lock's token is still the newest.
+    /// Commits a transaction of the driver's with the check that the lock's token is still the newest. Its
+    /// keys are the driver's: what the port calls `name` is `Area::User.key("name")`.
     ///
     /// # Errors
     /// `Lost` if the lock is no longer held: nothing was changed. What the backend fails with.

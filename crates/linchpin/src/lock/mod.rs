@@ -11,11 +11,14 @@ pub use guard::{FencingToken, LockGuard};
 
 use crate::leases::{Callbacks, Lease, Leases, MIN_TTL};
 use futures::StreamExt;
-use linchpin_core::{Area, Driver, Entry, Error, ErrorKind, Key, NodeId, Page, Range, Result, WatchEvent};
+use linchpin_core::{Area, Driver, Entry, Error, ErrorKind, Key, MAX_TTL, NodeId, Page, Range, Result, WatchEvent};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long the backend has for the first look at the queue, however short the wait.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// A lock that is about to be acquired: made by [`Coordinator::lock`](crate::Coordinator::lock).
 ///
@@ -67,7 +70,8 @@ impl LockBuilder {
         self
     }
 
-    /// How long to wait for the lock at most; for ever unless told.
+    /// How long to wait for the lock at most; for ever unless told. A free lock is taken even with zero:
+    /// for the first look at the queue the backend has a second in any case.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
@@ -102,19 +106,34 @@ impl LockBuilder {
     /// # Cancel safety
     /// Dropping the future gives up the place in the queue; its key is removed in the background.
     pub async fn acquire(self) -> Result<LockGuard> {
-        let deadline = self.wait.map(|wait| Instant::now() + wait);
         let queue = self.queue("acquire")?;
+        let started = Instant::now();
+        let after = |wait: Duration| started.checked_add(wait);
+        let (last, first_look) = (self.wait.and_then(after), self.wait.and_then(|wait| after(wait.max(FIRST_LOOK))));
         loop {
-            let place = self.enter(&queue).await?;
-            let turn = self.turn(&queue, &place);
-            let came = match deadline {
-                Some(deadline) => tokio::time::timeout_at(deadline, turn).await.map_err(|_| self.too_late())??,
-                None => turn.await?,
+            let look = async {
+                let place = self.enter(&queue).await?;
+                let standing = self.standing(&queue, &place).await?;
+                Ok((place, standing))
+            };
+            let (place, standing) = self.within(first_look, look).await?;
+            let came = match standing {
+                Standing::First => true,
+                Standing::Gone => false,
+                Standing::Behind(before) => self.within(last, self.turn(&queue, &place, before)).await?,
             };
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
             if came {
                 return self.take(place).await;
             }
+        }
+    }
+
+    /// Gives a step until the deadline, if there is one.
+    async fn within<T>(&self, deadline: Option<Instant>, step: impl Future<Output = Result<T>>) -> Result<T> {
+        match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| Err(self.too_late())),
+            None => step.await,
         }
     }
 
@@ -139,10 +158,12 @@ impl LockBuilder {
     }
 
     /// Runs `body` while holding the lock, and releases it after. If the lock is lost, `body` is dropped at
-    /// its next await, before the lock can pass to another.
+    /// its next await, before the lock can pass to another. Once `body` has finished its result is returned,
+    /// whatever becomes of the release.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire); `Lost` if the lock was lost before `body` had finished.
+    /// As [`acquire`](Self::acquire): then `body` was not run; `Lost` if the lock was lost before `body` had
+    /// finished.
     ///
     /// # Cancel safety
     /// Dropping the future drops `body` and releases the lock in the background.
@@ -170,7 +191,10 @@ impl LockBuilder {
             () = guard.lost() => return Err(guard.was_lost("with_lock")),
             result = body(&guard) => result,
         };
-        guard.release().await?;
+        // What the body did is done, whatever becomes of the release: that is tried again in the background.
+        if let Err(error) = guard.release().await {
+            tracing::warn!(%error, "a lock could not be released after its body");
+        }
         Ok(result)
     }
 
@@ -180,8 +204,12 @@ impl LockBuilder {
             let problem = format!("a lock's ttl is {MIN_TTL:?} at least, not {:?}", self.ttl);
             return Err(Error::invalid(operation, problem).with_subject(&self.name));
         }
+        if self.ttl > MAX_TTL {
+            let problem = format!("a lock's ttl is 100 years at most, not {:?}", self.ttl);
+            return Err(Error::invalid(operation, problem).with_subject(&self.name));
+        }
         // The length keeps apart a lock called "a" and one called "a/b".
-        let name = Key::new(&self.name)?;
+        let name = Key::new(&self.name).map_err(|error| error.with_operation(operation))?;
         let prefix = format!("{}{}:{name}/", Area::Locks.prefix(), name.as_str().len());
         Ok(Queue { range: Range::prefix(prefix.clone())?, prefix, operation })
     }
@@ -189,22 +217,23 @@ impl LockBuilder {
     async fn enter(&self, queue: &Queue) -> Result<Place> {
         let key = Key::stored(format!("{}{:016x}", queue.prefix, fastrand::u64(..)))?;
         let holder = self.holder.as_ref().map_or("", NodeId::as_str);
-        let created = self.leases.create(queue.operation, key, holder, self.ttl, self.callbacks.clone()).await;
+        let created = self.leases.create(queue.operation, key, holder, self.ttl).await;
         let lease = created.map_err(|error| error.with_subject(&self.name))?;
         Ok(Place { lease: Some(lease), leases: self.leases.clone() })
     }
 
-    /// Waits for the place's turn; `false` if the place was lost meanwhile.
-    async fn turn(&self, queue: &Queue, place: &Place) -> Result<bool> {
+    /// Waits for the place's turn, once the one `before` it has left; `false` if the place was lost meanwhile.
+    async fn turn(&self, queue: &Queue, place: &Place, mut before: Key) -> Result<bool> {
         loop {
-            match self.standing(queue, place).await? {
+            tokio::select! {
+                () = place.lease()?.lost() => return Ok(false),
+                left = self.left(queue, before) => left?,
+            }
+            before = match self.standing(queue, place).await? {
                 Standing::First => return Ok(true),
                 Standing::Gone => return Ok(false),
-                Standing::Behind(before) => tokio::select! {
-                    () = place.lease()?.lost() => return Ok(false),
-                    left = self.left(queue, before) => left?,
-                },
-            }
+                Standing::Behind(before) => before,
+            };
         }
     }
 
@@ -250,6 +279,7 @@ impl LockBuilder {
 
     async fn take(self, mut place: Place) -> Result<LockGuard> {
         let lease = place.lease.take().ok_or_else(|| self.too_late())?;
+        lease.tell(self.callbacks);
         let guard = LockGuard::new(self.driver, self.leases.clone(), lease.clone(), self.name);
         if !self.renew {
             self.leases.stop_renewing(&lease);
@@ -260,7 +290,7 @@ impl LockBuilder {
 
     fn too_late(&self) -> Error {
         let waited = self.wait.unwrap_or_default();
-        let problem = format!("others held it or were before this in the queue for {waited:?}");
+        let problem = format!("its turn did not come within {waited:?}: others hold it, or the backend is slow");
         Error::new(ErrorKind::Timeout, "acquire", problem).with_subject(&self.name)
     }
 }
