@@ -158,6 +158,56 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
 }
 
 #[tokio::test]
+async fn a_wait_for_a_lock_ends_in_time_though_the_server_hangs() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let coordinator = linchpin::connect(server.url()).await.expect("connected");
+    server.pause().await.expect("paused");
+    for wait in [Duration::ZERO, Duration::from_millis(1500)] {
+        let started = Instant::now();
+        let error = coordinator.lock("l").wait(wait).acquire().await.expect_err("nobody answers");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(started.elapsed() < Duration::from_millis(1900), "{wait:?} took {:?}", started.elapsed());
+    }
+    let started = Instant::now();
+    let acked = coordinator.publish_with_ack("c", b"m", Duration::from_millis(300)).await;
+    assert_eq!(acked.expect_err("nobody answers").kind(), ErrorKind::Timeout);
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    server.resume().await.expect("resumed");
+    let guard = timeout(SOON, coordinator.lock("l").acquire()).await.expect("in time").expect("the server is back");
+    guard.release().await.expect("released");
+}
+
+#[tokio::test]
+async fn time_runs_on_after_the_servers_clock_stepped_back() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let put = |name: &str| Transaction::new().put(key(name), "v", Some(Duration::from_millis(300)));
+    redis.commit(&put("before")).await.expect("a commit");
+    // As a clock that was an hour ahead, and was then put right, leaves it.
+    let mut raw = redis::Client::open(server.url())
+        .expect("a client")
+        .get_multiplexed_async_connection()
+        .await
+        .expect("connected");
+    let hour = 3_600_000_000_i64;
+    for field in ["r", "t"] {
+        let (mut read, mut write) = (redis::cmd("HGET"), redis::cmd("HSET"));
+        let value: i64 = read.arg("linchpin:{default}:meta").arg(field).query_async(&mut raw).await.expect("a number");
+        let ahead = write.arg("linchpin:{default}:meta").arg(field).arg(value + hour);
+        ahead.query_async::<()>(&mut raw).await.expect("set");
+    }
+    let snapshot = Driver::get(&redis, &[key("before")]).await.expect("a read");
+    assert_eq!(snapshot.entries, [None], "what ended in the hour that was came back to life");
+    redis.commit(&put("after")).await.expect("a commit");
+    let started = Instant::now();
+    while Driver::get(&redis, &[key("after")]).await.expect("a read").entries[0].is_some() {
+        assert!(started.elapsed() < Duration::from_secs(2), "time stands still");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(started.elapsed() > Duration::from_millis(280), "it ended after {:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn retries_hide_a_restart_and_apply_nothing_twice() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
     let policy = RetryPolicy { attempts: 50, total: SOON, ..RetryPolicy::default() };

@@ -32,6 +32,8 @@ cases! { Lock "lock";
         "`shutdown` releases every lock; later calls fail with `Closed`";
     a_dropped_guard_releases [Ttl, Watch]
         "Dropping a guard releases the lock in the background";
+    any_wait_will_do [Ttl, Watch]
+        "A free lock is taken even with no time to wait, and a wait may be as long as can be written";
     bad_input_is_refused [Ttl, Watch]
         "A name that is no name and a TTL that is too short are `InvalidArgument` before anything is sent";
 }
@@ -192,6 +194,15 @@ async fn free(node: &Coordinator, name: &str) -> CaseResult {
     eventually("the lock is free", async || Ok(node.lock(name).try_acquire().await?.map(drop))).await
 }
 
+async fn any_wait_will_do(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    for _ in 0..20 {
+        node.lock("free").wait(Duration::ZERO).acquire().await?.release().await?;
+    }
+    node.lock("free").wait(Duration::MAX).acquire().await?.release().await?;
+    Ok(())
+}
+
 async fn bad_input_is_refused(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let before = node.metrics();
@@ -201,6 +212,7 @@ async fn bad_input_is_refused(ctx: Context) -> CaseResult {
     }
     refused(node.lock("short").ttl(Duration::from_millis(299))).await?;
     refused(node.lock("zero").ttl(Duration::ZERO)).await?;
+    refused(node.lock("huge").ttl(Duration::MAX)).await?;
     ensure_eq!(node.metrics(), before, "what was sent");
     Ok(())
 }

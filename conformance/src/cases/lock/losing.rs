@@ -19,6 +19,10 @@ cases! { Lock "lock";
         "A failed renewal is told each time, the loss of the lock once";
     once_lost_it_stays_lost [Ttl, Watch]
         "A lock that was lost stays lost: it can be neither extended nor released nor written under";
+    what_a_body_finished_is_never_an_error [Ttl, Watch]
+        "Once the body of `with_lock` has finished its result is returned, whatever becomes of the release";
+    a_callback_that_panics_harms_nobody_else [Ttl, Watch]
+        "A callback that panics does not end the renewal of the other leases";
     with_lock_ends_the_body_when_it_is_lost [Ttl, Watch]
         "If the lock is lost the body of `with_lock` is dropped, and the error is `Lost`";
 }
@@ -101,6 +105,30 @@ async fn once_lost_it_stays_lost(ctx: Context) -> CaseResult {
     fails_with(guard.put("x", "1").await, ErrorKind::Lost, "writing under it")?;
     fails_with(guard.release().await, ErrorKind::Lost, "releasing it")?;
     ensure_eq!(node.get("x").await?, None, "what was written under a lost lock");
+    Ok(())
+}
+
+async fn what_a_body_finished_is_never_an_error(ctx: Context) -> CaseResult {
+    let (doomed, its_driver) = node(&ctx).await?;
+    let body = async |_: &linchpin::LockGuard| {
+        its_driver.close().await?;
+        Ok::<_, Error>("paid")
+    };
+    ensure_eq!(doomed.lock("l").with_lock(body).await??, "paid", "the result of the body");
+    Ok(())
+}
+
+async fn a_callback_that_panics_harms_nobody_else(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    let ttl = short(&ctx);
+    let panics =
+        node.lock("panics").ttl(ttl).on_lost(|| panic!("a callback that panics, on purpose")).acquire().await?;
+    remove_locks(&ctx.driver()).await?;
+    soon("the loss", panics.lost()).await?;
+    let kept = node.lock("kept").ttl(ttl).acquire().await?;
+    let other = coordinator(&ctx).await?.lock("kept").wait(ttl * 2).acquire().await;
+    fails_with(other, ErrorKind::Timeout, "waiting for a lock that is renewed")?;
+    ensure!(kept.is_held(), "the other lock was lost");
     Ok(())
 }
 

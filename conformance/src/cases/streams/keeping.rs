@@ -19,6 +19,8 @@ cases! { Streams "streams";
         "`Position`: growing by one, and never used twice";
     clear_removes_streams_and_groups [Streams]
         "`clear` removes every stream with its groups";
+    a_receipt_from_before_a_clear_is_stale [Streams]
+        "After a `clear` no position of a name comes twice: a receipt from before fits nothing that came after";
     clear_removes_streams_by_prefix [Streams]
         "`clear` removes every stream whose name starts with `prefix`, and nothing else";
     clear_removes_dead_letters [DeadLetters]
@@ -120,6 +122,20 @@ async fn clear_removes_streams_and_groups(ctx: Context) -> CaseResult {
     append(&driver, "s", &["new"]).await?;
     let fresh = take_one(&driver, claim("s", "g", "m")?).await?;
     ensure_eq!(fresh.receipt.delivery, 1, "the delivery count of a new record");
+    Ok(())
+}
+
+async fn a_receipt_from_before_a_clear_is_stale(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["old"]).await?;
+    let old = take_one(&driver, claim("s", "g", "m1")?).await?;
+    for _ in 0..2 {
+        driver.clear("").await?;
+        append(&driver, "s", &["new"]).await?;
+        let new = take_one(&driver, claim("s", "g", "m2")?).await?;
+        ensure_eq!(settle(&driver, &old.receipt, Action::Ack).await?, Settled::Stale, "a receipt from before");
+        ensure_eq!(settle(&driver, &new.receipt, Action::Ack).await?, Settled::Done, "the receipt of now");
+    }
     Ok(())
 }
 

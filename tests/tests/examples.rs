@@ -1,21 +1,21 @@
-//! The demo runs on both backends, shows the main job, and ends by itself.
+//! The examples run on both backends; the demo shows the main job, and ends by itself.
 
 use linchpin_tests::servers::RedisServer;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Builds the demo, as `make demo` does, and returns where it is.
-async fn demo() -> std::path::PathBuf {
-    let arguments = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", "demo"];
+/// Builds an example, as `make demo` does, and returns where it is.
+async fn built(example: &str) -> std::path::PathBuf {
+    let arguments = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", example];
     let built = Command::new(env!("CARGO")).args(arguments).status().await.expect("cargo runs");
     assert!(built.success());
     let this = std::env::current_exe().expect("a path");
-    this.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples/demo")
+    this.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples").join(example)
 }
 
-async fn run(url: Option<String>) -> String {
-    let mut command = Command::new(demo().await);
+async fn run(example: &str, url: Option<String>) -> String {
+    let mut command = Command::new(built(example).await);
     command.env_remove("LINCHPIN_URL").envs(url.map(|url| ("LINCHPIN_URL", url)));
     let started = Instant::now();
     let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await.expect("it runs");
@@ -35,20 +35,20 @@ fn check(text: &str) {
 }
 
 #[tokio::test]
-async fn in_memory() {
-    check(&run(None).await);
+async fn the_demo_in_memory() {
+    check(&run("demo", None).await);
 }
 
 #[tokio::test]
-async fn over_redis() {
+async fn the_demo_over_redis() {
     let server = RedisServer::start().await.expect("a server");
-    check(&run(Some(format!("{}?namespace=demo", server.url()))).await);
+    check(&run("demo", Some(format!("{}?namespace=demo", server.url()))).await);
 }
 
 #[tokio::test]
-async fn from_two_terminals_at_once() {
+async fn the_demo_from_two_terminals_at_once() {
     let server = RedisServer::start().await.expect("a server");
-    let (one, other) = tokio::join!(run(Some(server.url())), run(Some(server.url())));
+    let (one, other) = tokio::join!(run("demo", Some(server.url())), run("demo", Some(server.url())));
     let both = format!("{one}{other}");
     let mut sales: Vec<u32> = both
         .lines()
@@ -59,4 +59,16 @@ async fn from_two_terminals_at_once() {
     sales.sort_unstable();
     let expected: Vec<u32> = (1..).take(sales.len()).collect();
     assert_eq!(sales, expected, "a sale was lost or counted twice:\n{both}");
+}
+
+#[tokio::test]
+async fn the_others_over_both() {
+    let server = RedisServer::start().await.expect("a server");
+    for url in [None, Some(server.url())] {
+        assert!(run("first", url.clone()).await.contains("fencing token"));
+        let text = run("streams", url).await;
+        for what in ["1 acknowledged", "Synced", "dead letter", "not understood"] {
+            assert!(text.contains(what), "nothing {what:?} in\n{text}");
+        }
+    }
 }
