@@ -55,11 +55,15 @@ pub enum Area {
     Port,
     /// The lock recipe.
     Lock,
+    /// The election recipe.
+    Election,
+    /// The members recipe.
+    Members,
 }
 
 impl Area {
     /// Every area, in the order of the report.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Capabilities,
         Self::State,
         Self::Transactions,
@@ -71,6 +75,8 @@ impl Area {
         Self::Errors,
         Self::Port,
         Self::Lock,
+        Self::Election,
+        Self::Members,
     ];
 
     /// The area as one lower-case word: what its cases' ids start with.
@@ -87,6 +93,8 @@ impl Area {
             Self::Errors => "errors",
             Self::Port => "port",
             Self::Lock => "lock",
+            Self::Election => "election",
+            Self::Members => "members",
         }
     }
 }

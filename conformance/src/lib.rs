@@ -44,6 +44,7 @@ mod harness;
 mod lease;
 mod need;
 mod readers;
+mod recipes;
 mod refusals;
 mod report;
 mod run;

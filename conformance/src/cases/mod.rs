@@ -1,8 +1,10 @@
 //! The contract, case by case: a directory or file per area.
 
 mod capabilities;
+mod election;
 mod errors;
 mod lock;
+mod members;
 mod messages;
 mod names;
 mod port;
@@ -19,7 +21,7 @@ use std::sync::LazyLock;
 /// Every case, area by area.
 pub fn cases() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
-        let areas: [&[&[Case]]; 11] = [
+        let areas: [&[&[Case]]; 13] = [
             &[capabilities::CASES],
             state::CASES,
             transactions::CASES,
@@ -31,6 +33,8 @@ pub fn cases() -> &'static [Case] {
             &[errors::CASES],
             port::CASES,
             lock::CASES,
+            election::CASES,
+            members::CASES,
         ];
         areas.concat().concat()
     });

@@ -44,7 +44,9 @@ pub use name::{
     Channel, GroupName, Key, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, MemberName, Namespace, NodeId, StreamName,
 };
 pub use pattern::Pattern;
-pub use port::{Area, CoordinationStats, DistributedCoordination, MessageStream, PortState, STATS_WINDOW};
+pub use port::{
+    Area, CoordinationStats, DEFAULT_GROUP, DistributedCoordination, MessageStream, PortState, STATS_WINDOW, stored,
+};
 pub use stream::{
     Action, Appended, Claim, Delivery, GroupInfo, Position, Receipt, Record, Retention, Settled, Settlement,
     StreamInfo, dead_letter,

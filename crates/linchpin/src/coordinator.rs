@@ -1,10 +1,14 @@
 //! The concrete type that applications use, and how it is built.
 
 use crate::connect::open;
+use crate::election::Election;
 use crate::leases::{Leases, MIN_TTL};
 use crate::lock::LockBuilder;
+use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
-use linchpin_core::{Area, DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result, Transaction};
+use linchpin_core::{
+    Area, DEFAULT_GROUP, DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result, Transaction,
+};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -103,6 +107,20 @@ impl Coordinator {
             .holder(self.shared.node_id.clone())
     }
 
+    /// An election: one leader at a time among all who name it alike in this namespace. Nothing is sent until it
+    /// is taken part in. See [`Election`].
+    pub fn election(&self, name: impl Into<String>) -> Election {
+        let Shared { node_id, lock_ttl, leases, .. } = &*self.shared;
+        Election::new(self.driver.clone(), leases.clone(), name.into(), node_id.clone(), *lock_ttl)
+    }
+
+    /// A group of members in this namespace: who is there, what they can do, who comes and goes. Nothing is sent
+    /// until it is asked for or joined. See [`Members`].
+    pub fn members(&self, group: impl Into<String>) -> Members {
+        let Shared { node_id, lock_ttl, leases, .. } = &*self.shared;
+        Members::new(self.driver.clone(), leases.clone(), group.into(), node_id, *lock_ttl)
+    }
+
     /// The port, to be held as `Arc<dyn DistributedCoordination>` by code that is tested with a mock.
     pub fn port(&self) -> Arc<dyn DistributedCoordination> {
         self.port.clone()
@@ -168,7 +186,7 @@ impl Coordinator {
     async fn leave(&self) -> Result<()> {
         let node_id = self.shared.node_id.as_str();
         self.port.release_leadership(node_id).await?;
-        self.driver.commit(&Transaction::new().delete(Area::node(node_id)?)).await.map(drop)
+        self.driver.commit(&Transaction::new().delete(Area::node(DEFAULT_GROUP, node_id)?)).await.map(drop)
     }
 }
 
@@ -226,7 +244,7 @@ impl CoordinatorBuilder {
         self
     }
 
-    /// The TTL of locks that do not say their own; 10 seconds unless told, 300 ms at least.
+    /// The TTL of locks, leaderships and memberships that do not say their own; 10 seconds unless told, 300 ms at least.
     pub fn lock_ttl(mut self, ttl: Duration) -> Self {
         self.lock_ttl = ttl;
         self

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! - [`connect`] and [`Coordinator::builder`] open a backend, with retries, timeouts, traces and metrics.
-//! - A [`Coordinator`] is the door to the recipes: [`Coordinator::lock`]. It derefs to the port
+//! - A [`Coordinator`] is the door to the recipes: [`Coordinator::lock`],
+//!   [`Coordinator::election`], [`Coordinator::members`]. It derefs to the port
 //!   [`DistributedCoordination`], whose methods (`publish`, `subscribe`, `get`, `set`, `keys`,
 //!   `try_acquire_leadership`, ...) are called on it directly.
 //! - [`Coordinator::port`] is what an application holds as `Arc<dyn DistributedCoordination>` and mocks.
@@ -29,13 +30,18 @@
 
 mod connect;
 mod coordinator;
+pub mod election;
 mod leases;
 pub mod lock;
+pub mod members;
+mod queue;
 
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
+pub use election::{Election, Leader, Leadership};
 pub use linchpin_core::layers::{MetricsSnapshot, OperationMetrics, RetryPolicy};
 pub use linchpin_core::*;
 pub use lock::{FencingToken, LockBuilder, LockGuard};
+pub use members::{Member, MemberEvent, Members, Membership};
 
 #[cfg(feature = "memory")]
 pub use linchpin_memory::{MemoryConfig, MemoryCoordination};

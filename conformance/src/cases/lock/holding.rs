@@ -1,7 +1,7 @@
 //! Who holds a lock, holds it alone.
 
 use super::super::prelude::*;
-use super::{coordinator, short};
+use crate::recipes::{coordinator, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
 use linchpin::{Coordinator, LockBuilder, LockGuard};

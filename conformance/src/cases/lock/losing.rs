@@ -1,7 +1,7 @@
 //! Who loses a lock is told in time, and can do no harm.
 
 use super::super::prelude::*;
-use super::{coordinator, node, short};
+use crate::recipes::{coordinator, node, remove, short};
 use crate::waiting::soon;
 use linchpin_core::{Area, Driver};
 use std::sync::Arc;
@@ -47,14 +47,9 @@ async fn the_holder_knows_before_the_next_one_holds(ctx: Context) -> CaseResult 
     Ok(())
 }
 
-/// Removes every lock, as somebody with a shell would.
-async fn remove_locks(driver: &Arc<dyn Driver>) -> CaseResult {
-    Ok(driver.clear(Area::Locks.prefix()).await?)
-}
-
 async fn a_removed_lock_is_lost(ctx: Context) -> CaseResult {
     let guard = coordinator(&ctx).await?.lock("l").ttl(short(&ctx)).acquire().await?;
-    remove_locks(&ctx.driver()).await?;
+    remove(&ctx.driver(), Area::Locks).await?;
     soon("the loss", guard.lost()).await?;
     ensure!(!guard.is_held(), "the guard says held");
     Ok(())
@@ -63,7 +58,7 @@ async fn a_removed_lock_is_lost(ctx: Context) -> CaseResult {
 async fn a_stale_token_writes_nothing(ctx: Context) -> CaseResult {
     let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
     let stale = one.lock("l").acquire().await?;
-    remove_locks(&ctx.driver()).await?;
+    remove(&ctx.driver(), Area::Locks).await?;
     let newer = other.lock("l").acquire().await?;
     newer.put("balance", "100").await?;
     ensure!(stale.is_held(), "the case is about a guard that does not know yet");
@@ -99,7 +94,7 @@ async fn callbacks_tell_of_failure_and_loss(ctx: Context) -> CaseResult {
 async fn once_lost_it_stays_lost(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let guard = node.lock("l").ttl(short(&ctx)).acquire().await?;
-    remove_locks(&ctx.driver()).await?;
+    remove(&ctx.driver(), Area::Locks).await?;
     soon("the loss", guard.lost()).await?;
     fails_with(guard.extend(short(&ctx)).await, ErrorKind::Lost, "extending it")?;
     fails_with(guard.put("x", "1").await, ErrorKind::Lost, "writing under it")?;
@@ -123,7 +118,7 @@ async fn a_callback_that_panics_harms_nobody_else(ctx: Context) -> CaseResult {
     let ttl = short(&ctx);
     let panics =
         node.lock("panics").ttl(ttl).on_lost(|| panic!("a callback that panics, on purpose")).acquire().await?;
-    remove_locks(&ctx.driver()).await?;
+    remove(&ctx.driver(), Area::Locks).await?;
     soon("the loss", panics.lost()).await?;
     let kept = node.lock("kept").ttl(ttl).acquire().await?;
     let other = coordinator(&ctx).await?.lock("kept").wait(ttl * 2).acquire().await;
@@ -136,7 +131,7 @@ async fn with_lock_ends_the_body_when_it_is_lost(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let driver = ctx.driver();
     let body = async |_: &linchpin::LockGuard| {
-        remove_locks(&driver).await?;
+        remove(&driver, Area::Locks).await?;
         std::future::pending::<CaseResult>().await
     };
     let ended = soon("the end of the body", node.lock("l").ttl(short(&ctx)).with_lock(body)).await?;

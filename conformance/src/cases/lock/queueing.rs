@@ -1,10 +1,10 @@
 //! First come, first served, and nobody is woken in vain.
 
 use super::super::prelude::*;
-use super::{coordinator, node, short};
+use crate::recipes::{coordinator, keys_in, node, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::{Area, Driver, Page, Range};
+use linchpin_core::{Area, Driver};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -27,7 +27,8 @@ type Waiter = JoinHandle<Result<LockGuard, Error>>;
 async fn queue_up(node: &Coordinator, driver: &Arc<dyn Driver>, places: usize) -> Result<Waiter, Failure> {
     let lock = node.lock("q").acquire();
     let waiter = tokio::spawn(lock);
-    eventually("a place in the queue", async || Ok((queue(driver).await? == places).then_some(()))).await?;
+    eventually("a place in the queue", async || Ok((keys_in(driver, Area::Locks).await? == places).then_some(())))
+        .await?;
     Ok(waiter)
 }
 
@@ -36,11 +37,6 @@ async fn served(waiter: Waiter, within: Duration) -> Result<LockGuard, Failure> 
     let served = tokio::time::timeout(within, waiter).await;
     let served = served.map_err(|_| Failure::new(format!("a waiter was not served within {within:?}")))?;
     Ok(served.map_err(|error| Failure::new(error.to_string()))??)
-}
-
-async fn queue(driver: &Arc<dyn Driver>) -> Result<usize, Failure> {
-    let range = Range::prefix(Area::Locks.prefix())?;
-    Ok(driver.scan(&range, &Page::first_keys()).await?.entries.len())
 }
 
 async fn first_come_first_served(ctx: Context) -> CaseResult {
@@ -88,9 +84,12 @@ async fn a_wait_ends_in_time_and_leaves_nothing(ctx: Context) -> CaseResult {
     let error = fails_with(soon("the wait", wait).await?, ErrorKind::Timeout, "waiting for a lock that is held")?;
     ensure!(!error.maybe_applied(), "a wait that ended says that it may have been applied");
     let driver = ctx.driver();
-    eventually("only the holder's place is left", async || Ok((queue(&driver).await? == 1).then_some(()))).await?;
+    eventually("only the holder's place is left", async || {
+        Ok((keys_in(&driver, Area::Locks).await? == 1).then_some(()))
+    })
+    .await?;
     holder.release().await?;
-    ensure_eq!(queue(&driver).await?, 0, "places after the release");
+    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "places after the release");
     Ok(())
 }
 
@@ -100,7 +99,8 @@ async fn a_waiter_that_gives_up_is_skipped(ctx: Context) -> CaseResult {
     let patient = queue_up(&coordinator(&ctx).await?, &ctx.driver(), 3).await?;
     quitter.abort();
     let driver = ctx.driver();
-    eventually("the quitter's place is gone", async || Ok((queue(&driver).await? == 2).then_some(()))).await?;
+    eventually("the quitter's place is gone", async || Ok((keys_in(&driver, Area::Locks).await? == 2).then_some(())))
+        .await?;
     ensure!(!patient.is_finished(), "a waiter was served while the lock is held");
     holder.release().await?;
     served(patient, PATIENCE).await?.release().await?;
@@ -113,7 +113,7 @@ async fn a_dead_waiter_never_blocks_the_queue(ctx: Context) -> CaseResult {
     let ttl = short(&ctx);
     let waiter = tokio::spawn(doomed.lock("q").ttl(ttl).acquire());
     let driver = ctx.driver();
-    eventually("a place in the queue", async || Ok((queue(&driver).await? == 2).then_some(()))).await?;
+    eventually("a place in the queue", async || Ok((keys_in(&driver, Area::Locks).await? == 2).then_some(()))).await?;
     let patient = queue_up(&coordinator(&ctx).await?, &driver, 3).await?;
     // A process that is gone: nothing renews or removes its place.
     its_driver.close().await?;

@@ -1,7 +1,8 @@
 //! The port over any driver: nodes and leadership.
 
-use super::areas::Area;
+use super::areas::{Area, DEFAULT_GROUP, without};
 use super::implementation::{KeyPages, commit, named};
+use super::stored::{Leader, Node};
 use crate::driver::Driver;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -15,15 +16,13 @@ use tokio::time::Instant;
 const REGISTRATION: Duration = Duration::from_secs(60);
 /// What a node without metadata has.
 const NO_METADATA: &[u8] = b"{}";
-/// The election that the port's methods take part in.
-const ELECTION: &str = "default";
 /// How often a decision is taken anew because another node was quicker.
 const ATTEMPTS: usize = 16;
 
 pub(super) async fn register_node<D: Driver + ?Sized>(driver: &D, node: &str, metadata: Option<&[u8]>) -> Result<()> {
-    let key = Area::node(node)?;
+    let key = Area::node(DEFAULT_GROUP, node)?;
     let metadata = Bytes::copy_from_slice(metadata.unwrap_or(NO_METADATA));
-    let put = Transaction::new().put(key, metadata.clone(), Some(REGISTRATION));
+    let put = Transaction::new().put(key, record(metadata.clone()), Some(REGISTRATION));
     commit(driver, "register_node", node, put).await?;
     driver.port_state().registered.lock().insert(node.to_owned(), metadata);
     Ok(())
@@ -31,14 +30,14 @@ pub(super) async fn register_node<D: Driver + ?Sized>(driver: &D, node: &str, me
 
 pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: Duration) -> Result<()> {
     const NAME: &str = "heartbeat";
-    let key = Area::node(node)?;
+    let key = Area::node(DEFAULT_GROUP, node)?;
     for _ in 0..ATTEMPTS {
         let done = if let Some(entry) = current(driver, NAME, node, &key).await? {
             set_ttl(driver, NAME, node, &entry, ttl).await?
         } else {
             let known = driver.port_state().registered.lock().get(node).cloned();
             let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
-            let put = Transaction::new().absent(key.clone()).put(key.clone(), metadata, Some(ttl));
+            let put = Transaction::new().absent(key.clone()).put(key.clone(), record(metadata), Some(ttl));
             commit(driver, NAME, node, put).await?.is_committed()
         };
         if done {
@@ -50,24 +49,28 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
 
 pub(super) async fn list_nodes<D: Driver + ?Sized>(driver: &D) -> Result<Vec<String>> {
     let mut nodes = Vec::new();
-    let mut pages = KeyPages::new("list_nodes", Area::Nodes.prefix())?;
+    let prefix = Area::Nodes.group(DEFAULT_GROUP)?;
+    let mut pages = KeyPages::new("list_nodes", &prefix)?;
     while let Some(keys) = pages.next(driver).await? {
         for key in &keys {
-            nodes.push(Area::Nodes.strip("list_nodes", key.as_str())?);
+            nodes.push(without(&prefix, "list_nodes", key.as_str())?);
         }
     }
     Ok(nodes)
 }
 
 pub(super) async fn get_node_metadata<D: Driver + ?Sized>(driver: &D, node: &str) -> Result<Option<Vec<u8>>> {
-    let entry = current(driver, "get_node_metadata", node, &Area::node(node)?).await?;
-    Ok(entry.map(|entry| entry.value.into()))
+    const NAME: &str = "get_node_metadata";
+    let entry = current(driver, NAME, node, &Area::node(DEFAULT_GROUP, node)?).await?;
+    let metadata = |entry: Entry| Ok(Node::decode(&entry.value)?.metadata.into());
+    entry.map(metadata).transpose().map_err(|error: Error| named(error.with_operation(NAME), node))
 }
 
 pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node: &str, ttl: Duration) -> Result<bool> {
     const NAME: &str = "try_acquire_leadership";
-    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(ELECTION)?);
-    let campaign = Transaction::new().absent(key.clone()).put(key, node_id.as_str().as_bytes().to_vec(), Some(ttl));
+    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(DEFAULT_GROUP)?);
+    let leader = Leader { node_id: node_id.clone(), campaign: None, value: Bytes::new() };
+    let campaign = Transaction::new().absent(key.clone()).put(key, leader.encode(), Some(ttl));
     for _ in 0..ATTEMPTS {
         let asked = Instant::now();
         let leader = match commit(driver, NAME, node, campaign.clone()).await? {
@@ -76,10 +79,16 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
             // Gone meanwhile; or ours, but the answer came so late that the term may be over, and another's.
             Outcome::Refused { found: None, .. } | Outcome::Committed { .. } => continue,
         };
-        if leader.value != node.as_bytes() {
+        let leads = led_by(NAME, node, &leader)?;
+        if leads.node_id != node_id {
             return Ok(false);
         }
-        if set_ttl(driver, NAME, node, &leader, ttl).await? {
+        // What the election recipe holds it renews by its own TTL: it is extended, never cut short.
+        let done = match leads.campaign {
+            None => set_ttl(driver, NAME, node, &leader, ttl).await?,
+            Some(_) => extend(driver, NAME, node, &leader, ttl).await?,
+        };
+        if done {
             return Ok(true);
         }
     }
@@ -88,9 +97,9 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
 
 pub(super) async fn release_leadership<D: Driver + ?Sized>(driver: &D, node: &str) -> Result<bool> {
     const NAME: &str = "release_leadership";
-    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(ELECTION)?);
+    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(DEFAULT_GROUP)?);
     match current(driver, NAME, node, &key).await? {
-        Some(leader) if leader.value == node_id.as_str().as_bytes() => {
+        Some(leader) if led_by(NAME, node, &leader)?.node_id == node_id => {
             let resign = Transaction::new().version_is(key.clone(), leader.version).delete(key);
             Ok(commit(driver, NAME, node, resign).await?.is_committed())
         }
@@ -100,12 +109,17 @@ pub(super) async fn release_leadership<D: Driver + ?Sized>(driver: &D, node: &st
 
 pub(super) async fn get_leader<D: Driver + ?Sized>(driver: &D) -> Result<Option<String>> {
     const NAME: &str = "get_leader";
-    let leader = current(driver, NAME, ELECTION, &Area::Elections.key(ELECTION)?).await?;
-    let text = |entry: Entry| {
-        String::from_utf8(entry.value.into())
-            .map_err(|_| Error::new(ErrorKind::Backend, NAME, "the stored leader is not UTF-8"))
-    };
-    leader.map(text).transpose()
+    let leader = current(driver, NAME, DEFAULT_GROUP, &Area::Elections.key(DEFAULT_GROUP)?).await?;
+    leader.map(|entry| Ok(led_by(NAME, DEFAULT_GROUP, &entry)?.node_id.into())).transpose()
+}
+
+fn led_by(operation: &'static str, subject: &str, entry: &Entry) -> Result<Leader> {
+    Leader::decode(&entry.value).map_err(|error| named(error.with_operation(operation), subject))
+}
+
+/// What is stored of a node that says only this of itself.
+fn record(metadata: Bytes) -> Bytes {
+    Node { capabilities: Vec::new(), metadata }.encode()
 }
 
 async fn current<D: Driver + ?Sized>(
@@ -127,13 +141,24 @@ async fn set_ttl<D: Driver + ?Sized>(
     entry: &Entry,
     ttl: Duration,
 ) -> Result<bool> {
-    let (key, version) = (entry.key.clone(), entry.version);
     if entry.ttl.is_none_or(|left| left > ttl) {
         // An extension never shortens; a rewrite does, and keeps `created`, the leader's term.
-        let rewrite = Transaction::new().version_is(key.clone(), version).put(key, entry.value.clone(), Some(ttl));
+        let rewrite = Transaction::new().version_is(entry.key.clone(), entry.version);
+        let rewrite = rewrite.put(entry.key.clone(), entry.value.clone(), Some(ttl));
         return Ok(commit(driver, operation, subject, rewrite).await?.is_committed());
     }
-    let extend = Transaction::new().extend(key, version, ttl);
+    extend(driver, operation, subject, entry, ttl).await
+}
+
+/// Extends the TTL of an entry; `false` if it was gone or rewritten meanwhile.
+async fn extend<D: Driver + ?Sized>(
+    driver: &D,
+    operation: &'static str,
+    subject: &str,
+    entry: &Entry,
+    ttl: Duration,
+) -> Result<bool> {
+    let extend = Transaction::new().extend(entry.key.clone(), entry.version, ttl);
     let outcome = driver.commit(&extend).await;
     let outcome = outcome.map_err(|error| named(error.with_operation(operation), subject))?;
     Ok(matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }])))

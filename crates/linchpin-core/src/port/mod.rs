@@ -5,8 +5,9 @@ mod areas;
 mod cluster;
 mod implementation;
 mod state;
+pub mod stored;
 
-pub use areas::Area;
+pub use areas::{Area, DEFAULT_GROUP};
 pub use state::PortState;
 
 use crate::error::Result;

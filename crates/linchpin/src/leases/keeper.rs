@@ -1,19 +1,17 @@
 //! The task that renews what is held and removes what was given up.
 
-use super::lease::{Lease, Status, call, margin};
-use super::{MIN_TTL, Release, Shared};
+use super::lease::{Kind, Lease, Status, call, margin};
+use super::removal::{Busy, Removal, Whose};
+use super::{MIN_TTL, Shared};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use linchpin_core::{Error, Key, MutationResult, Result, Transaction};
+use linchpin_core::{Error, MutationResult, Result, Revision, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The pause before the removal of a released key is tried again.
-const RELEASE_PAUSE: Duration = Duration::from_millis(200);
-
 impl Shared {
-    /// Renews what is due, removes what was released, ends what ran out; sleeps in between. A call that
+    /// Renews what is due, removes what was given up, ends what ran out; sleeps in between. A call that
     /// hangs holds up no other.
     pub(super) async fn keep_alive(&self) {
         let mut calls = FuturesUnordered::new();
@@ -23,8 +21,8 @@ impl Shared {
             for leases in self.due().chunks(batch) {
                 calls.push(self.renew_batch(leases.to_vec()).boxed());
             }
-            for release in self.releases() {
-                calls.push(self.remove_or_keep(release).boxed());
+            for (removal, busy) in self.removals() {
+                calls.push(self.remove_or_keep(removal, busy).boxed());
             }
             let (next, done) = self.next();
             if done && calls.is_empty() {
@@ -54,9 +52,9 @@ impl Shared {
                 // A renewal that came too late may have kept the key alive, and the next in the queue need not
                 // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
                 let ttl = lease.renewal.lock().ttl;
-                let mut release = Release::now(lease.key.clone(), ttl);
-                release.not_before += margin(ttl);
-                state.releases.push(release);
+                let mut removal = Removal::now(lease.key.clone(), Whose::of(lease), ttl);
+                removal.not_before += margin(ttl);
+                state.removals.push(removal);
             }
             expired
         };
@@ -83,81 +81,107 @@ impl Shared {
         due
     }
 
-    fn releases(&self) -> Vec<Release> {
+    /// The keys to remove now; a shutdown that has begun removes them itself, and waits for those before it.
+    fn removals(&self) -> Vec<(Removal, Busy)> {
         let mut state = self.state.lock();
+        if state.shut_down {
+            return Vec::new();
+        }
         let now = Instant::now();
-        let (due, later) = std::mem::take(&mut state.releases).into_iter().partition(|r| r.not_before <= now);
-        state.releases = later;
-        due
+        let (due, later) =
+            std::mem::take(&mut state.removals).into_iter().partition::<Vec<_>, _>(|r| r.not_before <= now);
+        state.removals = later;
+        due.into_iter().map(|removal| (removal, self.busy.clone().try_read_owned().ok())).collect()
     }
 
     /// When something is to be done next, and whether nothing ever will be.
     fn next(&self) -> (Option<Instant>, bool) {
         let state = self.state.lock();
-        let releases = state.releases.iter().map(|release| release.not_before);
-        let next = state.leases.values().map(|lease| lease.due()).chain(releases).min();
+        let removals = state.removals.iter().filter(|_| !state.shut_down).map(|removal| removal.not_before);
+        let next = state.leases.values().map(|lease| lease.due()).chain(removals).min();
         (next, state.owner_gone && next.is_none())
     }
 
     async fn renew_batch(&self, leases: Vec<Arc<Lease>>) {
-        let sent = Instant::now();
-        // The TTLs as they are sent: a lease's own may change while this is on its way.
-        let leases: Vec<_> = leases.into_iter().map(|lease| (lease.renewal.lock().ttl, lease.clone())).collect();
-        let extend = leases
-            .iter()
-            .fold(Transaction::new(), |extend, (ttl, lease)| extend.extend(lease.key.clone(), lease.created, *ttl));
+        let mut unsure = sent_now(&leases);
+        let extend = |all: Transaction, sent: &Sent| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
+        let extends = unsure.iter().fold(Transaction::new(), extend);
         // An attempt that hangs must leave time for another before the first lease runs out.
-        let patience = leases.iter().map(|(ttl, _)| *ttl).min().unwrap_or(MIN_TTL) / 4;
-        let outcome = match tokio::time::timeout(patience, self.driver.commit(&extend)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::timeout("renew", patience)),
+        let patience = unsure.iter().map(|sent| sent.ttl).min().unwrap_or(MIN_TTL) / 4;
+        let renew = async {
+            let outcome = self.driver.commit(&extends).await?;
+            let mut results = outcome.results().unwrap_or_default().iter();
+            unsure.retain(|sent| match results.next() {
+                Some(MutationResult::Extended { ttl: Some(_) }) => {
+                    sent.was_granted();
+                    false
+                }
+                _ => true,
+            });
+            while let Some(sent) = unsure.last() {
+                self.look_again(sent).await?;
+                unsure.pop();
+            }
+            Ok(())
         };
-        match outcome {
-            Ok(outcome) => {
-                for ((ttl, lease), result) in leases.iter().zip(outcome.results().unwrap_or_default()) {
-                    renewed(lease, sent, *ttl, *result);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, leases = leases.len(), "leases could not be renewed; trying again");
-                for (_, lease) in leases {
-                    lease.renewal.lock().postpone(12);
-                    let callbacks = lease.callbacks.get();
-                    if let Some(callback) = callbacks.and_then(|callbacks| callbacks.on_renewal_failure.as_ref()) {
-                        call(|| callback(&error));
-                    }
-                }
+        let error = match tokio::time::timeout(patience, renew).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => Error::timeout("renew", patience),
+        };
+        tracing::warn!(%error, leases = unsure.len(), "leases could not be renewed; trying again");
+        for Sent { lease, .. } in unsure {
+            lease.renewal.lock().postpone(12);
+            let callbacks = lease.callbacks.get();
+            if let Some(callback) = callbacks.and_then(|callbacks| callbacks.on_renewal_failure.as_ref()) {
+                call(|| callback(&error));
             }
         }
     }
 
-    /// Removes a key, or keeps it for another attempt while it can still be there.
-    async fn remove_or_keep(&self, mut release: Release) {
-        let Err(error) = self.remove(&release.key).await else { return };
-        tracing::debug!(%error, key = %release.key, "a released key could not be removed");
-        if error.is_transient() && Instant::now() < release.until {
-            release.not_before = Instant::now() + RELEASE_PAUSE;
-            self.state.lock().releases.push(release);
+    /// Finds out why a lease was not renewed: it is gone, or another handle of ours wrote its key.
+    async fn look_again(&self, sent: &Sent) -> Result<()> {
+        let lease = &sent.lease;
+        let found = if lease.kind == Kind::Ticket { None } else { self.entry(&lease.key).await? };
+        match found {
+            Some(entry) if entry.created == lease.created && entry.version > sent.version => {
+                lease.rewritten(entry.version);
+                lease.renewal.lock().at = Some(Instant::now());
+            }
+            // The task takes it out of its list in its next round.
+            _ => drop(lease.end(Status::Lost)),
         }
-    }
-
-    /// Removes a key of ours; `false` if it was gone. Its random name is never used again.
-    pub(super) async fn remove(&self, key: &Key) -> Result<bool> {
-        let outcome = self.driver.commit(&Transaction::new().delete(key.clone())).await?;
-        Ok(matches!(outcome.results(), Some([MutationResult::Deleted { existed: true }])))
+        Ok(())
     }
 }
 
-/// Books a renewal that was sent with `ttl`.
-fn renewed(lease: &Lease, sent: Instant, ttl: Duration, result: MutationResult) {
-    {
-        let mut renewal = lease.renewal.lock();
-        renewal.at = renewal.at.map(|_| sent + renewal.ttl / 3);
-    }
-    let granted = matches!(result, MutationResult::Extended { ttl: Some(_) });
-    // A renewal never shortens, here as at the backend: the caller may have extended further meanwhile.
-    if !granted || !lease.granted(sent, ttl, Instant::max) {
-        // Gone at the backend, or too late here. The task takes it out of its list in its next round.
-        lease.end(Status::Lost);
+/// A lease as it was when its renewal was sent: it may change while that is on its way.
+struct Sent {
+    lease: Arc<Lease>,
+    version: Revision,
+    ttl: Duration,
+    at: Instant,
+}
+
+fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
+    let at = Instant::now();
+    let sent = |lease: &Arc<Lease>| {
+        let ttl = lease.renewal.lock().ttl;
+        Sent { lease: lease.clone(), version: lease.held().version, ttl, at }
+    };
+    leases.iter().map(sent).collect()
+}
+
+impl Sent {
+    fn was_granted(&self) {
+        {
+            let mut renewal = self.lease.renewal.lock();
+            renewal.at = renewal.at.map(|_| self.at + renewal.ttl / 3);
+        }
+        // A renewal never shortens, here as at the backend: the caller may have extended further meanwhile.
+        if !self.lease.granted(self.at, self.ttl, Instant::max) {
+            // Too late here.
+            self.lease.end(Status::Lost);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! One lease: a key that this process holds, and its own deadline.
 
-use linchpin_core::{Error, Key, Revision};
+use linchpin_core::{Error, Key, MAX_TTL, Revision};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -23,6 +24,27 @@ pub(crate) struct Callbacks {
     pub(crate) on_lost: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
+/// What a lease is on, which says how it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A key whose random name nobody else ever uses, and which nobody rewrites: a place in a queue.
+    Ticket,
+    /// A key that others want too: the leader's. It is removed only while it is ours.
+    Seat,
+    /// A key of a node's own, for others to see: ours until the backend says that it is gone.
+    Presence,
+}
+
+impl Kind {
+    /// When a holder counts itself out that sent its last word at `sent`.
+    fn deadline(self, sent: Instant, ttl: Duration) -> Instant {
+        match self {
+            Self::Ticket | Self::Seat => sent + ttl - margin(ttl),
+            Self::Presence => sent + MAX_TTL,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Status {
     Held { until: Instant },
@@ -30,12 +52,22 @@ pub(super) enum Status {
     Released,
 }
 
+/// A key as it is held: its two revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) created: Revision,
+    pub(crate) version: Revision,
+}
+
 /// A key held by this process.
 pub(crate) struct Lease {
     pub(super) number: u64,
+    pub(super) kind: Kind,
     pub(crate) key: Key,
-    /// The revision that created the key: the fencing token, and as it is never rewritten its version too.
+    /// The revision that created the key: the fencing token.
     pub(crate) created: Revision,
+    /// The revision that wrote it last, as far as is known here.
+    version: AtomicU64,
     status: watch::Sender<Status>,
     /// Set once there is something to lose: a place in a queue has no callbacks.
     pub(super) callbacks: OnceLock<Callbacks>,
@@ -49,16 +81,29 @@ pub(super) struct Renewal {
 }
 
 impl Lease {
-    /// A lease on a key that was created at `created` with `ttl`, sent at `sent`.
-    pub(super) fn new(number: u64, key: Key, created: Revision, sent: Instant, ttl: Duration) -> Self {
+    /// A lease on a key that was created as `held` says and granted `ttl`, asked for at `sent`.
+    pub(super) fn new(number: u64, kind: Kind, key: Key, held: Held, sent: Instant, ttl: Duration) -> Self {
+        let Held { created, version: Revision(version) } = held;
         Self {
             number,
+            kind,
             key,
             created,
-            status: watch::Sender::new(Status::Held { until: sent + ttl - margin(ttl) }),
+            version: AtomicU64::new(version),
+            status: watch::Sender::new(Status::Held { until: kind.deadline(sent, ttl) }),
             callbacks: OnceLock::new(),
             renewal: Mutex::new(Renewal { ttl, at: Some(sent + ttl / 3) }),
         }
+    }
+
+    /// The key as it is held.
+    pub(crate) fn held(&self) -> Held {
+        Held { created: self.created, version: Revision(self.version.load(Ordering::SeqCst)) }
+    }
+
+    /// Notes that the key was written again, by us or by another handle of ours.
+    pub(super) fn rewritten(&self, Revision(version): Revision) {
+        self.version.fetch_max(version, Ordering::SeqCst);
     }
 
     /// When something is to be done about it: its renewal, or its end.
@@ -99,7 +144,7 @@ impl Lease {
             if let Status::Held { until } = status
                 && Instant::now() < *until
             {
-                *until = deadline(*until, sent + ttl - margin(ttl));
+                *until = deadline(*until, self.kind.deadline(sent, ttl));
                 held = true;
             }
             held
@@ -128,7 +173,7 @@ impl Lease {
 }
 
 /// Runs a callback of the user's. If it panics, the leases of everybody else must not pay for it.
-pub(super) fn call(callback: impl FnOnce()) {
+pub(crate) fn call(callback: impl FnOnce()) {
     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).is_err() {
         tracing::error!("a callback of a lease panicked");
     }

@@ -1,30 +1,43 @@
 //! The leases of a coordinator: kept alive together, in batches, by one task.
 //!
-//! A lease is a key that this process created with a TTL. It is renewed at a third of its TTL. Its holder's
+//! A lease is a key that this process wrote with a TTL. It is renewed at a third of its TTL. Its holder's
 //! own deadline is the time before the renewal was sent, plus the TTL, less a margin, on a monotonic clock:
 //! past it the holder counts itself out before the backend can give the key's place to another.
 
 mod keeper;
 mod lease;
+mod removal;
 
-pub(crate) use lease::{Callbacks, Lease};
+pub(crate) use lease::{Callbacks, Kind, Lease, call};
 
 use crate::coordinator::lost;
+use bytes::Bytes;
 use futures::future::join_all;
-use lease::Status;
-use linchpin_core::{Driver, Error, ErrorKind, Key, MutationResult, Outcome, Result, Transaction};
+use lease::{Held, Status};
+use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Retry, Transaction};
 use parking_lot::Mutex;
+use removal::{Removal, Whose};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// The shortest TTL of a lease: a third of it has to be enough for a renewal, and the margin is 50 ms.
 pub(crate) const MIN_TTL: Duration = Duration::from_millis(300);
+
+/// Refuses a TTL that a lease cannot have; `what` says whose it is.
+pub(crate) fn check_ttl(operation: &'static str, what: &str, name: &str, ttl: Duration) -> Result<()> {
+    let limit = match ttl {
+        short if short < MIN_TTL => format!("{MIN_TTL:?} at least"),
+        long if long > MAX_TTL => "100 years at most".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(operation, format!("{what}'s ttl is {limit}, not {ttl:?}")).with_subject(name))
+}
 
 /// The leases of a coordinator. Its task runs while there are leases or releases, and ends when the owner
 /// is dropped and what was released is gone.
@@ -38,66 +51,141 @@ struct Shared {
     driver: Arc<dyn Driver>,
     state: Mutex<State>,
     changed: Notify,
+    /// Read by whoever writes or removes a key: a shutdown waits for them.
+    busy: Arc<RwLock<()>>,
 }
 
 #[derive(Default)]
 struct State {
     leases: BTreeMap<u64, Arc<Lease>>,
-    releases: Vec<Release>,
+    removals: Vec<Removal>,
     owner_gone: bool,
     shut_down: bool,
 }
 
-/// A key to remove: released by a drop, or by a release that failed.
-struct Release {
-    key: Key,
-    not_before: Instant,
-    /// When the key is gone by itself.
-    until: Instant,
+/// A lease that is asked for.
+pub(crate) struct Request {
+    pub(crate) operation: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) key: Key,
+    /// What the key says; a value that is like no other tells a write of ours whose answer was lost.
+    pub(crate) value: Bytes,
+    pub(crate) ttl: Duration,
 }
 
-impl Release {
-    fn now(key: Key, ttl: Duration) -> Self {
-        Self { key, not_before: Instant::now(), until: Instant::now() + ttl }
-    }
+/// What became of a request.
+pub(crate) enum Answer {
+    Granted(Arc<Lease>),
+    /// Somebody else holds the key.
+    Taken,
 }
 
 impl Leases {
     pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
-        let shared = Shared { driver, state: Mutex::default(), changed: Notify::new() };
+        let shared = Shared { driver, state: Mutex::default(), changed: Notify::new(), busy: Arc::default() };
         Self { shared: Arc::new(shared), next: AtomicU64::new(1), task: Mutex::new(None) }
     }
 
-    /// Creates `key` for `ttl` and keeps it alive.
+    /// Writes a key for a time and keeps it alive. A presence replaces what stood there; anything else is
+    /// taken only if nobody has it.
     ///
     /// # Cancel safety
-    /// Dropping the future removes in the background what may have been created.
-    pub(crate) async fn create(
-        &self,
-        operation: &'static str,
-        key: Key,
-        value: &str,
-        ttl: Duration,
-    ) -> Result<Arc<Lease>> {
+    /// Dropping the future removes in the background what may have been written.
+    pub(crate) async fn request(&self, request: Request) -> Result<Answer> {
+        let Request { operation, kind, key, value, ttl } = request;
+        let _busy = self.shared.busy.read().await;
         if self.shared.state.lock().shut_down {
             return Err(Error::closed(operation));
         }
-        let undo = Undo { leases: self, key: Some((key.clone(), ttl)) };
+        let whose = match kind {
+            Kind::Ticket => Whose::Ticket,
+            Kind::Seat | Kind::Presence => Whose::Wrote(value.clone()),
+        };
+        let undo = Undo::new(self, key.clone(), whose, ttl);
         let sent = Instant::now();
-        let create = Transaction::new().absent(key.clone()).put(key.clone(), value.to_owned(), Some(ttl));
-        let created = match self.shared.driver.commit(&create).await {
-            Ok(Outcome::Committed { revision, .. }) => revision,
-            Ok(Outcome::Refused { .. }) => {
-                return Err(Error::new(ErrorKind::Backend, operation, "a key with a random name existed already"));
+        let guarded = match kind {
+            Kind::Ticket | Kind::Seat => Transaction::new().absent(key.clone()),
+            Kind::Presence => Transaction::new(),
+        };
+        let outcome = self.shared.driver.commit(&guarded.put(key.clone(), value, Some(ttl))).await;
+        let held = match outcome.map_err(|error| error.with_operation(operation))? {
+            Outcome::Refused { .. } => {
+                undo.keep();
+                return Ok(Answer::Taken);
             }
-            Err(error) => return Err(error.with_operation(operation)),
+            Outcome::Committed { revision, results } => match results[..] {
+                [MutationResult::Put { created, .. }] => Held { created, version: revision },
+                _ => return Err(Error::new(ErrorKind::Backend, operation, "the driver answered something else")),
+            },
         };
         undo.keep();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let lease = Arc::new(Lease::new(number, key, created, sent, ttl));
+        let lease = Arc::new(Lease::new(number, kind, key, held, sent, ttl));
         self.shared.state.lock().leases.insert(lease.number, lease.clone());
         self.run();
-        Ok(lease)
+        Ok(Answer::Granted(lease))
+    }
+
+    /// Writes what the lease's key says, and renews it so.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was written.
+    pub(crate) async fn rewrite(&self, operation: &'static str, lease: &Lease, value: Bytes) -> Result<()> {
+        let ttl = lease.renewal.lock().ttl;
+        let mut held = lease.held();
+        while lease.is_held() {
+            let sent = Instant::now();
+            let write = Transaction::new().version_is(lease.key.clone(), held.version);
+            let write = write.put(lease.key.clone(), value.clone(), Some(ttl));
+            let outcome = self.shared.driver.commit(&write).await.map_err(|error| error.with_operation(operation))?;
+            match outcome {
+                Outcome::Committed { revision, .. } => {
+                    lease.rewritten(revision);
+                    if lease.granted(sent, ttl, Instant::max) {
+                        return Ok(());
+                    }
+                }
+                // Another handle of ours was quicker.
+                Outcome::Refused { found: Some(entry), .. } if entry.created == held.created => {
+                    held.version = entry.version;
+                    continue;
+                }
+                Outcome::Refused { .. } => {}
+            }
+            break;
+        }
+        lease.end(Status::Lost);
+        Err(lost(operation, lease.key.as_str()))
+    }
+
+    /// Commits a transaction with the check that the lease is still held.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was committed.
+    pub(crate) async fn commit(
+        &self,
+        operation: &'static str,
+        lease: &Lease,
+        transaction: Transaction,
+    ) -> Result<Outcome> {
+        let last = transaction.guards.len();
+        while lease.is_held() {
+            let guarded = transaction.clone().version_is(lease.key.clone(), lease.held().version);
+            match self.shared.driver.commit(&guarded).await.map_err(|error| error.with_operation(operation))? {
+                Outcome::Refused { guard, found: Some(entry), .. }
+                    if guard == last && entry.created == lease.created =>
+                {
+                    lease.rewritten(entry.version);
+                    if transaction.id.is_some() {
+                        let problem = "the lease was written again meanwhile; send it under a new id";
+                        return Err(Error::new(ErrorKind::Conflict, operation, problem).with_retry(Retry::Safe));
+                    }
+                }
+                Outcome::Refused { guard, .. } if guard == last => break,
+                outcome => return Ok(outcome),
+            }
+        }
+        Err(lost(operation, lease.key.as_str()))
     }
 
     /// Leaves the lease to run out, or to be extended by hand.
@@ -106,13 +194,13 @@ impl Leases {
         self.shared.changed.notify_one();
     }
 
-    /// Sets the lease's TTL and renews it now.
+    /// Sets the TTL of a lease that nobody rewrites, and renews it now.
     pub(crate) async fn extend(&self, operation: &'static str, lease: &Lease, ttl: Duration) -> Result<()> {
         if !lease.is_held() {
             return Err(lost(operation, lease.key.as_str()));
         }
         let sent = Instant::now();
-        let extend = Transaction::new().extend(lease.key.clone(), lease.created, ttl);
+        let extend = Transaction::new().extend(lease.key.clone(), lease.held().version, ttl);
         let outcome = self.shared.driver.commit(&extend).await.map_err(|error| error.with_operation(operation))?;
         let granted = matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }]));
         // The caller's word counts, also where it shortens.
@@ -135,8 +223,9 @@ impl Leases {
             return Err(lost(operation, lease.key.as_str()));
         }
         self.shared.state.lock().leases.remove(&lease.number);
-        let undo = Undo { leases: self, key: Some((lease.key.clone(), lease.renewal.lock().ttl)) };
-        let removed = self.shared.remove(&lease.key).await.map_err(|error| error.with_operation(operation))?;
+        let undo = Undo::new(self, lease.key.clone(), Whose::of(lease), lease.renewal.lock().ttl);
+        let removed = self.shared.remove(&lease.key, Whose::of(lease)).await;
+        let removed = removed.map_err(|error| error.with_operation(operation))?;
         undo.keep();
         if removed { Ok(()) } else { Err(lost(operation, lease.key.as_str())) }
     }
@@ -145,25 +234,28 @@ impl Leases {
     pub(crate) fn forget(&self, lease: &Lease) {
         lease.end(Status::Released);
         if self.shared.state.lock().leases.remove(&lease.number).is_some() {
-            self.remove_later(lease.key.clone(), lease.renewal.lock().ttl);
+            self.remove_later(Removal::now(lease.key.clone(), Whose::of(lease), lease.renewal.lock().ttl));
         }
     }
 
-    /// Releases everything and takes nothing more.
+    /// Releases everything and takes nothing more; waits for what is on its way.
     pub(crate) async fn shutdown(&self) -> Result<()> {
-        let (leases, keys) = {
+        self.shared.state.lock().shut_down = true;
+        let _idle = self.shared.busy.write().await;
+        let (leases, removals) = {
             let mut state = self.shared.state.lock();
-            state.shut_down = true;
-            (std::mem::take(&mut state.leases), std::mem::take(&mut state.releases))
+            (std::mem::take(&mut state.leases), std::mem::take(&mut state.removals))
         };
-        let held = leases.values().filter(|lease| lease.end(Status::Released).is_some()).map(|lease| &lease.key);
-        let keys: Vec<&Key> = held.chain(keys.iter().map(|release| &release.key)).collect();
-        let removed = join_all(keys.into_iter().map(|key| self.shared.remove(key))).await;
+        let held = leases.values().filter(|lease| lease.end(Status::Released).is_some());
+        let held = held.map(|lease| (lease.key.clone(), Whose::of(lease)));
+        let all = held.chain(removals.into_iter().map(|removal| (removal.key, removal.whose)));
+        let all: Vec<(Key, Whose)> = all.collect();
+        let removed = join_all(all.iter().map(|(key, whose)| self.shared.remove(key, whose.clone()))).await;
         removed.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.with_operation("shutdown")))
     }
 
-    fn remove_later(&self, key: Key, within: Duration) {
-        self.shared.state.lock().releases.push(Release::now(key, within));
+    fn remove_later(&self, removal: Removal) {
+        self.shared.state.lock().removals.push(removal);
         self.run();
     }
 
@@ -190,19 +282,23 @@ impl Drop for Leases {
 /// Removes a key in the background if the future that works on it is dropped or fails.
 struct Undo<'a> {
     leases: &'a Leases,
-    key: Option<(Key, Duration)>,
+    removal: Option<Removal>,
 }
 
-impl Undo<'_> {
+impl<'a> Undo<'a> {
+    fn new(leases: &'a Leases, key: Key, whose: Whose, ttl: Duration) -> Self {
+        Self { leases, removal: Some(Removal::now(key, whose, ttl)) }
+    }
+
     fn keep(mut self) {
-        self.key = None;
+        self.removal = None;
     }
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if let Some((key, ttl)) = self.key.take() {
-            self.leases.remove_later(key, ttl);
+        if let Some(removal) = self.removal.take() {
+            self.leases.remove_later(removal);
         }
     }
 }

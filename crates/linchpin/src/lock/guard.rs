@@ -1,8 +1,8 @@
 //! A lock that is held.
 
 use crate::coordinator::lost;
-use crate::leases::{Lease, Leases};
-use linchpin_core::{Area, Driver, Error, ErrorKind, Outcome, Result, Revision, Transaction};
+use crate::leases::{Lease, Leases, check_ttl};
+use linchpin_core::{Area, Error, ErrorKind, Outcome, Result, Revision, Transaction};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +26,14 @@ impl fmt::Display for FencingToken {
 /// can pass the lock on; once lost it stays lost. Dropping it releases the lock in the background.
 #[must_use = "dropping the guard releases the lock"]
 pub struct LockGuard {
-    driver: Arc<dyn Driver>,
     leases: Arc<Leases>,
     lease: Arc<Lease>,
     name: String,
 }
 
 impl LockGuard {
-    pub(super) fn new(driver: Arc<dyn Driver>, leases: Arc<Leases>, lease: Arc<Lease>, name: String) -> Self {
-        Self { driver, leases, lease, name }
+    pub(super) fn new(leases: Arc<Leases>, lease: Arc<Lease>, name: String) -> Self {
+        Self { leases, lease, name }
     }
 
     /// The lock's name.
@@ -76,10 +75,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves open whether the backend took the new TTL; the guard goes by the old one.
     pub async fn extend(&self, ttl: Duration) -> Result<()> {
-        if ttl < crate::leases::MIN_TTL {
-            let problem = format!("a lock's ttl is {:?} at least, not {ttl:?}", crate::leases::MIN_TTL);
-            return Err(Error::invalid("extend", problem).with_subject(&self.name));
-        }
+        check_ttl("extend", "a lock", &self.name, ttl)?;
         let extended = self.leases.extend("extend", &self.lease, ttl).await;
         extended.map_err(|error| error.with_subject(&self.name))
     }
@@ -114,15 +110,10 @@ impl LockGuard {
         self.commit_as("commit", transaction).await
     }
 
-    async fn commit_as(&self, operation: &'static str, mut transaction: Transaction) -> Result<Outcome> {
-        if !self.is_held() {
-            return Err(self.was_lost(operation));
-        }
-        let last = transaction.guards.len();
-        transaction = transaction.version_is(self.lease.key.clone(), self.lease.created);
-        match self.driver.commit(&transaction).await.map_err(|error| error.with_operation(operation))? {
-            Outcome::Refused { guard, .. } if guard == last => Err(self.was_lost(operation)),
-            outcome => Ok(outcome),
+    async fn commit_as(&self, operation: &'static str, transaction: Transaction) -> Result<Outcome> {
+        match self.leases.commit(operation, &self.lease, transaction).await {
+            Err(error) if error.kind() == ErrorKind::Lost => Err(self.was_lost(operation)),
+            committed => committed,
         }
     }
 

@@ -1,17 +1,15 @@
 //! Locks: one holder at a time, first come first served, with a fencing token.
 //!
-//! After etcd's recipe (`client/v3/concurrency/mutex.go`): everybody who wants the lock creates a key of
-//! its own under the lock's name. The revision that created it is its place in the queue and its fencing
-//! token. Who has nobody before it holds the lock; everybody else watches the one right before it, so one
-//! release wakes one waiter. A waiter that dies is skipped when its key expires.
+//! Everybody who wants the lock takes a place in a [queue](crate::queue). Who has nobody before it holds the
+//! lock, and the revision that created its place is its fencing token.
 
 mod guard;
 
 pub use guard::{FencingToken, LockGuard};
 
-use crate::leases::{Callbacks, Lease, Leases, MIN_TTL};
-use futures::StreamExt;
-use linchpin_core::{Area, Driver, Entry, Error, ErrorKind, Key, MAX_TTL, NodeId, Page, Range, Result, WatchEvent};
+use crate::leases::{Callbacks, Leases, check_ttl};
+use crate::queue::{Place, Queue, Standing};
+use linchpin_core::{Area, Driver, Error, ErrorKind, Key, NodeId, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,14 +111,14 @@ impl LockBuilder {
         loop {
             let look = async {
                 let place = self.enter(&queue).await?;
-                let standing = self.standing(&queue, &place).await?;
+                let standing = queue.standing(&place).await?;
                 Ok((place, standing))
             };
             let (place, standing) = self.within(first_look, look).await?;
             let came = match standing {
                 Standing::First => true,
                 Standing::Gone => false,
-                Standing::Behind(before) => self.within(last, self.turn(&queue, &place, before)).await?,
+                Standing::Behind(before) => self.within(last, turn(&queue, &place, before)).await?,
             };
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
             if came {
@@ -147,11 +145,11 @@ impl LockBuilder {
     pub async fn try_acquire(self) -> Result<Option<LockGuard>> {
         let queue = self.queue("try_acquire")?;
         // Looking first keeps those who only try out of the queue.
-        if !self.places(&queue).await?.is_empty() {
+        if !queue.is_empty().await? {
             return Ok(None);
         }
         let place = self.enter(&queue).await?;
-        match self.standing(&queue, &place).await? {
+        match queue.standing(&place).await? {
             Standing::First => Ok(Some(self.take(place).await?)),
             _ => Ok(None),
         }
@@ -198,89 +196,20 @@ impl LockBuilder {
         Ok(result)
     }
 
-    /// Checks name and TTL, and names the range in which the queue's keys lie.
-    fn queue(&self, operation: &'static str) -> Result<Queue> {
-        if self.ttl < MIN_TTL {
-            let problem = format!("a lock's ttl is {MIN_TTL:?} at least, not {:?}", self.ttl);
-            return Err(Error::invalid(operation, problem).with_subject(&self.name));
-        }
-        if self.ttl > MAX_TTL {
-            let problem = format!("a lock's ttl is 100 years at most, not {:?}", self.ttl);
-            return Err(Error::invalid(operation, problem).with_subject(&self.name));
-        }
-        // The length keeps apart a lock called "a" and one called "a/b".
-        let name = Key::new(&self.name).map_err(|error| error.with_operation(operation))?;
-        let prefix = format!("{}{}:{name}/", Area::Locks.prefix(), name.as_str().len());
-        Ok(Queue { range: Range::prefix(prefix.clone())?, prefix, operation })
+    /// Checks name and TTL.
+    fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
+        check_ttl(operation, "a lock", &self.name, self.ttl)?;
+        Queue::new(operation, Area::Locks, &self.name, &self.driver, &self.leases)
     }
 
-    async fn enter(&self, queue: &Queue) -> Result<Place> {
-        let key = Key::stored(format!("{}{:016x}", queue.prefix, fastrand::u64(..)))?;
-        let holder = self.holder.as_ref().map_or("", NodeId::as_str);
-        let created = self.leases.create(queue.operation, key, holder, self.ttl).await;
-        let lease = created.map_err(|error| error.with_subject(&self.name))?;
-        Ok(Place { lease: Some(lease), leases: self.leases.clone() })
+    async fn enter(&self, queue: &Queue<'_>) -> Result<Place> {
+        queue.enter(self.holder.as_ref().map_or("", NodeId::as_str), self.ttl).await
     }
 
-    /// Waits for the place's turn, once the one `before` it has left; `false` if the place was lost meanwhile.
-    async fn turn(&self, queue: &Queue, place: &Place, mut before: Key) -> Result<bool> {
-        loop {
-            tokio::select! {
-                () = place.lease()?.lost() => return Ok(false),
-                left = self.left(queue, before) => left?,
-            }
-            before = match self.standing(queue, place).await? {
-                Standing::First => return Ok(true),
-                Standing::Gone => return Ok(false),
-                Standing::Behind(before) => before,
-            };
-        }
-    }
-
-    /// Returns when a key is gone.
-    async fn left(&self, queue: &Queue, key: Key) -> Result<()> {
-        let failed = |error: Error| error.with_operation(queue.operation).with_subject(&self.name);
-        let mut events = self.driver.watch(&Range::Key(key)).await.map_err(failed)?;
-        let mut present = false;
-        while let Some(event) = events.next().await {
-            match event.map_err(failed)? {
-                WatchEvent::Put(_) => present = true,
-                WatchEvent::Synced { .. } if present => {}
-                WatchEvent::Synced { .. } | WatchEvent::Deleted { .. } => return Ok(()),
-            }
-        }
-        Err(Error::new(ErrorKind::Unavailable, queue.operation, "the watch ended").with_subject(&self.name))
-    }
-
-    async fn standing(&self, queue: &Queue, place: &Place) -> Result<Standing> {
-        let own = place.lease()?;
-        let places = self.places(queue).await?;
-        // A place that has gone cannot win: its turn may have passed to another already.
-        if !own.is_held() || !places.iter().any(|entry| entry.key == own.key && entry.created == own.created) {
-            return Ok(Standing::Gone);
-        }
-        let before = places.into_iter().filter(|entry| entry.created < own.created);
-        Ok(before.max_by_key(|entry| entry.created).map_or(Standing::First, |entry| Standing::Behind(entry.key)))
-    }
-
-    async fn places(&self, queue: &Queue) -> Result<Vec<Entry>> {
-        let mut places = Vec::new();
-        let mut page = Page::first_keys();
-        loop {
-            let found = self.driver.scan(&queue.range, &page).await;
-            let found = found.map_err(|error| error.with_operation(queue.operation).with_subject(&self.name))?;
-            page.after = found.entries.last().map(|entry| entry.key.clone()).or(page.after);
-            places.extend(found.entries);
-            if !found.more {
-                return Ok(places);
-            }
-        }
-    }
-
-    async fn take(self, mut place: Place) -> Result<LockGuard> {
-        let lease = place.lease.take().ok_or_else(|| self.too_late())?;
+    async fn take(self, place: Place) -> Result<LockGuard> {
+        let lease = place.keep();
         lease.tell(self.callbacks);
-        let guard = LockGuard::new(self.driver, self.leases.clone(), lease.clone(), self.name);
+        let guard = LockGuard::new(self.leases.clone(), lease.clone(), self.name);
         if !self.renew {
             self.leases.stop_renewing(&lease);
             guard.extend(self.ttl).await?;
@@ -306,35 +235,16 @@ impl fmt::Debug for LockBuilder {
     }
 }
 
-/// Where the keys of those who want a lock lie, and for which operation they are looked at.
-struct Queue {
-    prefix: String,
-    range: Range,
-    operation: &'static str,
-}
-
-/// A place in the queue; given up when it is dropped.
-struct Place {
-    lease: Option<Arc<Lease>>,
-    leases: Arc<Leases>,
-}
-
-impl Place {
-    fn lease(&self) -> Result<&Arc<Lease>> {
-        self.lease.as_ref().ok_or_else(|| Error::closed("acquire"))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(lease) = &self.lease {
-            self.leases.forget(lease);
+/// Waits for the place's turn, once the one `before` it has left; `false` if the place was lost meanwhile.
+async fn turn(queue: &Queue<'_>, place: &Place, mut before: Key) -> Result<bool> {
+    loop {
+        if !queue.left(place, before).await? {
+            return Ok(false);
         }
+        before = match queue.standing(place).await? {
+            Standing::First => return Ok(true),
+            Standing::Gone => return Ok(false),
+            Standing::Behind(before) => before,
+        };
     }
-}
-
-enum Standing {
-    First,
-    Behind(Key),
-    Gone,
 }

@@ -1,0 +1,281 @@
+//! Who becomes leader, and when.
+
+use super::super::prelude::*;
+use crate::recipes::{called, coordinator, keys_in, node, remove, short};
+use crate::waiting::{PATIENCE, eventually, soon};
+use linchpin::{Coordinator, Leadership};
+use linchpin_core::{Area, Driver};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+cases! { Election "election";
+    nobody_leads_until_one_is_elected [Ttl, Watch]
+        "`campaign` waits until this node leads, and leads at once if nobody does";
+    candidates_lead_in_turn [Ttl, Watch]
+        "Candidates lead in the order in which they came";
+    terms_grow_with_every_leader [Ttl, Watch]
+        "The term is a fencing token: it grows with every leader, also after a clear";
+    a_change_of_leader_is_constant_work [Ttl, Watch]
+        "The requests that a change of leader makes do not grow with the number of candidates";
+    a_candidate_that_gives_up_is_skipped [Ttl, Watch]
+        "Dropping a campaign gives up the candidacy and leaves nothing behind";
+    a_dead_candidate_never_blocks_the_others [Ttl, Watch]
+        "A candidate that dies is skipped when its key expires";
+    nobody_leads_by_a_place_that_has_gone [Ttl, Watch]
+        "A candidate whose own key has gone is no phantom leader: it stands again, behind the others";
+    try_campaign_does_not_wait [Ttl, Watch]
+        "`try_campaign` leads if nobody does, and says so at once otherwise";
+    one_of_many_leads [Ttl, Watch]
+        "One leader at a time among all who name an election alike";
+    other_names_are_other_elections [Ttl, Watch]
+        "Two names are two elections, whatever characters they are made of";
+    bad_elections_are_refused [Ttl, Watch]
+        "A name that is no name and a TTL that is too short are `InvalidArgument` before anything is sent";
+}
+
+type Candidate = JoinHandle<Result<Leadership, Error>>;
+
+/// Somebody who leads, whose place among the candidates is free again.
+async fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> Result<Leadership, Failure> {
+    let leads = soon("the first election", node.election("e").campaign()).await??;
+    let left = async || Ok((keys_in(driver, Area::Candidates).await? == 0).then_some(()));
+    eventually("the first leader's place is free", left).await?;
+    Ok(leads)
+}
+
+/// Starts to campaign, and returns once the place among the candidates is taken.
+async fn stand(node: &Coordinator, driver: &Arc<dyn Driver>, places: usize) -> Result<Candidate, Failure> {
+    let election = node.election("e");
+    let candidate = tokio::spawn(async move { election.campaign().await });
+    let taken = async || Ok((keys_in(driver, Area::Candidates).await? == places).then_some(()));
+    eventually("a place among the candidates", taken).await?;
+    Ok(candidate)
+}
+
+async fn elected(candidate: Candidate) -> Result<Leadership, Failure> {
+    Ok(soon("the election", candidate).await?.map_err(|error| Failure::new(error.to_string()))??)
+}
+
+async fn nobody_leads_until_one_is_elected(ctx: Context) -> CaseResult {
+    let (one, other) = (called(&ctx, "one").await?, called(&ctx, "other").await?);
+    ensure_eq!(other.election("e").leader().await?, None, "the leader before");
+    let leads = one.election("e").value("here").campaign().await?;
+    eventually("its place is free", async || Ok((keys_in(&ctx.driver(), Area::Candidates).await? == 0).then_some(())))
+        .await?;
+    let leader = other.election("e").leader().await?.ok_or_else(|| Failure::new("nobody leads"))?;
+    ensure_eq!(leader.node_id.as_str(), "one", "who leads");
+    ensure_eq!(leader.term, leads.term(), "the term");
+    ensure_eq!(leader.value, "here", "what the leader proclaims");
+    let waiting = stand(&other, &ctx.driver(), 1).await?;
+    ensure!(leads.is_leader() && !waiting.is_finished(), "two lead");
+    leads.resign().await?;
+    let next = elected(waiting).await?;
+    let leader = one.election("e").leader().await?.ok_or_else(|| Failure::new("nobody leads"))?;
+    ensure_eq!((leader.node_id.as_str(), leader.term), ("other", next.term()), "who leads next");
+    Ok(())
+}
+
+async fn candidates_lead_in_turn(ctx: Context) -> CaseResult {
+    let mut leads = leader(&coordinator(&ctx).await?, &ctx.driver()).await?;
+    let mut waiting = Vec::new();
+    for place in 1..6 {
+        waiting.push(stand(&coordinator(&ctx).await?, &ctx.driver(), place).await?);
+    }
+    for candidate in waiting {
+        ensure!(!candidate.is_finished(), "a candidate was elected before its turn");
+        leads.resign().await?;
+        leads = elected(candidate).await?;
+    }
+    Ok(())
+}
+
+async fn terms_grow_with_every_leader(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    let mut newest = None;
+    for round in 0..6 {
+        let node = if round % 2 == 0 { &one } else { &other };
+        let leads = soon("the election", node.election("e").campaign()).await??;
+        ensure!(Some(leads.term()) > newest, "term {} after {newest:?}", leads.term());
+        newest = Some(leads.term());
+        if round == 3 {
+            drop(leads);
+            one.flush_all().await?;
+        } else {
+            leads.resign().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The requests that each of the changes from one leader to the next makes, with so many candidates.
+async fn requests_per_change(ctx: &Context, candidates: usize) -> Result<u64, Failure> {
+    const CHANGES: usize = 3;
+    remove(&ctx.driver(), Area::Candidates).await?;
+    let node = coordinator(ctx).await?;
+    let mut leads = leader(&node, &ctx.driver()).await?;
+    let mut waiting = Vec::new();
+    for place in 0..candidates {
+        waiting.push(stand(&node, &ctx.driver(), place + 1).await?);
+    }
+    let requests = || node.metrics().operations.values().map(|operation| operation.calls).sum::<u64>();
+    let watching = || node.metrics().operations.get("watch").map_or(0, |metrics| metrics.calls);
+    let all_wait = u64::try_from(candidates).unwrap_or_default();
+    eventually("every candidate waits", async || Ok((watching() == all_wait).then_some(()))).await?;
+    let before = requests();
+    for (nth, candidate) in waiting.drain(..CHANGES).enumerate() {
+        leads.resign().await?;
+        leads = elected(candidate).await?;
+        // The next candidate is the first by now, and watches the leader.
+        let ready = async || Ok((watching() == all_wait + 1 + nth as u64).then_some(()));
+        eventually("the next candidate watches the leader", ready).await?;
+    }
+    let made = requests() - before;
+    for candidate in waiting {
+        candidate.abort();
+    }
+    leads.resign().await?;
+    node.shutdown().await?;
+    Ok(made.div_ceil(CHANGES as u64))
+}
+
+async fn a_change_of_leader_is_constant_work(ctx: Context) -> CaseResult {
+    let few = requests_per_change(&ctx, 4).await?;
+    let many = requests_per_change(&ctx, 16).await?;
+    ensure!(many <= few, "a change of leader makes {few} requests with 4 candidates and {many} with 16");
+    ensure!(
+        many <= 6,
+        "a change of leader makes {many} requests: resign, look, take, leave the queue, watch are enough"
+    );
+    Ok(())
+}
+
+async fn a_candidate_that_gives_up_is_skipped(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let leads = leader(&coordinator(&ctx).await?, &driver).await?;
+    let gives_up = stand(&coordinator(&ctx).await?, &driver, 1).await?;
+    let next = stand(&coordinator(&ctx).await?, &driver, 2).await?;
+    gives_up.abort();
+    let gone = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    eventually("the place of who gave up is free", gone).await?;
+    leads.resign().await?;
+    elected(next).await?.resign().await?;
+    let nothing = async || {
+        let left = keys_in(&driver, Area::Candidates).await? + keys_in(&driver, Area::Elections).await?;
+        Ok((left == 0).then_some(()))
+    };
+    eventually("nothing is left behind", nothing).await
+}
+
+async fn a_dead_candidate_never_blocks_the_others(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let leads = leader(&coordinator(&ctx).await?, &driver).await?;
+    let (doomed, its_driver) = node(&ctx).await?;
+    let election = doomed.election("e").ttl(short(&ctx));
+    let dies = tokio::spawn(async move { election.campaign().await });
+    let taken = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    eventually("a place among the candidates", taken).await?;
+    let next = stand(&coordinator(&ctx).await?, &driver, 2).await?;
+    its_driver.close().await?;
+    leads.resign().await?;
+    elected(next).await?.resign().await?;
+    dies.abort();
+    Ok(())
+}
+
+async fn nobody_leads_by_a_place_that_has_gone(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let leads = leader(&coordinator(&ctx).await?, &driver).await?;
+    let robbed = coordinator(&ctx).await?;
+    let election = robbed.election("e").ttl(short(&ctx));
+    let first = tokio::spawn(async move { election.campaign().await });
+    let taken = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    eventually("a place among the candidates", taken).await?;
+    remove(&driver, Area::Candidates).await?;
+    let second = stand(&coordinator(&ctx).await?, &driver, 1).await?;
+    // With its next renewal it learns that its place has gone, and takes one at the end.
+    let again = async || Ok((keys_in(&driver, Area::Candidates).await? == 2).then_some(()));
+    eventually("the robbed candidate stands again", again).await?;
+    leads.resign().await?;
+    let second = elected(second).await?;
+    ensure!(!first.is_finished(), "who had lost its place was elected before who came earlier");
+    second.resign().await?;
+    let first = elected(first).await?;
+    let leader = robbed.election("e").leader().await?;
+    ensure_eq!(leader.map(|leader| leader.term), Some(first.term()), "the term of who leads");
+    Ok(())
+}
+
+async fn try_campaign_does_not_wait(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    let Some(leads) = one.election("e").try_campaign().await? else {
+        return Err(Failure::new("nobody leads, but a candidate was refused"));
+    };
+    let refused = soon("the refusal", other.election("e").try_campaign()).await??;
+    ensure!(refused.is_none(), "two lead");
+    leads.resign().await?;
+    ensure!(other.election("e").try_campaign().await?.is_some(), "nobody leads, but a candidate was refused");
+    Ok(())
+}
+
+async fn one_of_many_leads(ctx: Context) -> CaseResult {
+    const NODES: usize = 5;
+    let (sender, mut terms) = tokio::sync::mpsc::unbounded_channel();
+    let mut nodes = tokio::task::JoinSet::new();
+    let leading = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    for _ in 0..NODES {
+        let (node, sender, leading) = (coordinator(&ctx).await?, sender.clone(), leading.clone());
+        nodes.spawn(async move {
+            for _ in 0..4 {
+                let leads = node.election("e").campaign().await?;
+                let others = leading.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                let _ = sender.send((leads.term(), others));
+                leading.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                leads.resign().await?;
+            }
+            Ok::<_, Error>(())
+        });
+    }
+    drop(sender);
+    let mut newest = None;
+    while let Some((term, others)) = soon("the next leader", terms.recv()).await? {
+        ensure_eq!(others, 0, "others that led at the same time");
+        ensure!(Some(term) > newest, "term {term} after {newest:?}");
+        newest = Some(term);
+    }
+    while let Some(ended) = nodes.join_next().await {
+        ended.map_err(|error| Failure::new(error.to_string()))??;
+    }
+    Ok(())
+}
+
+async fn other_names_are_other_elections(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    let mut held = Vec::new();
+    for name in ["a", "A", "a/b", "a/", "/a", "1:a/", "é", " a", "*", "a\n"] {
+        let leads = tokio::time::timeout(PATIENCE, one.election(name).campaign()).await;
+        held.push(leads.map_err(|_| Failure::new(format!("{name:?} was taken for another election")))??);
+        let leader = other.election(name).leader().await?;
+        ensure_eq!(leader.map(|leader| leader.term), held.last().map(Leadership::term), "the term of {name:?}");
+    }
+    Ok(())
+}
+
+async fn bad_elections_are_refused(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    for name in [String::new(), "a\0b".to_owned(), "x".repeat(513)] {
+        fails_with(node.election(&name).campaign().await, ErrorKind::InvalidArgument, "campaign")?;
+        fails_with(node.election(&name).try_campaign().await, ErrorKind::InvalidArgument, "try_campaign")?;
+        fails_with(node.election(&name).leader().await, ErrorKind::InvalidArgument, "leader")?;
+        fails_with(node.election(&name).observe().await.map(drop), ErrorKind::InvalidArgument, "observe")?;
+    }
+    for ttl in [Duration::ZERO, Duration::from_millis(299), Duration::MAX] {
+        fails_with(node.election("e").ttl(ttl).campaign().await, ErrorKind::InvalidArgument, format!("{ttl:?}"))?;
+    }
+    let large = vec![0; ctx.capabilities().limits.value + 1];
+    let refused = node.election("e").value(large).try_campaign().await;
+    fails_with(refused, ErrorKind::InvalidArgument, "a value over the limit")?;
+    ensure_eq!(keys_in(&ctx.driver(), Area::Candidates).await?, 0, "candidates");
+    ensure_eq!(keys_in(&ctx.driver(), Area::Elections).await?, 0, "leaders");
+    Ok(())
+}

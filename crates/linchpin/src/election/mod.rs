@@ -1,0 +1,308 @@
+//! Elections: one leader at a time, whose term is a fencing token.
+//!
+//! Who leads holds one key, the seat: whoever creates it leads, and the revision that created it is the term.
+//! Candidates wait in a [queue](crate::queue) of their own, and only the first of them watches the seat: so the
+//! work that a change of leader makes does not grow with the number of candidates. The queue decides who is woken,
+//! the seat alone who leads; a candidate whose place in the queue has gone cannot be taken for a leader.
+//!
+//! The port's `try_acquire_leadership`, `release_leadership` and `get_leader` are about the seat of the election
+//! called [`DEFAULT_GROUP`](linchpin_core::DEFAULT_GROUP): each side sees the leaders of the other.
+
+mod leadership;
+mod observe;
+
+pub use leadership::Leadership;
+pub use observe::{Leader, LeaderStream};
+
+use crate::coordinator::lost;
+use crate::leases::{Answer, Callbacks, Kind, Lease, Leases, Request, check_ttl};
+use crate::lock::FencingToken;
+use crate::queue::{Place, Queue, Standing};
+use bytes::Bytes;
+use linchpin_core::{Area, Driver, Error, Key, NodeId, Result, stored};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Told with its term each time that this candidate is elected.
+type OnElected = Arc<dyn Fn(FencingToken) + Send + Sync>;
+
+/// An election: made by [`Coordinator::election`](crate::Coordinator::election). Cheap to clone.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> linchpin::Result<()> {
+/// use std::time::Duration;
+/// let coordinator = linchpin::connect("memory://").await?;
+/// let election = coordinator
+///     .election("scheduler")
+///     .ttl(Duration::from_secs(10))
+///     .value("10.0.0.7:8080")
+///     .on_elected(|term| println!("we lead, term {term}"))
+///     .on_lost(|| eprintln!("we lead no more"));
+///
+/// let leadership = election.campaign().await?; // waits until this node leads
+/// leadership.put("scheduler:state", "started").await?; // refused if somebody else leads by now
+///
+/// let leader = election.leader().await?.expect("somebody leads");
+/// assert_eq!((leader.term, &leader.value[..]), (leadership.term(), &b"10.0.0.7:8080"[..]));
+/// leadership.resign().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Election {
+    driver: Arc<dyn Driver>,
+    leases: Arc<Leases>,
+    name: String,
+    node_id: NodeId,
+    value: Bytes,
+    ttl: Duration,
+    callbacks: Callbacks,
+    on_elected: Option<OnElected>,
+}
+
+impl Election {
+    pub(crate) fn new(
+        driver: Arc<dyn Driver>,
+        leases: Arc<Leases>,
+        name: String,
+        node_id: NodeId,
+        ttl: Duration,
+    ) -> Self {
+        let callbacks = Callbacks::default();
+        Self { driver, leases, name, node_id, value: Bytes::new(), ttl, callbacks, on_elected: None }
+    }
+
+    /// After how long without a sign of life the leadership passes to the next; 300 ms at least. It is renewed at
+    /// a third of that for as long as it is held.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// What this node proclaims when it is elected, for [`leader`](Self::leader) and [`observe`](Self::observe):
+    /// its address, say. Empty unless told.
+    pub fn value(mut self, value: impl AsRef<[u8]>) -> Self {
+        self.value = Bytes::copy_from_slice(value.as_ref());
+        self
+    }
+
+    /// Calls back with the term each time that this candidate is elected. The callback must not block.
+    pub fn on_elected(mut self, callback: impl Fn(FencingToken) + Send + Sync + 'static) -> Self {
+        self.on_elected = Some(Arc::new(callback));
+        self
+    }
+
+    /// Calls back each time a renewal failed; it is tried again until the leadership is lost. The callback must
+    /// not block.
+    pub fn on_renewal_failure(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.callbacks.on_renewal_failure = Some(Arc::new(callback));
+        self
+    }
+
+    /// Calls back once when a leadership is lost; not when it is resigned. The callback must not block.
+    pub fn on_lost(mut self, callback: impl Fn() + Send + Sync + 'static) -> Self {
+        self.callbacks.on_lost = Some(Arc::new(callback));
+        self
+    }
+
+    /// Waits until this node leads: first come, first served, among those who campaign. Somebody who asks through
+    /// [`try_campaign`](Self::try_campaign) or the port may be quicker when the leader changes.
+    ///
+    /// For a bounded wait put it into `tokio::time::timeout`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name, TTL or value that is not allowed; what the backend fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the candidacy; what it wrote is removed in the background.
+    pub async fn campaign(&self) -> Result<Leadership> {
+        let queue = self.queue("campaign")?;
+        loop {
+            let place = queue.enter(self.node_id.as_str(), self.ttl).await?;
+            // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
+            if let Some(lease) = self.serve(&queue, &place).await? {
+                return Ok(self.elected(lease, place.ticket));
+            }
+        }
+    }
+
+    /// Becomes leader if nobody is; `None` otherwise.
+    ///
+    /// # Errors
+    /// As [`campaign`](Self::campaign).
+    ///
+    /// # Cancel safety
+    /// As [`campaign`](Self::campaign).
+    pub async fn try_campaign(&self) -> Result<Option<Leadership>> {
+        let queue = self.queue("try_campaign")?;
+        let campaign = fastrand::u64(..);
+        let lease = self.take_seat(&queue, campaign).await?;
+        Ok(lease.map(|lease| self.elected(lease, campaign)))
+    }
+
+    /// Runs `body` while this node leads: waits until it does, and resigns when `body` has finished. If the
+    /// leadership is lost, `body` is dropped at its next await, before the leadership can pass to another.
+    ///
+    /// # Errors
+    /// As [`campaign`](Self::campaign): then `body` was not run; `Lost` if the leadership was lost before `body` had
+    /// finished: call it again to stand again.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `body` and resigns in the background.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let election = coordinator.election("scheduler");
+    /// let runs = election.run_while_leader(async |leadership| {
+    ///     leadership.put("scheduler:last", "today").await?;
+    ///     Ok::<_, linchpin::Error>(1)
+    /// });
+    /// assert_eq!(runs.await??, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run_while_leader<T>(&self, body: impl AsyncFnOnce(&Leadership) -> T) -> Result<T> {
+        let leadership = self.campaign().await?;
+        let result = tokio::select! {
+            biased;
+            () = leadership.lost() => return Err(lost("run_while_leader", &self.name)),
+            result = body(&leadership) => result,
+        };
+        // What the body did is done, whatever becomes of resigning: that is tried again in the background.
+        if let Err(error) = leadership.resign().await {
+            tracing::warn!(%error, "a leader could not resign after its body");
+        }
+        Ok(result)
+    }
+
+    /// Who leads, if anybody does.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name that is not allowed; what the backend fails with.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn leader(&self) -> Result<Option<Leader>> {
+        let named = |error: Error| error.with_operation("leader").with_subject(&self.name);
+        let snapshot = self.driver.get(&[self.seat().map_err(named)?]).await.map_err(named)?;
+        snapshot.entries.into_iter().flatten().next().map(|entry| Leader::of(&entry)).transpose().map_err(named)
+    }
+
+    /// The leaders from now on, in the order of their terms: first who leads now, then every election and every
+    /// proclaimed value; `None` while nobody leads. Somebody who reads too slowly, or is cut off for a while, may miss
+    /// leaders in between, never the last one.
+    ///
+    /// # Errors
+    /// As [`leader`](Self::leader). An error in the stream is its end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; dropping the stream ends it.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use futures::StreamExt;
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let election = coordinator.election("scheduler");
+    /// let mut leaders = election.observe().await?;
+    /// assert_eq!(leaders.next().await.transpose()?, Some(None)); // nobody leads
+    /// let leadership = election.campaign().await?;
+    /// let leader = leaders.next().await.transpose()?.flatten().expect("somebody leads");
+    /// assert_eq!(leader.term, leadership.term());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn observe(&self) -> Result<LeaderStream> {
+        let named = |error: Error| error.with_operation("observe").with_subject(&self.name);
+        observe::leaders(&*self.driver, self.seat().map_err(named)?, self.name.clone()).await.map_err(named)
+    }
+
+    /// The key of whoever leads.
+    fn seat(&self) -> Result<Key> {
+        Area::Elections.key(&self.name)
+    }
+
+    /// Checks the name and the TTL.
+    fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
+        check_ttl(operation, "an election", &self.name, self.ttl)?;
+        Queue::new(operation, Area::Candidates, &self.name, &self.driver, &self.leases)
+    }
+
+    /// Waits in the queue for the seat and takes it; `None` if the place was lost meanwhile.
+    async fn serve(&self, queue: &Queue<'_>, place: &Place) -> Result<Option<Arc<Lease>>> {
+        let mut standing = queue.standing(place).await?;
+        while let Standing::Behind(before) = standing {
+            if !queue.left(place, before.clone()).await? {
+                return Ok(None);
+            }
+            standing = self.after(queue, place, &before).await?;
+        }
+        while let Standing::First = standing {
+            if let Some(lease) = self.take_seat(queue, place.ticket).await? {
+                return Ok(Some(lease));
+            }
+            if !queue.left(place, self.seat()?).await? {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where a place stands when the one `before` it has left. If that one leads now it was the first: so one look at
+    /// the seat tells, and the whole queue is looked at only if somebody gave up.
+    async fn after(&self, queue: &Queue<'_>, place: &Place, before: &Key) -> Result<Standing> {
+        let seat = self.driver.get(&[self.seat()?]).await.map_err(|error| queue.named(error))?;
+        let campaign = match seat.entries.into_iter().flatten().next() {
+            Some(entry) => stored::Leader::decode(&entry.value).map_err(|error| queue.named(error))?.campaign,
+            None => None,
+        };
+        if campaign.is_some() && campaign == queue.ticket(before) {
+            return Ok(Standing::First);
+        }
+        queue.standing(place).await
+    }
+
+    /// Takes the seat if it is free.
+    async fn take_seat(&self, queue: &Queue<'_>, campaign: u64) -> Result<Option<Arc<Lease>>> {
+        let request = Request {
+            operation: queue.operation,
+            kind: Kind::Seat,
+            key: self.seat()?,
+            value: self.stored(campaign, self.value.clone()),
+            ttl: self.ttl,
+        };
+        match self.leases.request(request).await.map_err(|error| queue.named(error))? {
+            Answer::Granted(lease) => Ok(Some(lease)),
+            Answer::Taken => Ok(None),
+        }
+    }
+
+    fn stored(&self, campaign: u64, value: Bytes) -> Bytes {
+        stored::Leader { node_id: self.node_id.clone(), campaign: Some(campaign), value }.encode()
+    }
+
+    fn elected(&self, lease: Arc<Lease>, campaign: u64) -> Leadership {
+        lease.tell(self.callbacks.clone());
+        let leadership = Leadership::new(self.clone(), lease, campaign);
+        if let Some(callback) = &self.on_elected {
+            crate::leases::call(|| callback(leadership.term()));
+        }
+        leadership
+    }
+}
+
+impl fmt::Debug for Election {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Election")
+            .field("name", &self.name)
+            .field("node_id", &self.node_id)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}

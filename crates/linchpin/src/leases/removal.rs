@@ -1,0 +1,93 @@
+//! Removing the key of a lease that was given up: ours, and nobody else's.
+
+use super::Shared;
+use super::lease::{Held, Kind, Lease};
+use bytes::Bytes;
+use linchpin_core::{Entry, Key, MutationResult, Outcome, Result, Transaction};
+use std::time::Duration;
+use tokio::sync::OwnedRwLockReadGuard;
+use tokio::time::Instant;
+
+/// The pause before the removal of a key is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Held while a key is written or removed.
+pub(super) type Busy = Option<OwnedRwLockReadGuard<()>>;
+
+/// A key to remove in the background: given up by a drop, or by a release that failed.
+pub(super) struct Removal {
+    pub(super) key: Key,
+    pub(super) whose: Whose,
+    pub(super) not_before: Instant,
+    /// When the key is gone by itself.
+    until: Instant,
+}
+
+impl Removal {
+    pub(super) fn now(key: Key, whose: Whose, ttl: Duration) -> Self {
+        Self { key, whose, not_before: Instant::now(), until: Instant::now() + ttl }
+    }
+}
+
+/// How to tell that a key is ours to remove.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// By its name, which nobody else ever uses.
+    Ticket,
+    /// By the revision that created it.
+    Created(Held),
+    /// By what it says: a write of ours whose answer never came.
+    Wrote(Bytes),
+}
+
+impl Whose {
+    pub(super) fn of(lease: &Lease) -> Self {
+        match lease.kind {
+            Kind::Ticket => Self::Ticket,
+            Kind::Seat | Kind::Presence => Self::Created(lease.held()),
+        }
+    }
+}
+
+impl Shared {
+    /// Removes a key, or keeps it for another attempt while it can still be there. A shutdown waits for it.
+    pub(super) async fn remove_or_keep(&self, mut removal: Removal, _busy: Busy) {
+        let Err(error) = self.remove(&removal.key, removal.whose.clone()).await else { return };
+        tracing::debug!(%error, key = %removal.key, "a key that was given up could not be removed");
+        if error.is_transient() && Instant::now() < removal.until {
+            removal.not_before = Instant::now() + PAUSE;
+            self.state.lock().removals.push(removal);
+        }
+    }
+
+    /// Removes a key of ours; `false` if it was gone, or somebody else's.
+    pub(super) async fn remove(&self, key: &Key, whose: Whose) -> Result<bool> {
+        let mut held = match whose {
+            Whose::Ticket => {
+                let outcome = self.driver.commit(&Transaction::new().delete(key.clone())).await?;
+                return Ok(matches!(outcome.results(), Some([MutationResult::Deleted { existed: true }])));
+            }
+            Whose::Created(held) => held,
+            Whose::Wrote(value) => match self.entry(key).await? {
+                Some(entry) if entry.value == value => Held { created: entry.created, version: entry.version },
+                _ => return Ok(false),
+            },
+        };
+        loop {
+            let delete = Transaction::new().version_is(key.clone(), held.version).delete(key.clone());
+            match self.driver.commit(&delete).await? {
+                Outcome::Committed { .. } => return Ok(true),
+                // Written again meanwhile, by another handle of ours.
+                Outcome::Refused { found: Some(entry), .. } if entry.created == held.created => {
+                    held.version = entry.version;
+                }
+                Outcome::Refused { .. } => return Ok(false),
+            }
+        }
+    }
+
+    pub(super) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {
+        let snapshot = self.driver.get(std::slice::from_ref(key)).await?;
+        Ok(snapshot.entries.into_iter().flatten().next())
+    }
+}
