@@ -59,11 +59,13 @@ pub enum Area {
     Election,
     /// The members recipe.
     Members,
+    /// What holds while a server is paused, killed, restarted or cut off.
+    Faults,
 }
 
 impl Area {
     /// Every area, in the order of the report.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Capabilities,
         Self::State,
         Self::Transactions,
@@ -77,6 +79,7 @@ impl Area {
         Self::Lock,
         Self::Election,
         Self::Members,
+        Self::Faults,
     ];
 
     /// The area as one lower-case word: what its cases' ids start with.
@@ -95,6 +98,7 @@ impl Area {
             Self::Lock => "lock",
             Self::Election => "election",
             Self::Members => "members",
+            Self::Faults => "faults",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a case works with: handles to namespaces of its own.
 
+use crate::failure::Failure;
+use crate::faults::Faults;
 use crate::harness::Harness;
 use linchpin_core::{Capabilities, DistributedCoordination, Driver, Namespace, Result};
 use parking_lot::Mutex;
@@ -16,9 +18,17 @@ pub struct Context {
 
 /// Where the cases' handles come from, and which ones one case has opened.
 pub(crate) struct Home {
-    harness: Arc<dyn Harness>,
+    backend: Backend,
     namespace: Namespace,
     opened: Mutex<Opened>,
+}
+
+/// What handles are opened to.
+enum Backend {
+    /// The server that all cases share.
+    Shared(Arc<dyn Harness>),
+    /// A server of the case's own.
+    Own(Faults),
 }
 
 #[derive(Default)]
@@ -29,15 +39,30 @@ struct Opened {
 
 impl Home {
     pub(crate) fn new(harness: Arc<dyn Harness>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { harness, namespace: fresh_namespace()?, opened: Mutex::default() }))
+        Self::at(Backend::Shared(harness))
+    }
+
+    pub(crate) fn with_faults(faults: Faults) -> Result<Arc<Self>> {
+        Self::at(Backend::Own(faults))
+    }
+
+    fn at(backend: Backend) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { backend, namespace: fresh_namespace()?, opened: Mutex::default() }))
     }
 
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         // Noted first: a handle that is cut off while it is being opened may have left something there.
         self.note(namespace);
-        let handle = self.harness.connect(namespace).await?;
+        let handle = match &self.backend {
+            Backend::Shared(harness) => harness.connect(namespace).await?,
+            Backend::Own(faults) => faults.connect(namespace).await?,
+        };
+        Ok(self.opened(handle))
+    }
+
+    fn opened(&self, handle: Arc<dyn Driver>) -> Arc<dyn Driver> {
         self.opened.lock().handles.push(handle.clone());
-        Ok(handle)
+        handle
     }
 
     fn note(&self, namespace: &Namespace) {
@@ -48,13 +73,15 @@ impl Home {
     }
 
     /// Clears every namespace that was opened, through fresh handles (the case may have closed its own),
-    /// and closes all handles.
+    /// and closes all handles. What lies on a server of the case's own ends with that.
     pub(crate) async fn clean_up(&self) -> Result<()> {
         let Opened { namespaces, handles } = std::mem::take(&mut *self.opened.lock());
-        for namespace in namespaces {
-            let handle = self.harness.connect(&namespace).await?;
-            handle.clear("").await?;
-            handle.close().await?;
+        if let Backend::Shared(harness) = &self.backend {
+            for namespace in namespaces {
+                let handle = harness.connect(&namespace).await?;
+                handle.clear("").await?;
+                handle.close().await?;
+            }
         }
         for handle in handles {
             handle.close().await?;
@@ -94,6 +121,26 @@ impl Context {
     /// What opening it fails with.
     pub async fn another(&self) -> Result<Arc<dyn Driver>> {
         self.home.open(&self.home.namespace).await
+    }
+
+    /// What a fault case may do to its server.
+    ///
+    /// # Errors
+    /// If this is no fault case.
+    pub fn faults(&self) -> Result<&Faults, Failure> {
+        match &self.home.backend {
+            Backend::Own(faults) => Ok(faults),
+            Backend::Shared(_) => Err(Failure::new("only cases of the area faults may harm their server")),
+        }
+    }
+
+    /// A handle to a fault case's namespace that is not cut off when the others are.
+    ///
+    /// # Errors
+    /// What opening it fails with; if this is no fault case.
+    pub async fn beside(&self) -> Result<Arc<dyn Driver>, Failure> {
+        let handle = self.faults()?.connect_beside(&self.home.namespace).await?;
+        Ok(self.home.opened(handle))
     }
 
     /// A handle to another fresh namespace.

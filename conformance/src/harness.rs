@@ -1,5 +1,6 @@
 //! What an adapter brings to the suite.
 
+use crate::faults::FaultServer;
 use async_trait::async_trait;
 use linchpin_core::{Driver, Namespace, Result};
 use std::sync::Arc;
@@ -25,4 +26,13 @@ pub trait Harness: Send + Sync + 'static {
     /// # Errors
     /// What opening fails with.
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>>;
+
+    /// Starts a server of a fault case's own, if this harness can: one that may be paused, killed, restarted and
+    /// cut off. Unless it is overridden no faults are offered: the fault cases are not run, and the report says so.
+    ///
+    /// # Errors
+    /// Why there is no server: that fails the case.
+    async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
+        Ok(None)
+    }
 }

@@ -117,6 +117,16 @@ impl Listener {
         }
     }
 
+    /// The next event, which must mark a gap.
+    pub(crate) async fn gap(&mut self) -> Result<(), Failure> {
+        match self.next().await? {
+            SubscriptionEvent::Lagged(_) => Ok(()),
+            SubscriptionEvent::Message(message) => {
+                Err(Failure::new(format!("expected the gap to be marked, got {message:?}")))
+            }
+        }
+    }
+
     /// The next message, as channel and payload, both as text.
     pub(crate) async fn text(&mut self) -> Result<(String, String), Failure> {
         let message = self.message().await?;

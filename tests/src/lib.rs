@@ -3,6 +3,9 @@
 //! [`servers`] starts the servers that those tests run against.
 
 pub mod servers;
+mod signal;
+
+pub use signal::signal;
 
 /// The code blocks of the README and the docs are compiled and run.
 #[cfg(doctest)]

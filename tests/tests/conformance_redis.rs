@@ -1,9 +1,10 @@
 //! Holds the Redis adapter to the contract.
 
-use linchpin_conformance::{Harness, async_trait};
+use linchpin_conformance::{FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_redis::{RedisConfig, RedisCoordination};
 use linchpin_tests::servers::RedisServer;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -34,6 +35,46 @@ impl Harness for Redis {
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = RedisConfig::from_url(&self.server().url())?.namespace(namespace.clone());
         Ok(Arc::new(RedisCoordination::connect(config).await?))
+    }
+
+    async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
+        // A server that somebody else runs is not harmed.
+        match self.server().origin() {
+            "url" => Ok(None),
+            _ => Ok(Some(Arc::new(Faulty(RedisServer::start().await?)))),
+        }
+    }
+}
+
+/// A server that one fault case has for itself.
+struct Faulty(RedisServer);
+
+#[async_trait]
+impl FaultServer for Faulty {
+    fn address(&self) -> SocketAddr {
+        let address = self.0.url().trim_start_matches("redis://").parse();
+        address.expect("a server that we started listens on a loopback address")
+    }
+
+    async fn connect(&self, address: SocketAddr, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let config = RedisConfig::from_url(&format!("redis://{address}"))?.namespace(namespace.clone());
+        Ok(Arc::new(RedisCoordination::connect(config).await?))
+    }
+
+    async fn pause(&self) -> Result<(), String> {
+        self.0.pause().await
+    }
+
+    async fn resume(&self) -> Result<(), String> {
+        self.0.resume().await
+    }
+
+    async fn kill(&self) -> Result<(), String> {
+        self.0.kill().await
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        self.0.restart().await
     }
 }
 

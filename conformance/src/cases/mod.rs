@@ -3,6 +3,7 @@
 mod capabilities;
 mod election;
 mod errors;
+mod faults;
 mod lock;
 mod members;
 mod messages;
@@ -21,7 +22,7 @@ use std::sync::LazyLock;
 /// Every case, area by area.
 pub fn cases() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
-        let areas: [&[&[Case]]; 13] = [
+        let areas: [&[&[Case]]; 14] = [
             &[capabilities::CASES],
             state::CASES,
             transactions::CASES,
@@ -35,6 +36,7 @@ pub fn cases() -> &'static [Case] {
             lock::CASES,
             election::CASES,
             members::CASES,
+            faults::CASES,
         ];
         areas.concat().concat()
     });

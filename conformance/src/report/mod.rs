@@ -51,6 +51,8 @@ pub(crate) enum Verdict {
     RefusedAsDeclared,
     /// It does not.
     Failed,
+    /// The case needs faults, and the harness offers none.
+    NotOffered,
     /// The backend was left out by name.
     Skipped,
     /// The case was filtered out, or there was no backend to run it on.
@@ -58,14 +60,15 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Passed, Self::RefusedAsDeclared, Self::Failed, Self::Skipped, Self::NotRun];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Passed, Self::RefusedAsDeclared, Self::Failed, Self::NotOffered, Self::Skipped, Self::NotRun];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::RefusedAsDeclared => "refused as declared",
             Self::Failed => "FAILED",
+            Self::NotOffered => "no faults offered",
             Self::Skipped => "skipped by name",
             Self::NotRun => "not run",
         }

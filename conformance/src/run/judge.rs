@@ -1,13 +1,14 @@
 //! Judging one case at a time.
 
 use super::supervise::supervised;
-use crate::case::Case;
+use crate::case::{Area, Case};
 use crate::context::{Context, Home};
 use crate::failure::Failure;
+use crate::faults::Faults;
 use crate::harness::Harness;
 use crate::need::Need;
 use crate::report::{CaseReport, Verdict};
-use libtest_mimic::Failed;
+use libtest_mimic::{Completion, Failed};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,21 +39,36 @@ impl Judge {
     }
 
     /// Runs a case, cleans up after it, and keeps the verdict.
-    pub(super) fn try_case(&self, case: &'static Case) -> Result<(), Failed> {
+    pub(super) fn try_case(&self, case: &'static Case) -> Result<Completion, Failed> {
         let started = Instant::now();
         let (verdict, message) = self.judge(case);
         let report = CaseReport::new(case, verdict, started.elapsed(), message.clone());
         self.verdicts.lock().push(report);
         match (verdict, message) {
             (Verdict::Failed, message) => Err(message.unwrap_or_default().into()),
-            _ => Ok(()),
+            (Verdict::NotOffered, _) => Ok(Completion::ignored_with("the harness offers no faults")),
+            _ => Ok(Completion::Completed),
+        }
+    }
+
+    /// Where the case lives; `None` if it needs faults and the harness offers none.
+    fn home(&self, case: &Case) -> Result<Option<Arc<Home>>, String> {
+        let text = |error: linchpin_core::Error| error.to_string();
+        if case.area != Area::Faults {
+            return Home::new(self.harness.clone()).map(Some).map_err(text);
+        }
+        let started = supervised(&self.runtime, self.limit, faults(self.harness.clone()));
+        match started.unwrap_or_else(|stopped| Err(format!("starting a server: {stopped}")))? {
+            Some(faults) => Home::with_faults(faults).map(Some).map_err(text),
+            None => Ok(None),
         }
     }
 
     fn judge(&self, case: &'static Case) -> (Verdict, Option<String>) {
-        let home = match Home::new(self.harness.clone()) {
-            Ok(home) => home,
-            Err(error) => return (Verdict::Failed, Some(error.to_string())),
+        let home = match self.home(case) {
+            Ok(Some(home)) => home,
+            Ok(None) => return (Verdict::NotOffered, None),
+            Err(error) => return (Verdict::Failed, Some(error)),
         };
         let ran = supervised(&self.runtime, self.limit, attempt(case, home.clone()));
         let ran = ran.unwrap_or_else(|stopped| Err(format!("{}: {stopped}", case.id)));
@@ -68,6 +84,14 @@ impl Judge {
             }
             (Ok((verdict, message)), Ok(())) => (verdict, message),
         }
+    }
+}
+
+/// Starts a server of a case's own, if the harness can.
+async fn faults(harness: Arc<dyn Harness>) -> Result<Option<Faults>, String> {
+    match harness.fault_server().await? {
+        Some(server) => Faults::new(server).await.map(Some),
+        None => Ok(None),
     }
 }
 

@@ -103,13 +103,7 @@ impl Process {
     async fn signal(&self, signal: &str) -> Result<(), String> {
         let running = self.running.lock().await;
         let pid = running.as_ref().ok_or("redis-server is not running")?.child.id();
-        // The shell's own kill: there is no other everywhere.
-        let sent = tokio::process::Command::new("sh")
-            .args(["-c", r#"kill -s "$1" "$2""#, "linchpin-signal", signal, &pid.to_string()])
-            .status()
-            .await
-            .map_err(|error| format!("cannot run sh: {error}"))?;
-        if sent.success() { Ok(()) } else { Err(format!("cannot send {signal} to redis-server: {sent}")) }
+        crate::signal(pid, signal).await
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::recipes::{called, coordinator, keys_in, node, remove, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use linchpin::{Coordinator, Leadership};
-use linchpin_core::{Area, Driver};
+use linchpin_core::{Area, Driver, Page, Range};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -190,8 +190,10 @@ async fn nobody_leads_by_a_place_that_has_gone(ctx: Context) -> CaseResult {
     let first = tokio::spawn(async move { election.campaign().await });
     let taken = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
     eventually("a place among the candidates", taken).await?;
-    remove(&driver, Area::Candidates).await?;
-    let second = stand(&coordinator(&ctx).await?, &driver, 1).await?;
+    let range = Range::prefix(Area::Candidates.prefix())?;
+    let place = driver.scan(&range, &Page::first_keys()).await?.entries.remove(0).key;
+    let second = stand(&coordinator(&ctx).await?, &driver, 2).await?;
+    driver.commit(&Transaction::new().delete(place)).await?;
     // With its next renewal it learns that its place has gone, and takes one at the end.
     let again = async || Ok((keys_in(&driver, Area::Candidates).await? == 2).then_some(()));
     eventually("the robbed candidate stands again", again).await?;

@@ -1,0 +1,65 @@
+//! What holds while a server is paused, killed, restarted or cut off. Each case has a server of its own.
+
+mod cut;
+mod half_open;
+mod pause;
+mod recipes;
+mod restart;
+mod writes;
+
+use crate::case::Case;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::waiting::soon;
+use linchpin::Coordinator;
+use linchpin_core::{Driver, Error};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(super) const CASES: &[&[Case]] =
+    &[pause::CASES, restart::CASES, cut::CASES, half_open::CASES, writes::CASES, recipes::CASES];
+
+/// How long an attempt may take in these cases.
+const ATTEMPT: Duration = Duration::from_millis(500);
+
+/// A coordinator over one of the case's handles, that tries once and gives up soon.
+async fn impatient(driver: Arc<dyn Driver>) -> Result<Coordinator, Failure> {
+    Ok(Coordinator::over(driver).retry(linchpin::RetryPolicy::NEVER).timeout(ATTEMPT).connect().await?)
+}
+
+/// A coordinator over one of the case's handles with the retries that everybody has.
+async fn patient(driver: Arc<dyn Driver>) -> Result<Coordinator, Failure> {
+    Ok(Coordinator::over(driver).timeout(ATTEMPT).connect().await?)
+}
+
+/// Fails unless a call ends within the time that an attempt has, whatever it answers.
+async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Failure> {
+    let started = Instant::now();
+    let ended = soon(what, call).await?;
+    let (took, limit) = (started.elapsed(), ATTEMPT * 2);
+    if took > limit { Err(Failure::new(format!("{what} took {took:?}, the limit is {limit:?}"))) } else { Ok(ended) }
+}
+
+/// Calls again until the server is reached again; only what may pass by itself may stand in the way.
+async fn until_back<T, F>(what: &str, mut call: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    crate::waiting::eventually(what, || {
+        let call = call();
+        async move {
+            match call.await {
+                Ok(value) => Ok(Some(value)),
+                Err(error) if error.is_transient() => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+    })
+    .await
+}
+
+/// What a stored thing needs to be there after a crash.
+fn survives_restart(ctx: &Context) -> bool {
+    ctx.capabilities().durability.survives_restart
+}

@@ -1,0 +1,149 @@
+//! Locks, leaderships and members whose server or connection fails: they go on, or say that they are lost.
+
+use super::super::prelude::*;
+use super::{patient, survives_restart, until_back};
+use crate::recipes::short;
+use crate::waiting::{eventually, soon};
+use std::time::Instant;
+
+cases! { Faults "faults";
+    a_lock_outlives_a_short_outage [Ttl, Watch]
+        "A lock whose TTL is longer than an outage is held through it, with the same token";
+    a_lock_is_lost_in_a_long_pause [Ttl, Watch, MultiKey]
+        "A lock whose server stood still for longer than its TTL is reported lost, and its token writes nothing";
+    a_holder_that_is_cut_off_knows_before_the_next_holds [Ttl, Watch]
+        "A holder that is cut off reports lost before another can hold the lock";
+    a_waiter_is_served_after_a_cut [Ttl, Watch]
+        "A waiter that was cut off when the lock was released gets it: no wake-up is lost";
+    one_leader_after_a_cut [Ttl, Watch]
+        "A leader that is cut off counts itself out before the next leads, and comes back as no leader";
+    a_member_that_was_cut_off_is_back [Ttl]
+        "A member that was cut off for longer than its TTL is gone, and joins again by itself";
+    a_failed_release_passes_on_in_time [Ttl, Watch]
+        "A release that fails leaves nothing behind for longer than the TTL";
+}
+
+async fn a_lock_outlives_a_short_outage(ctx: Context) -> CaseResult {
+    if !survives_restart(&ctx) {
+        return Ok(());
+    }
+    let node = patient(ctx.driver()).await?;
+    let guard = node.lock("l").ttl(ctx.ttl(Duration::from_secs(6))).acquire().await?;
+    let token = guard.token();
+    ctx.faults()?.kill().await?;
+    ctx.faults()?.restart().await?;
+    until_back("a write under the lock", || guard.put("k", "v")).await?;
+    ensure!(guard.is_held() && guard.token() == token, "a lock was lost in an outage shorter than its TTL");
+    guard.release().await?;
+    let next = soon("the next holder", node.lock("l").acquire()).await??;
+    ensure!(next.token() > token, "the next token is not newer");
+    Ok(())
+}
+
+async fn a_lock_is_lost_in_a_long_pause(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let stale = node.lock("l").ttl(ttl).acquire().await?;
+    ctx.faults()?.pause().await?;
+    soon("the loss", stale.lost()).await?;
+    tokio::time::sleep(ttl / 2).await;
+    ctx.faults()?.resume().await?;
+    let newer = soon("the next holder", until_back("the lock", || other.lock("l").acquire())).await??;
+    newer.put("k", "new").await?;
+    fails_with(stale.put("k", "old").await, ErrorKind::Lost, "a write under a lost lock")?;
+    ensure_eq!(other.get("k").await?.as_deref(), Some(&b"new"[..]), "what the holder wrote");
+    ensure!(newer.token() > stale.token(), "the next token is not newer");
+    Ok(())
+}
+
+async fn a_holder_that_is_cut_off_knows_before_the_next_holds(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let asked = Instant::now();
+    let guard = node.lock("l").ttl(ttl).acquire().await?;
+    ctx.faults()?.proxy().cut();
+    let lost = async {
+        guard.lost().await;
+        Instant::now()
+    };
+    let next = async { other.lock("l").acquire().await.map(|guard| (guard, Instant::now())) };
+    let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
+    let (next, held) = next?;
+    ensure!(lost < held, "the next one held the lock {:?} before the holder knew", lost - held);
+    ensure!(held - asked >= ttl, "it passed on after {:?}, before its TTL", held - asked);
+    ensure!(next.token() > guard.token(), "the next token is not newer");
+    Ok(())
+}
+
+async fn a_waiter_is_served_after_a_cut(ctx: Context) -> CaseResult {
+    let (node, holder) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?);
+    let guard = holder.lock("l").acquire().await?;
+    let waits = node.lock("l").ttl(ctx.ttl(Duration::from_secs(6))).acquire();
+    let waiting = tokio::spawn(waits);
+    let watches = async || Ok(node.metrics().operations.get("watch").map(drop));
+    eventually("the waiter waits", watches).await?;
+    ctx.faults()?.proxy().cut();
+    guard.release().await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ensure!(!waiting.is_finished(), "a waiter that is cut off had an answer");
+    ctx.faults()?.proxy().mend();
+    soon("the lock", waiting).await?.map_err(|error| Failure::new(error.to_string()))??.release().await?;
+    Ok(())
+}
+
+async fn one_leader_after_a_cut(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let election = node.election("e").ttl(ttl);
+    let leads = election.campaign().await?;
+    ctx.faults()?.proxy().cut();
+    let lost = async {
+        leads.lost().await;
+        Instant::now()
+    };
+    let next = other.election("e").ttl(ttl);
+    let elected = async { next.campaign().await.map(|leads| (leads, Instant::now())) };
+    let (lost, elected) = soon("the loss and the next leader", futures::future::join(lost, elected)).await?;
+    let (next, since) = elected?;
+    ensure!(lost < since, "the next one led {:?} before the leader knew", lost - since);
+    ctx.faults()?.proxy().mend();
+    let leader = until_back("the leader", || election.leader()).await?;
+    ensure_eq!(leader.map(|leader| leader.term), Some(next.term()), "the term of who leads");
+    ensure!(!leads.is_leader() && next.is_leader(), "a leader that was cut off came back as leader");
+    ensure!(election.try_campaign().await?.is_none(), "two lead");
+    Ok(())
+}
+
+async fn a_member_that_was_cut_off_is_back(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let _membership = node.members("g").id("n").metadata("m").ttl(ttl).join().await?;
+    for way in ["cut", "pause"] {
+        let members = other.members("g");
+        if way == "cut" {
+            ctx.faults()?.proxy().cut();
+            let gone = async || Ok(members.list().await?.is_empty().then_some(()));
+            eventually("the member that is cut off is gone", gone).await?;
+            ctx.faults()?.proxy().mend();
+        } else {
+            ctx.faults()?.pause().await?;
+            tokio::time::sleep(ttl * 2).await;
+            ctx.faults()?.resume().await?;
+        }
+        eventually("the member is back", || async {
+            let back = until_back("the list", || members.list()).await?;
+            Ok((back.len() == 1 && back[0].metadata == "m").then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn a_failed_release_passes_on_in_time(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let guard = node.lock("l").ttl(ttl).acquire().await?;
+    ctx.faults()?.proxy().cut();
+    let released = tokio::time::timeout(ttl / 2, guard.release()).await;
+    ensure!(!matches!(released, Ok(Ok(()))), "a release succeeded without a connection");
+    soon("the next holder", other.lock("l").acquire()).await??.release().await?;
+    ctx.faults()?.proxy().mend();
+    let again = until_back("the lock", || node.lock("l").acquire()).await?;
+    soon("the release", again.release()).await??;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! A server that crashes and comes back with what it had stored.
+
+use super::super::prelude::*;
+use super::{patient, survives_restart, until_back};
+use crate::calls::{present, put};
+use crate::readers::{Listener, Watcher};
+use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
+use crate::waiting::{LONG, soon};
+use linchpin::Coordinator;
+use linchpin_core::{Action, Range, Settled, SubscriptionEvent, TransactionId, WatchCompleteness};
+
+cases! { Faults "faults";
+    all_goes_on_after_a_restart []
+        "After a restart everything goes on by itself: calls, subscriptions, watches and claims";
+    revisions_grow_across_a_restart []
+        "A namespace's revisions only grow, across a restart too";
+    what_is_declared_to_survive_survives []
+        "What was acknowledged is there after a crash, if the backend declares that it survives a restart";
+    transaction_ids_survive_a_restart [TransactionIds]
+        "A transaction is applied at most once however often it is sent, across a restart too";
+    streams_survive_a_restart [Streams]
+        "Appended records survive as the backend promises: what is claimed stays claimed, what is settled is settled";
+    every_call_recovers_after_an_outage []
+        "After an outage, however long, every kind of call works again without a new handle";
+}
+
+/// Does harm while a subscription, a watch and a claim are waiting, and sees that they go on.
+pub(super) async fn goes_on(ctx: &Context, node: &Coordinator, harm: impl AsyncFnOnce() -> CaseResult) -> CaseResult {
+    let (key, declared) = (Key::new("k")?, ctx.capabilities().clone());
+    put(node.driver(), &key, "before").await?;
+    let mut watcher = None;
+    if declared.watch != WatchCompleteness::None {
+        watcher = Some(Watcher::synced(node.driver(), &Range::all()).await?.0);
+    }
+    let mut listener = None;
+    if declared.messages.is_some() {
+        listener = Some(Listener::open(node.driver(), "*").await?);
+    }
+    harm().await?;
+    let version = until_back("a write", || {
+        let write = Transaction::new().put(key.clone(), "after", None);
+        async move { node.driver().commit(&write).await.map(|outcome| outcome.revision()) }
+    })
+    .await?;
+    if let Some(watcher) = &mut watcher {
+        watcher.until(&key, version).await?;
+    }
+    if let Some(listener) = &mut listener {
+        hears_again(node, listener).await?;
+    }
+    if declared.streams.is_some() {
+        until_back("an append", || async {
+            node.driver().append(&linchpin_core::StreamName::new("s")?, &[linchpin_core::Record::new("r")]).await
+        })
+        .await?;
+        let delivery = take_one(node.driver(), claim("s", "g", "m")?).await?;
+        settle_own(node.driver(), &delivery, Action::Ack).await?;
+    }
+    Ok(())
+}
+
+/// Publishes until a subscription hears of it: it is back by itself.
+async fn hears_again(node: &Coordinator, listener: &mut Listener) -> CaseResult {
+    let channel = Channel::new("c")?;
+    let publish = async {
+        loop {
+            // What goes out before the subscription is back is lost, and marked as a gap.
+            let _ = node.driver().publish(&channel, "again".into()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let heard = async {
+        loop {
+            if let SubscriptionEvent::Message(_) = listener.next().await? {
+                return Ok(());
+            }
+        }
+    };
+    tokio::select! {
+        () = publish => Ok(()),
+        heard = heard => heard,
+    }
+}
+
+async fn all_goes_on_after_a_restart(ctx: Context) -> CaseResult {
+    let node = patient(ctx.driver()).await?;
+    goes_on(&ctx, &node, async || {
+        ctx.faults()?.kill().await?;
+        ctx.faults()?.restart().await
+    })
+    .await
+}
+
+async fn revisions_grow_across_a_restart(ctx: Context) -> CaseResult {
+    let (node, key) = (patient(ctx.driver()).await?, Key::new("k")?);
+    let mut newest = put(node.driver(), &key, "0").await?;
+    for round in 1..=2 {
+        node.driver().commit(&Transaction::new().delete(key.clone())).await?;
+        ctx.faults()?.kill().await?;
+        ctx.faults()?.restart().await?;
+        let write = Transaction::new().put(key.clone(), "1", None);
+        let revision = until_back("a write", || node.driver().commit(&write)).await?.revision();
+        ensure!(revision > newest, "restart {round}: revision {revision} came after {newest}");
+        let entry = present(node.driver(), &key).await?;
+        ensure!(entry.created > newest, "restart {round}: the fencing token {} came after {newest}", entry.created);
+        newest = revision;
+    }
+    Ok(())
+}
+
+async fn what_is_declared_to_survive_survives(ctx: Context) -> CaseResult {
+    let (node, keys) = (patient(ctx.driver()).await?, crate::calls::numbered("k", 200)?);
+    let mut written = Vec::new();
+    for key in &keys {
+        written.push(put(node.driver(), key, "v").await?);
+    }
+    ctx.faults()?.kill().await?;
+    ctx.faults()?.restart().await?;
+    let snapshot = until_back("a read", || node.driver().get(&keys)).await?;
+    let kept = snapshot.entries.iter().zip(&written).filter(|(entry, version)| {
+        entry.as_ref().is_some_and(|entry| entry.version == **version && entry.value == "v")
+    });
+    let kept = kept.count();
+    if survives_restart(&ctx) {
+        ensure_eq!(kept, keys.len(), "acknowledged writes that are there after a crash");
+    } else {
+        ensure!(kept < keys.len(), "everything survived a restart, but nothing is declared to");
+    }
+    Ok(())
+}
+
+async fn transaction_ids_survive_a_restart(ctx: Context) -> CaseResult {
+    let (node, key) = (patient(ctx.driver()).await?, Key::new("n")?);
+    let add = Transaction::new().add(key.clone(), 1, None).with_id(TransactionId::random());
+    let first = node.driver().commit(&add).await?;
+    ctx.faults()?.kill().await?;
+    ctx.faults()?.restart().await?;
+    if !survives_restart(&ctx) {
+        return Ok(());
+    }
+    let again = until_back("the repeat", || node.driver().commit(&add)).await?;
+    ensure_eq!(again, first, "the outcome of the repeat");
+    ensure_eq!(present(node.driver(), &key).await?.value, "1", "the counter");
+    Ok(())
+}
+
+async fn streams_survive_a_restart(ctx: Context) -> CaseResult {
+    if !survives_restart(&ctx) {
+        return Ok(());
+    }
+    let node = patient(ctx.driver()).await?;
+    let driver = node.driver();
+    append(driver, "s", &["settled", "claimed", "waiting"]).await?;
+    let settled = take_one(driver, claim("s", "g", "m")?.visibility(LONG)).await?;
+    settle_own(driver, &settled, Action::Ack).await?;
+    let claimed = take_one(driver, claim("s", "g", "m")?.visibility(LONG)).await?;
+    ctx.faults()?.kill().await?;
+    ctx.faults()?.restart().await?;
+    until_back("a look at the stream", || async { driver.inspect(&linchpin_core::StreamName::new("s")?).await })
+        .await?;
+    let next = take_one(driver, claim("s", "g", "m")?).await?;
+    ensure_eq!(text(&next), "waiting", "the record that comes after the restart");
+    ensure_eq!(settle(driver, &settled.receipt, Action::Ack).await?, Settled::Stale, "settling again");
+    settle_own(driver, &claimed, Action::Retry { after: Duration::ZERO }).await?;
+    let again = take_one(driver, claim("s", "g", "m")?).await?;
+    ensure_eq!(
+        (text(&again), again.receipt.delivery),
+        ("claimed".to_owned(), claimed.receipt.delivery + 1),
+        "the retried record"
+    );
+    Ok(())
+}
+
+async fn every_call_recovers_after_an_outage(ctx: Context) -> CaseResult {
+    let node = patient(ctx.driver()).await?;
+    node.set("k", b"v", None).await?;
+    let driver = node.driver();
+    if ctx.capabilities().streams.is_some() {
+        append(driver, "s", &["r"]).await?;
+    }
+    ctx.faults()?.kill().await?;
+    let calling = node.clone();
+    // Calls that fail while the server is away, as an application's would.
+    let away = tokio::spawn(async move {
+        for _ in 0..20 {
+            let _ = calling.get("k").await;
+            let _ = calling.publish("c", b"m").await;
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    ctx.faults()?.restart().await?;
+    away.abort();
+    until_back("a read", || node.get("k")).await?;
+    until_back("a write", || node.set("k", b"w", None)).await?;
+    soon("a health check", async {
+        while !node.health_check().await.unwrap_or(false) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await?;
+    if ctx.capabilities().messages.is_some() {
+        let mut listener = Listener::open(driver, "*").await?;
+        until_back("a message", || node.publish("c", b"m")).await?;
+        listener.message().await?;
+    }
+    if ctx.capabilities().streams.is_some() && survives_restart(&ctx) {
+        let delivery = take_one(driver, claim("s", "new group", "m")?).await?;
+        settle_own(driver, &delivery, Action::Ack).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Writes while connections break again and again: what is known of them is true.
+
+use super::super::prelude::*;
+use super::{impatient, until_back};
+use crate::Direction;
+use crate::faults::Faults;
+use crate::waiting::together;
+use linchpin::{Coordinator, RetryPolicy};
+
+cases! { Faults "faults";
+    retries_apply_nothing_twice [TransactionIds]
+        "With retries a write whose outcome is unknown is sent again, and never applied twice";
+    what_is_safe_was_not_applied []
+        "Without retries every error tells the truth: what says not applied was not, what is unknown was at most once";
+}
+
+const WRITERS: usize = 4;
+const WRITES: i64 = 150;
+
+/// What a writer knows of its writes.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    applied: i64,
+    unknown: i64,
+}
+
+/// Breaks connections in every way for as long as it is polled.
+async fn trouble(faults: Faults) {
+    for round in 0_u64.. {
+        tokio::time::sleep(Duration::from_millis(20 + round * 7 % 40)).await;
+        match round % 3 {
+            0 => {}
+            1 => faults.proxy().hold(Direction::Answers),
+            _ => faults.proxy().hold(Direction::Requests),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        faults.proxy().cut();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        faults.proxy().mend();
+    }
+}
+
+async fn write(node: Coordinator) -> Result<Known, Failure> {
+    let mut known = Known::default();
+    for _ in 0..WRITES {
+        match node.incr("n", 1, None).await {
+            Ok(_) => known.applied += 1,
+            Err(error) if error.maybe_applied() => known.unknown += 1,
+            Err(error) if error.is_transient() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(known)
+}
+
+/// Counts with all writers while there is trouble; what they know, and the counter.
+async fn count(ctx: &Context, nodes: Vec<Coordinator>) -> Result<(Known, i64), Failure> {
+    let faults = ctx.faults()?.clone();
+    let writing = together(nodes.into_iter().map(write));
+    let known = tokio::select! {
+        known = writing => known?,
+        () = trouble(faults.clone()) => Vec::new(),
+    };
+    faults.proxy().mend();
+    let total = known.into_iter().fold(Known::default(), |all, one| Known {
+        applied: all.applied + one.applied,
+        unknown: all.unknown + one.unknown,
+    });
+    // What was held back is lost with its connection; what the server has by now is all that it will have.
+    let beside = impatient(ctx.beside().await?).await?;
+    let value = until_back("the counter", || beside.get("n")).await?;
+    let counter = value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()).unwrap_or(0);
+    Ok((total, counter))
+}
+
+async fn retries_apply_nothing_twice(ctx: Context) -> CaseResult {
+    let policy = RetryPolicy { attempts: 100, total: Duration::from_secs(20), ..RetryPolicy::default() };
+    let mut nodes = Vec::new();
+    for _ in 0..WRITERS {
+        let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
+        nodes.push(node.connect().await?);
+    }
+    let (known, counter) = count(&ctx, nodes).await?;
+    let all = WRITES * i64::try_from(WRITERS).unwrap_or_default();
+    ensure_eq!((known.applied, known.unknown), (all, 0), "writes that were acknowledged, and that are unknown");
+    ensure_eq!(counter, all, "the counter");
+    Ok(())
+}
+
+async fn what_is_safe_was_not_applied(ctx: Context) -> CaseResult {
+    let mut nodes = Vec::new();
+    for _ in 0..WRITERS {
+        let node = Coordinator::over(ctx.another().await?).retry(RetryPolicy::NEVER);
+        nodes.push(node.timeout(Duration::from_millis(200)).connect().await?);
+    }
+    let (Known { applied, unknown }, counter) = count(&ctx, nodes).await?;
+    ensure!(
+        (applied..=applied + unknown).contains(&counter),
+        "{applied} writes were acknowledged and {unknown} are unknown, but {counter} were applied"
+    );
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! How things fail and end.
+
+use super::{Chapter, Clause};
+
+pub(super) const ERRORS: Chapter = Chapter {
+    title: "Errors",
+    clauses: &[
+        Clause {
+            text: "An error has its kind, the operation that failed, and the key, channel or stream that it was about.",
+            cases: &[
+                "errors.an_oversize_value_is_told_by_its_key",
+                "errors.an_oversize_message_is_told_by_its_channel",
+                "errors.an_oversize_record_is_told_by_its_stream",
+                "errors.a_conflict_is_told_by_its_key",
+            ],
+        },
+        Clause {
+            text: "An error shows as one line in lower case, without values and payloads.",
+            cases: &["errors.display_is_one_line"],
+        },
+        Clause { text: "No error shows a secret.", cases: &[] },
+        Clause {
+            text: "What is refused was surely not applied, and its error says that repeating will not help.",
+            cases: &["errors.what_is_refused_was_not_applied"],
+        },
+        Clause { text: "A write whose error says `Safe` was surely not applied.", cases: &[] },
+        Clause { text: "A write that timed out says that it may have been applied.", cases: &[] },
+    ],
+};
+
+pub(super) const CLOSING: Chapter = Chapter {
+    title: "Closing",
+    clauses: &[
+        Clause {
+            text: "After `close` every call fails with `Closed`.",
+            cases: &[
+                "errors.a_closed_handle_answers_closed",
+                "errors.a_closed_handle_has_no_messages",
+                "errors.a_closed_handle_has_no_streams",
+            ],
+        },
+        Clause {
+            text: "`close` ends the watches and subscriptions of its handle.",
+            cases: &["errors.a_closed_handle_watches_nothing", "errors.closing_ends_subscriptions"],
+        },
+        Clause { text: "A second `close` does nothing.", cases: &["errors.closing_twice_does_nothing"] },
+        Clause {
+            text: "Closing a handle leaves all others as they are.",
+            cases: &["errors.closing_one_handle_leaves_the_others"],
+        },
+    ],
+};

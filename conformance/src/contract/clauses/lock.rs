@@ -1,0 +1,120 @@
+//! The lock recipe.
+
+use super::{Chapter, Clause};
+
+pub(super) const HOLDING: Chapter = Chapter {
+    title: "Locks: holding",
+    clauses: &[
+        Clause { text: "A lock has one holder at a time.", cases: &["lock.one_holder_at_a_time"] },
+        Clause {
+            text: "Two names are two locks, whatever characters they are made of.",
+            cases: &["lock.other_names_are_other_locks"],
+        },
+        Clause {
+            text: "The fencing token of a holder is greater than that of every holder before, also after a `clear`.",
+            cases: &["lock.tokens_grow_with_every_holder"],
+        },
+        Clause {
+            text: "A guarded write is applied only while the lock is its writer's, whatever the guard believes.",
+            cases: &["lock.a_stale_token_writes_nothing"],
+        },
+        Clause {
+            text: "A guarded write writes a key of the port's, in one transaction with the check of the token.",
+            cases: &["lock.a_guarded_write_is_read_by_the_port"],
+        },
+        Clause {
+            text: "A lock is renewed at a third of its TTL: it is held for as long as its holder lives and reaches \
+                   the backend.",
+            cases: &["lock.a_held_lock_outlives_its_ttl"],
+        },
+        Clause {
+            text: "All leases of a coordinator are renewed together, in batches.",
+            cases: &["lock.renewals_go_in_batches"],
+        },
+        Clause {
+            text: "A lock without renewal passes on after its TTL, and can be extended by hand.",
+            cases: &["lock.without_renewal_it_runs_out"],
+        },
+        Clause {
+            text: "Dropping a guard releases its lock in the background.",
+            cases: &["lock.a_dropped_guard_releases"],
+        },
+        Clause { text: "What was released or cancelled is renewed no more.", cases: &[] },
+        Clause { text: "After a release that failed, the lock passes on with its TTL at the latest.", cases: &[] },
+        Clause {
+            text: "`with_lock` releases the lock after its body, and returns what the body did, whatever becomes of \
+                   the release.",
+            cases: &["lock.with_lock_releases_after_the_body", "lock.what_a_body_finished_is_never_an_error"],
+        },
+        Clause {
+            text: "`shutdown` releases every lock, and later calls fail with `Closed`.",
+            cases: &["lock.shutdown_releases_everything"],
+        },
+        Clause {
+            text: "A name that is not allowed, or a TTL that is too short or too long, is refused before anything is \
+                   sent.",
+            cases: &["lock.bad_input_is_refused"],
+        },
+    ],
+};
+
+pub(super) const WAITING: Chapter = Chapter {
+    title: "Locks: waiting",
+    clauses: &[
+        Clause {
+            text: "Those who wait hold the lock in the order in which they came.",
+            cases: &["lock.first_come_first_served"],
+        },
+        Clause {
+            text: "Waiting does not poll: a release wakes one waiter, however many there are.",
+            cases: &["lock.one_release_wakes_one_waiter"],
+        },
+        Clause {
+            text: "`try_acquire` takes a lock that nobody holds or waits for, and says at once if it cannot.",
+            cases: &["lock.try_acquire_does_not_wait"],
+        },
+        Clause {
+            text: "A free lock is taken however short the wait may be, and a wait may be as long as can be written.",
+            cases: &["lock.any_wait_will_do"],
+        },
+        Clause {
+            text: "A wait that ends in vain fails with `Timeout`, and leaves no place in the queue behind.",
+            cases: &["lock.a_wait_ends_in_time_and_leaves_nothing"],
+        },
+        Clause {
+            text: "A waiter that gives up or dies is skipped.",
+            cases: &["lock.a_waiter_that_gives_up_is_skipped", "lock.a_dead_waiter_never_blocks_the_queue"],
+        },
+        Clause {
+            text: "A waiter whose place is lost does not win by it: it notices, and queues up again at the end.",
+            cases: &[],
+        },
+        Clause { text: "`shutdown` ends every wait with `Closed`.", cases: &[] },
+    ],
+};
+
+pub(super) const LOSING: Chapter = Chapter {
+    title: "Locks: losing",
+    clauses: &[
+        Clause {
+            text: "A holder that cannot renew its lock reports it lost before another can hold it.",
+            cases: &["lock.the_holder_knows_before_the_next_one_holds"],
+        },
+        Clause {
+            text: "A lock that was removed at the backend is reported lost with the next renewal.",
+            cases: &["lock.a_removed_lock_is_lost"],
+        },
+        Clause {
+            text: "A lock that was lost stays lost: nothing can be extended, released or written under it.",
+            cases: &["lock.once_lost_it_stays_lost"],
+        },
+        Clause {
+            text: "Every renewal that fails is told, and the loss once; a callback that panics ends no other lease.",
+            cases: &["lock.callbacks_tell_of_failure_and_loss", "lock.a_callback_that_panics_harms_nobody_else"],
+        },
+        Clause {
+            text: "If its lock is lost, the body of `with_lock` is dropped and the error is `Lost`.",
+            cases: &["lock.with_lock_ends_the_body_when_it_is_lost"],
+        },
+    ],
+};

@@ -1,0 +1,110 @@
+//! Faults: a server of a case's own that may be paused, killed and restarted, behind a connection that may be cut.
+
+mod proxy;
+
+pub use proxy::{Direction, Proxy};
+
+use crate::failure::Failure;
+use async_trait::async_trait;
+use linchpin_core::{Driver, Namespace, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A server that one case has for itself, to do harm to. Dropping it ends it.
+#[async_trait]
+pub trait FaultServer: Send + Sync + 'static {
+    /// Where it listens; the same after a restart.
+    fn address(&self) -> SocketAddr;
+
+    /// Opens a new handle to a namespace as [`Harness::connect`](crate::Harness::connect) does, through `address`: the
+    /// server's own, or that of a proxy before it.
+    ///
+    /// # Errors
+    /// What opening fails with.
+    async fn connect(&self, address: SocketAddr, namespace: &Namespace) -> Result<Arc<dyn Driver>>;
+
+    /// Stops its clock: connections stay open and get no answers until it is resumed.
+    ///
+    /// # Errors
+    /// Why it could not be paused: that fails the case.
+    async fn pause(&self) -> Result<(), String>;
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// Why it could not be resumed: that fails the case.
+    async fn resume(&self) -> Result<(), String>;
+
+    /// Ends it as a crash would.
+    ///
+    /// # Errors
+    /// Why it could not be killed: that fails the case.
+    async fn kill(&self) -> Result<(), String>;
+
+    /// Starts it again after it was killed, with what it had stored, and returns once it answers.
+    ///
+    /// # Errors
+    /// Why it could not be restarted: that fails the case.
+    async fn restart(&self) -> Result<(), String>;
+}
+
+/// What a fault case may do to its server and to the connections of its handles.
+#[derive(Clone)]
+pub struct Faults {
+    server: Arc<dyn FaultServer>,
+    proxy: Arc<Proxy>,
+}
+
+impl Faults {
+    pub(crate) async fn new(server: Arc<dyn FaultServer>) -> std::result::Result<Self, String> {
+        let proxy = Proxy::start(server.address()).await.map_err(|error| format!("cannot start a proxy: {error}"))?;
+        Ok(Self { server, proxy: Arc::new(proxy) })
+    }
+
+    /// Opens a handle whose connections the proxy may cut.
+    pub(crate) async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        self.server.connect(self.proxy.address(), namespace).await
+    }
+
+    /// Opens a handle that is not cut off with the others.
+    pub(crate) async fn connect_beside(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        self.server.connect(self.server.address(), namespace).await
+    }
+
+    /// The connections of the case's handles.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Stops the server's clock.
+    ///
+    /// # Errors
+    /// If the server cannot be paused.
+    pub async fn pause(&self) -> std::result::Result<(), Failure> {
+        self.server.pause().await.map_err(Failure::new)
+    }
+
+    /// Lets a paused server go on.
+    ///
+    /// # Errors
+    /// If the server cannot be resumed.
+    pub async fn resume(&self) -> std::result::Result<(), Failure> {
+        self.server.resume().await.map_err(Failure::new)
+    }
+
+    /// Ends the server as a crash would.
+    ///
+    /// # Errors
+    /// If the server cannot be killed.
+    pub async fn kill(&self) -> std::result::Result<(), Failure> {
+        self.server.kill().await.map_err(Failure::new)
+    }
+
+    /// Starts the server again.
+    ///
+    /// # Errors
+    /// If the server cannot be restarted.
+    pub async fn restart(&self) -> std::result::Result<(), Failure> {
+        self.server.restart().await.map_err(Failure::new)
+    }
+}
