@@ -60,4 +60,5 @@ pub use failure::Failure;
 pub use faults::{Direction, FaultServer, Faults, Proxy};
 pub use harness::Harness;
 pub use need::Need;
-pub use run::{Options, run, run_with};
+pub use report::Verdict;
+pub use run::{Judged, Options, judge, run, run_with};

@@ -44,7 +44,7 @@ pub(crate) struct CaseReport {
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// The backend does what the sentence says.
     Passed,
     /// The backend does not declare what the sentence needs, and refuses it as it must.

@@ -20,6 +20,108 @@ const CLEAN_UP_LIMIT: Duration = Duration::from_secs(15);
 const REFUSAL: &str =
     "What is not declared is refused with `Unsupported` before the backend is touched (a case for what it would need)";
 
+/// What became of one case.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why it failed, or what was refused as declared.
+    pub message: Option<String>,
+    /// What the case itself found wrong. `None` if it found nothing, and also if it failed because it did not come to
+    /// its end: no handle could be opened, it hung or panicked, or clearing up after it failed.
+    pub failure: Option<Failure>,
+}
+
+impl Judged {
+    fn good(verdict: Verdict, message: Option<String>) -> Self {
+        Self { verdict, message, failure: None }
+    }
+
+    /// What the sentence says is not so.
+    fn broken(sentence: &str, failure: Failure) -> Self {
+        let message = format!("the contract says: {sentence}\nbut {failure}");
+        Self { verdict: Verdict::Failed, message: Some(message), failure: Some(failure) }
+    }
+
+    fn failed(message: String) -> Self {
+        Self { verdict: Verdict::Failed, message: Some(message), failure: None }
+    }
+}
+
+/// Runs one case, or the refusals that take its place, and cleans up after it. For whoever wants to know of one case,
+/// as the tests of the suite itself do; [`run`](fn@crate::run) runs them all.
+///
+/// The harness must have been started. This blocks until the case has ended or `limit` has passed, so it is not to be
+/// called on a thread of the runtime.
+pub fn judge(harness: Arc<dyn Harness>, case: &'static Case, limit: Duration, runtime: &Handle) -> Judged {
+    let home = match home(harness, case, limit, runtime) {
+        Ok(Some(home)) => home,
+        Ok(None) => return Judged::good(Verdict::NotOffered, None),
+        Err(error) => return Judged::failed(error),
+    };
+    let ran = supervised(runtime, limit, attempt(case, home.clone()));
+    let ran = ran.unwrap_or_else(|stopped| Judged::failed(format!("{}: {stopped}", case.id)));
+    let cleaned = supervised(runtime, CLEAN_UP_LIMIT, async move { home.clean_up().await });
+    let cleaned = match cleaned {
+        Ok(cleaned) => cleaned.map_err(|error| error.to_string()),
+        Err(stopped) => Err(stopped.to_string()),
+    };
+    match cleaned {
+        Err(error) if ran.verdict != Verdict::Failed => {
+            Judged::failed(format!("{}: clearing up after it failed: {error}", case.id))
+        }
+        _ => ran,
+    }
+}
+
+/// Where the case lives; `None` if it needs faults and the harness offers none.
+fn home(
+    harness: Arc<dyn Harness>,
+    case: &Case,
+    limit: Duration,
+    runtime: &Handle,
+) -> Result<Option<Arc<Home>>, String> {
+    let text = |error: linchpin_core::Error| error.to_string();
+    if case.area != Area::Faults {
+        return Home::new(harness).map(Some).map_err(text);
+    }
+    let started = supervised(runtime, limit, faults(harness));
+    match started.unwrap_or_else(|stopped| Err(format!("starting a server: {stopped}")))? {
+        Some(faults) => Home::with_faults(faults).map(Some).map_err(text),
+        None => Ok(None),
+    }
+}
+
+/// Starts a server of a case's own, if the harness can.
+async fn faults(harness: Arc<dyn Harness>) -> Result<Option<Faults>, String> {
+    match harness.fault_server().await? {
+        Some(server) => Faults::new(server).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Runs the case's body, or the refusals of what it needs and the backend does not declare.
+async fn attempt(case: &'static Case, home: Arc<Home>) -> Judged {
+    let ctx = match Context::open(home).await {
+        Ok(ctx) => ctx,
+        Err(error) => return Judged::failed(format!("the handle could not be opened: {error}")),
+    };
+    let undeclared = |need: &Need| !need.is_declared(ctx.capabilities());
+    let missing: Vec<Need> = case.needs.iter().copied().filter(undeclared).collect();
+    if missing.is_empty() {
+        return match (case.body)(ctx).await {
+            Ok(()) => Judged::good(Verdict::Passed, None),
+            Err(failure) => Judged::broken(case.sentence, failure),
+        };
+    }
+    for need in &missing {
+        if let Err(failure) = need.refusal()(ctx.clone()).await {
+            return Judged::broken(REFUSAL, failure);
+        }
+    }
+    Judged::good(Verdict::RefusedAsDeclared, Some(format!("refused as declared: {missing:?}")))
+}
+
 /// Runs cases and keeps what became of them.
 pub(super) struct Judge {
     runtime: Handle,
@@ -41,7 +143,7 @@ impl Judge {
     /// Runs a case, cleans up after it, and keeps the verdict.
     pub(super) fn try_case(&self, case: &'static Case) -> Result<Completion, Failed> {
         let started = Instant::now();
-        let (verdict, message) = self.judge(case);
+        let Judged { verdict, message, .. } = judge(self.harness.clone(), case, self.limit, &self.runtime);
         let report = CaseReport::new(case, verdict, started.elapsed(), message.clone());
         self.verdicts.lock().push(report);
         match (verdict, message) {
@@ -50,63 +152,4 @@ impl Judge {
             _ => Ok(Completion::Completed),
         }
     }
-
-    /// Where the case lives; `None` if it needs faults and the harness offers none.
-    fn home(&self, case: &Case) -> Result<Option<Arc<Home>>, String> {
-        let text = |error: linchpin_core::Error| error.to_string();
-        if case.area != Area::Faults {
-            return Home::new(self.harness.clone()).map(Some).map_err(text);
-        }
-        let started = supervised(&self.runtime, self.limit, faults(self.harness.clone()));
-        match started.unwrap_or_else(|stopped| Err(format!("starting a server: {stopped}")))? {
-            Some(faults) => Home::with_faults(faults).map(Some).map_err(text),
-            None => Ok(None),
-        }
-    }
-
-    fn judge(&self, case: &'static Case) -> (Verdict, Option<String>) {
-        let home = match self.home(case) {
-            Ok(Some(home)) => home,
-            Ok(None) => return (Verdict::NotOffered, None),
-            Err(error) => return (Verdict::Failed, Some(error)),
-        };
-        let ran = supervised(&self.runtime, self.limit, attempt(case, home.clone()));
-        let ran = ran.unwrap_or_else(|stopped| Err(format!("{}: {stopped}", case.id)));
-        let cleaned = supervised(&self.runtime, CLEAN_UP_LIMIT, async move { home.clean_up().await });
-        let cleaned = match cleaned {
-            Ok(cleaned) => cleaned.map_err(|error| error.to_string()),
-            Err(stopped) => Err(stopped.to_string()),
-        };
-        match (ran, cleaned) {
-            (Err(message), _) => (Verdict::Failed, Some(message)),
-            (Ok(_), Err(error)) => {
-                (Verdict::Failed, Some(format!("{}: clearing up after it failed: {error}", case.id)))
-            }
-            (Ok((verdict, message)), Ok(())) => (verdict, message),
-        }
-    }
-}
-
-/// Starts a server of a case's own, if the harness can.
-async fn faults(harness: Arc<dyn Harness>) -> Result<Option<Faults>, String> {
-    match harness.fault_server().await? {
-        Some(server) => Faults::new(server).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Runs the case's body, or the refusals of what it needs and the backend does not declare.
-async fn attempt(case: &'static Case, home: Arc<Home>) -> Result<(Verdict, Option<String>), String> {
-    let ctx = Context::open(home).await.map_err(|error| format!("the handle could not be opened: {error}"))?;
-    let undeclared = |need: &Need| !need.is_declared(ctx.capabilities());
-    let missing: Vec<Need> = case.needs.iter().copied().filter(undeclared).collect();
-    let said = |sentence: &str, failure: &Failure| format!("the contract says: {sentence}\nbut {failure}");
-    if missing.is_empty() {
-        (case.body)(ctx).await.map_err(|failure| said(case.sentence, &failure))?;
-        return Ok((Verdict::Passed, None));
-    }
-    for need in &missing {
-        need.refusal()(ctx.clone()).await.map_err(|failure| said(REFUSAL, &failure))?;
-    }
-    Ok((Verdict::RefusedAsDeclared, Some(format!("refused as declared: {missing:?}"))))
 }

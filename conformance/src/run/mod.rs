@@ -4,6 +4,7 @@ mod judge;
 mod options;
 mod supervise;
 
+pub use judge::{Judged, judge};
 pub use options::Options;
 
 use crate::case::Case;

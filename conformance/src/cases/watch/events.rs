@@ -35,6 +35,8 @@ cases! { Watch "watch";
         "After `Synced` come changes: a refused transaction is none";
     a_watch_is_live_when_it_is_returned [Watch]
         "A watch is live when this returns: whatever is written from then on is told";
+    what_goes_before_it_is_read_is_told [Watch]
+        "A watch is live when this returns: what was there then is told, and that it went, though nobody has read yet";
 }
 
 async fn present_then_synced_then_changes(ctx: Context) -> CaseResult {
@@ -197,5 +199,17 @@ async fn a_watch_is_live_when_it_is_returned(ctx: Context) -> CaseResult {
         let revision = put(&writing, &key, "1").await?;
         watcher.until(&key, revision).await?;
     }
+    Ok(())
+}
+
+async fn what_goes_before_it_is_read_is_told(ctx: Context) -> CaseResult {
+    let (watching, writing, key) = (ctx.driver(), ctx.another().await?, Key::new("k")?);
+    let written = put(&writing, &key, "1").await?;
+    let mut watcher = Watcher::open(&watching, &Range::all()).await?;
+    delete(&writing, &key).await?;
+    ensure_eq!(watcher.put(&key).await?.version, written, "the version that was present");
+    let synced = watcher.next().await?;
+    ensure!(matches!(synced, WatchEvent::Synced { .. }), "expected Synced, was told {synced:?}");
+    watcher.deleted(&key).await?;
     Ok(())
 }

@@ -1,0 +1,92 @@
+//! What a mutant is: a fault, and the case that is there to notice it.
+
+use bytes::Bytes;
+use linchpin_conformance::async_trait;
+use linchpin_core::{
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Entry, Key, Namespace, Outcome, Page, Pattern, Range,
+    Reach, Record, Result, ScanPage, Settled, Settlement, Snapshot, StreamName, Subscription, Transaction, WatchStream,
+};
+use std::sync::Arc;
+
+/// The memory adapter, broken in one way.
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    /// What it does wrong, in one sentence.
+    pub(crate) breaks: &'static str,
+    /// The id of the case that is there to notice.
+    pub(crate) caught_by: &'static str,
+    /// One for all handles, with whatever it remembers.
+    pub(crate) fault: Arc<dyn Fault>,
+}
+
+/// What is done instead of what is asked. Each method of a driver has one here that hands the call on to the honest
+/// driver below; a fault overrides the one that it breaks.
+#[async_trait]
+pub(crate) trait Fault: Send + Sync + 'static {
+    /// Changes what the driver declares.
+    fn declare(&self, _: &mut Capabilities) {}
+
+    /// The namespace in which a handle to `namespace` lives.
+    fn lives_in(&self, namespace: &Namespace) -> Namespace {
+        namespace.clone()
+    }
+
+    /// Puts something around the broken driver of a handle to `namespace`.
+    fn layered(&self, driver: Arc<dyn Driver>, _: &Namespace) -> Arc<dyn Driver> {
+        driver
+    }
+
+    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+        inner.get(keys).await
+    }
+
+    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+        inner.scan(range, page).await
+    }
+
+    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+        inner.commit(transaction).await
+    }
+
+    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+        inner.watch(range).await
+    }
+
+    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        inner.publish(channel, payload).await
+    }
+
+    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+        inner.subscribe(pattern).await
+    }
+
+    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        inner.append(stream, records).await
+    }
+
+    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+        inner.claim(claim).await
+    }
+
+    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        inner.settle(settlements).await
+    }
+
+    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+        inner.clear(prefix).await
+    }
+
+    async fn close(&self, inner: &dyn Driver) -> Result<()> {
+        inner.close().await
+    }
+}
+
+/// Breaks nothing.
+pub(crate) struct Honest;
+
+impl Fault for Honest {}
+
+/// What stands at a key.
+pub(crate) async fn read(inner: &dyn Driver, key: &Key) -> Result<Option<Entry>> {
+    Ok(inner.get(std::slice::from_ref(key)).await?.entries.into_iter().flatten().next())
+}
