@@ -1,84 +1,50 @@
-//! One program, two backends: only the URL differs. And what a coordinator adds to its driver.
+//! The swap, counted: two complete programs over two backends differ in one line, the URL. Both are compiled,
+//! both run, and both print the same.
+//!
+//! Over Redis the URL comes from the environment, as in the specification's production code (`spec/1` section
+//! 5.3): the server's port is known when the test runs. Both features of `linchpin` are compiled in here; a
+//! program that compiles in one backend only changes that word in its Cargo.toml as well.
 
-use futures::StreamExt;
-use linchpin::{Coordinator, DistributedCoordination, MemoryCoordination, RedisCoordination, RetryPolicy};
 use linchpin_tests::servers::RedisServer;
-use std::sync::Arc;
 use std::time::Duration;
+use tokio::process::Command;
+use tokio::time::timeout;
 
-/// An application against the port.
-async fn application(port: &dyn DistributedCoordination) -> linchpin::Result<Vec<String>> {
-    let mut updates = port.subscribe("cache:*").await?;
-    port.set("cache:user:7", b"Ada", Some(Duration::from_secs(60))).await?;
-    port.set("cache:user:8", b"Bob", None).await?;
-    port.publish("cache:invalidate", b"cache:user:*").await?;
-    let update = updates.next().await.expect("open")?;
-    let pattern = String::from_utf8_lossy(&update.payload).into_owned();
-    let found = port.keys(&pattern).await?;
-    assert_eq!(port.delete_pattern(&pattern).await?, found.len());
-    assert!(port.try_acquire_leadership("n1", Duration::from_secs(5)).await?);
-    assert!(!port.try_acquire_leadership("n2", Duration::from_secs(5)).await?);
-    Ok(found)
+const MEMORY: &str = include_str!("../swap/memory.rs");
+const REDIS: &str = include_str!("../swap/redis.rs");
+
+/// Runs a program, with nothing in its environment that names a server but this, and returns what it prints.
+async fn run(program: &str, redis_url: Option<&str>) -> String {
+    let mut command = Command::new(program);
+    command.env_remove("REDIS_URL").envs(redis_url.map(|url| ("REDIS_URL", url))).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(30), command.output()).await.expect("in time").expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {}\n{errors}", output.status);
+    String::from_utf8(output.stdout).expect("text")
 }
 
-async fn over(url: &str) -> Vec<String> {
-    let coordinator = linchpin::connect(url).await.expect("connected");
-    let found = application(&*coordinator).await.expect("it works");
+#[test]
+fn one_line_is_changed_and_it_is_the_url() {
+    let (memory, redis): (Vec<_>, Vec<_>) = (MEMORY.lines().collect(), REDIS.lines().collect());
+    assert_eq!(memory.len(), redis.len());
+    let changed: Vec<_> = memory.into_iter().zip(redis).filter(|(one, other)| one != other).collect();
+    let url = (r#"    let url = "memory://shop".to_owned();"#, r#"    let url = std::env::var("REDIS_URL")?;"#);
+    assert_eq!(changed, [url]);
+}
+
+#[tokio::test]
+async fn both_programs_run_and_print_the_same() {
+    let server = RedisServer::start().await.expect("a server");
+    let url = format!("{}?namespace=swap-{:016x}", server.url(), fastrand::u64(..));
+    let in_memory = run(env!("CARGO_BIN_EXE_swap_memory"), None).await;
+    let over_redis = run(env!("CARGO_BIN_EXE_swap_redis"), Some(&url)).await;
+    assert_eq!(in_memory, over_redis);
+    // From the last thing that they do, so they did it all.
+    assert!(in_memory.ends_with("bob packs 7 apples\nbob packs 8 pears\n"), "{in_memory}");
+
+    // It was this server: what the program wrote is there, and in this namespace.
+    let coordinator = linchpin::connect(&url).await.expect("connected");
+    assert_eq!(coordinator.get("order:7:state").await.expect("got").as_deref(), Some(&b"paid"[..]));
+    coordinator.flush_all().await.expect("flushed");
     coordinator.shutdown().await.expect("shut down");
-    found
-}
-
-#[tokio::test]
-async fn the_same_program_over_two_urls() {
-    let server = RedisServer::start().await.expect("a server");
-    assert_eq!(over("memory://swap").await, over(&server.url()).await);
-}
-
-#[tokio::test]
-async fn adapters_are_ports_as_the_specification_writes_it() {
-    let server = RedisServer::start().await.expect("a server");
-    let redis = RedisCoordination::new(&server.url(), "node-1".to_string(), Some("riptide".to_string())).await;
-    let redis = Arc::new(redis.expect("connected")) as Arc<dyn DistributedCoordination>;
-    let memory = Arc::new(MemoryCoordination::new()) as Arc<dyn DistributedCoordination>;
-    for port in [redis, memory] {
-        assert_eq!(application(port.as_ref()).await.expect("it works"), ["cache:user:7", "cache:user:8"]);
-    }
-}
-
-#[tokio::test]
-async fn namespaces_keep_coordinators_apart() {
-    let server = RedisServer::start().await.expect("a server");
-    for url in ["memory://apart".to_owned(), server.url()] {
-        let open =
-            async |namespace: &str| Coordinator::builder(&url).namespace(namespace).connect().await.expect("connected");
-        let (one, other) = (open("one").await, open("other").await);
-        one.set("k", b"1", None).await.expect("set");
-        assert_eq!(other.get("k").await.expect("got"), None);
-        other.flush_all().await.expect("flushed");
-        assert_eq!(open("one").await.get("k").await.expect("got"), Some(b"1".to_vec()));
-        assert!(Coordinator::builder(&url).namespace("Not One").connect().await.is_err());
-    }
-}
-
-#[tokio::test]
-async fn metrics_count_what_was_called_and_what_failed() {
-    let coordinator = Coordinator::builder("memory://").retry(RetryPolicy::NEVER).connect().await.expect("connected");
-    coordinator.set("k", b"text", None).await.expect("set");
-    coordinator.incr("k", 1, None).await.expect_err("no counter");
-    let commits = coordinator.metrics().operations["commit"];
-    assert_eq!((commits.calls, commits.errors), (2, 1));
-    assert!(commits.longest <= commits.total);
-}
-
-#[tokio::test]
-async fn a_guard_and_with_lock_work_in_spawned_tasks() {
-    let coordinator = linchpin::connect("memory://").await.expect("connected");
-    let locking = coordinator.clone();
-    let task = tokio::spawn(async move {
-        let guard = locking.lock("a").acquire().await?;
-        guard.put("k", "1").await?;
-        guard.release().await?;
-        locking.lock("b").with_lock(async |guard| guard.token().0).await
-    });
-    assert!(task.await.expect("no panic").expect("it works") > 0);
 }
