@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint doc demo conformance package deny
+.PHONY: help setup test lint doc contract demo conformance package deny
 
 # What `make setup` may have just provided, so looked up when a recipe runs and not before.
 # Without our own image the tests take redis:7.2.
@@ -32,6 +32,10 @@ lint: ## Formatting and clippy, warnings denied
 
 doc: ## API documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+contract: ## Make docs/contract.md from the cases
+	cargo run --quiet -p linchpin-tests --example contract > docs/contract.md.new
+	mv docs/contract.md.new docs/contract.md
 
 demo: ## Run the demo
 	@cargo run --quiet -p linchpin --all-features --example demo

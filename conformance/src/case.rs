@@ -59,13 +59,15 @@ pub enum Area {
     Election,
     /// The members recipe.
     Members,
+    /// What many clients are told at once.
+    History,
     /// What holds while a server is paused, killed, restarted or cut off.
     Faults,
 }
 
 impl Area {
     /// Every area, in the order of the report.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Capabilities,
         Self::State,
         Self::Transactions,
@@ -79,6 +81,7 @@ impl Area {
         Self::Lock,
         Self::Election,
         Self::Members,
+        Self::History,
         Self::Faults,
     ];
 
@@ -98,6 +101,7 @@ impl Area {
             Self::Lock => "lock",
             Self::Election => "election",
             Self::Members => "members",
+            Self::History => "history",
             Self::Faults => "faults",
         }
     }

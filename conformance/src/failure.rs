@@ -10,13 +10,24 @@ use std::panic::Location;
 pub struct Failure {
     message: String,
     at: &'static Location<'static>,
+    not_offered: bool,
 }
 
 impl Failure {
     /// A failure explained by `message`.
     #[track_caller]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), at: Location::caller() }
+        Self { message: message.into(), at: Location::caller(), not_offered: false }
+    }
+
+    /// No failure of the backend: the harness does not offer the fault that the case needs.
+    #[track_caller]
+    pub(crate) fn not_offered() -> Self {
+        Self { not_offered: true, ..Self::new("the harness does not offer this fault") }
+    }
+
+    pub(crate) fn is_not_offered(&self) -> bool {
+        self.not_offered
     }
 
     /// The same failure, of the place that a helper was called from.

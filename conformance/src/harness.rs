@@ -3,6 +3,7 @@
 use crate::faults::FaultServer;
 use async_trait::async_trait;
 use linchpin_core::{Driver, Namespace, Result};
+use std::future::Future;
 use std::sync::Arc;
 
 /// A backend under test: how to bring its server up, and how to open handles to it.
@@ -34,5 +35,57 @@ pub trait Harness: Send + Sync + 'static {
     /// Why there is no server: that fails the case.
     async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
         Ok(None)
+    }
+}
+
+/// A harness for a backend that needs no starting: `connect` opens a new handle to a namespace, as
+/// [`Harness::connect`] says. It offers no faults.
+///
+/// ```no_run
+/// use linchpin_conformance::{over, run};
+/// use std::{process::ExitCode, sync::Arc};
+/// # mod my_adapter {
+/// #     pub async fn connect(_: &linchpin_core::Namespace) -> linchpin_core::Result<Box<dyn linchpin_core::Driver>> {
+/// #         unimplemented!()
+/// #     }
+/// # }
+///
+/// fn main() -> ExitCode {
+///     run(over("mine", |namespace| async move { Ok(Arc::from(my_adapter::connect(&namespace).await?)) }))
+/// }
+/// ```
+pub fn over<F, C>(name: impl Into<String>, connect: F) -> impl Harness
+where
+    F: Fn(Namespace) -> C + Send + Sync + 'static,
+    C: Future<Output = Result<Arc<dyn Driver>>> + Send + 'static,
+{
+    Over { name: name.into(), connect }
+}
+
+struct Over<F> {
+    name: String,
+    connect: F,
+}
+
+#[async_trait]
+impl<F, C> Harness for Over<F>
+where
+    F: Fn(Namespace) -> C + Send + Sync + 'static,
+    C: Future<Output = Result<Arc<dyn Driver>>> + Send + 'static,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        (self.connect)(namespace.clone()).await
     }
 }

@@ -5,43 +5,38 @@
 //! they do not declare must be refused with `Unsupported`. Nothing is skipped in silence: a backend that is
 //! not there is a failure, unless `LINCHPIN_TEST_SKIP` names it.
 //!
-//! An adapter needs a target with `harness = false` and this much:
+//! An adapter needs a target with `harness = false` and this much (see [`over`], or [`Harness`] for a backend
+//! whose server has to be started):
 //! ```no_run
-//! use linchpin_conformance::{Harness, async_trait};
-//! use linchpin_core::{Driver, Namespace, Result};
+//! use linchpin_conformance::{over, run};
 //! use std::{process::ExitCode, sync::Arc};
 //! # mod my_adapter {
-//! #     use super::*;
-//! #     pub async fn connect(_: &Namespace) -> Result<Arc<dyn Driver>> { unimplemented!() }
+//! #     pub async fn connect(_: &linchpin_core::Namespace) -> linchpin_core::Result<Box<dyn linchpin_core::Driver>> {
+//! #         unimplemented!()
+//! #     }
 //! # }
 //!
-//! struct Mine;
-//!
-//! #[async_trait]
-//! impl Harness for Mine {
-//!     fn name(&self) -> &str { "mine" }
-//!     fn describe(&self) -> String { "mine 1.0 on localhost".to_owned() }
-//!     async fn start(&self) -> Result<(), String> { Ok(()) }
-//!     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> { my_adapter::connect(namespace).await }
-//! }
-//!
 //! fn main() -> ExitCode {
-//!     linchpin_conformance::run(Mine)
+//!     run(over("mine", |namespace| async move { Ok(Arc::from(my_adapter::connect(&namespace).await?)) }))
 //! }
 //! ```
 //!
 //! The arguments are those of `cargo test`: a filter, `--exact`, `--list`, `--test-threads`, ... The
-//! environment adds two:
+//! environment adds three:
 //! - `LINCHPIN_TEST_SKIP=redis,nats` skips backends by their names, loudly.
 //! - `LINCHPIN_REPORT_DIR=dir` writes `dir/<name>.json` and `dir/<name>.md`.
+//! - `LINCHPIN_HISTORY_DIR=dir` keeps the histories of the cases that judge some, as JSON lines.
 
 mod calls;
 mod case;
 mod cases;
 mod context;
+mod contract;
+mod doubles;
 mod failure;
 mod faults;
 mod harness;
+mod history;
 mod lease;
 mod need;
 mod readers;
@@ -56,9 +51,11 @@ pub use async_trait::async_trait;
 pub use case::{Area, Case, CaseBody, CaseResult};
 pub use cases::cases;
 pub use context::Context;
+pub use contract::contract;
 pub use failure::Failure;
 pub use faults::{Direction, FaultServer, Faults, Proxy};
-pub use harness::Harness;
+pub use harness::{Harness, over};
+pub use history::judge_history;
 pub use need::Need;
 pub use report::Verdict;
 pub use run::{Judged, Options, judge, run, run_with};

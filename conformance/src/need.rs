@@ -59,6 +59,21 @@ impl Need {
         }
     }
 
+    /// What is needed, in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MultiKey => "transactions over several keys",
+            Self::TransactionIds => "transaction ids",
+            Self::Ttl => "TTLs",
+            Self::Watch => "watches",
+            Self::Messages => "messages",
+            Self::Streams => "streams",
+            Self::RecordIds => "record ids",
+            Self::Delays => "delays",
+            Self::DeadLetters => "dead letters",
+        }
+    }
+
     /// The body that takes a case's place where this is not declared: it proves that what needs it is
     /// refused with `Unsupported`.
     pub fn refusal(self) -> CaseBody {

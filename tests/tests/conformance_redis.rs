@@ -7,6 +7,7 @@ use linchpin_tests::servers::RedisServer;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Redis(OnceLock<RedisServer>);
@@ -49,6 +50,17 @@ impl Harness for Redis {
 /// A server that one fault case has for itself.
 struct Faulty(RedisServer);
 
+impl Faulty {
+    /// Asks the server past the adapter.
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> std::result::Result<T, String> {
+        let ask = async {
+            let mut raw = redis::Client::open(self.0.url())?.get_multiplexed_async_connection().await?;
+            command.query_async(&mut raw).await
+        };
+        ask.await.map_err(|error: redis::RedisError| error.to_string())
+    }
+}
+
 #[async_trait]
 impl FaultServer for Faulty {
     fn address(&self) -> SocketAddr {
@@ -75,6 +87,20 @@ impl FaultServer for Faulty {
 
     async fn restart(&self) -> Result<(), String> {
         self.0.restart().await
+    }
+
+    /// The adapter keeps the time that it has told last: a clock that was ahead leaves that in the future.
+    async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> Result<bool, String> {
+        let meta = format!("linchpin:{{{namespace}}}:meta");
+        let by = i64::try_from(by.as_micros()).map_err(|error| error.to_string())?;
+        for field in ["r", "t"] {
+            self.ask::<i64>(redis::cmd("HINCRBY").arg(&meta).arg(field).arg(by)).await?;
+        }
+        Ok(true)
+    }
+
+    async fn lose_everything(&self) -> Result<bool, String> {
+        self.ask::<()>(&redis::cmd("FLUSHALL")).await.map(|()| true)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The examples run on both backends; the demo shows the main job, and ends by itself.
 
 use linchpin_tests::servers::RedisServer;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
@@ -18,9 +17,9 @@ async fn run(example: &str, url: Option<String>) -> String {
     let mut command = Command::new(built(example).await);
     command.env_remove("LINCHPIN_URL").envs(url.map(|url| ("LINCHPIN_URL", url)));
     let started = Instant::now();
-    let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await.expect("it runs");
+    let output = command.kill_on_drop(true).output().await.expect("it runs");
     assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
-    assert!(output.status.success(), "{}", output.status);
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -66,6 +65,10 @@ async fn the_others_over_both() {
     let server = RedisServer::start().await.expect("a server");
     for url in [None, Some(server.url())] {
         assert!(run("first", url.clone()).await.contains("fencing token"));
+        let text = run("cluster", url.clone()).await;
+        for what in ["ada joined", "bob leads in term", "ada left", "bob left"] {
+            assert!(text.contains(what), "nothing {what:?} in\n{text}");
+        }
         let text = run("streams", url).await;
         for what in ["1 acknowledged", "Synced", "dead letter", "not understood"] {
             assert!(text.contains(what), "nothing {what:?} in\n{text}");

@@ -1,6 +1,7 @@
 //! What a backend says of itself.
 
 use super::prelude::*;
+use crate::need::Need;
 use crate::waiting::timed;
 use linchpin_core::{Driver, Limits, MAX_TTL};
 
@@ -19,6 +20,8 @@ cases! { Capabilities "capabilities";
         "Durability says what it rests on, in the backend's own words";
     every_handle_declares_the_same []
         "Capabilities are what the backend can do, whichever handle is asked";
+    what_is_not_declared_is_refused []
+        "What is not declared is refused with `Unsupported` before the backend is touched: all of it";
     health_is_answered []
         "Health is how long the question took to be answered, and why the backend works but not as it should";
 }
@@ -94,6 +97,15 @@ async fn health_is_answered(ctx: Context) -> CaseResult {
     ensure!(health.value.latency <= took, "a latency of {:?} in a call of {took:?}", health.value.latency);
     for reason in &health.value.degraded {
         ensure!(!reason.is_empty() && !reason.contains('\n'), "a reason is one line, this is {reason:?}");
+    }
+    Ok(())
+}
+
+async fn what_is_not_declared_is_refused(ctx: Context) -> CaseResult {
+    for need in Need::ALL {
+        if !need.is_declared(ctx.capabilities()) {
+            need.refusal()(ctx.clone()).await?;
+        }
     }
     Ok(())
 }

@@ -1,14 +1,18 @@
 //! How things fail.
 
 use super::prelude::*;
-use crate::calls::{present, put};
+use crate::calls::{add, counter, present, put};
+use crate::doubles::{Trouble, Troubled};
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, take_one};
-use crate::waiting::soon;
+use crate::waiting::{soon, timed};
 use futures::StreamExt;
-use linchpin_core::{Action, Driver, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName};
+use linchpin::Coordinator;
+use linchpin_core::layers::{Layers, RetryPolicy};
+use linchpin_core::{Action, Area, Driver, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName};
 use std::error::Error as _;
 use std::fmt;
+use std::sync::Arc;
 
 cases! { Errors "errors";
     an_oversize_value_is_told_by_its_key []
@@ -37,6 +41,12 @@ cases! { Errors "errors";
         "A second `close` does nothing";
     closing_one_handle_leaves_the_others []
         "`close` ends a handle's background tasks and connections, and no other handle's";
+    a_lost_answer_is_not_applied_twice [TransactionIds]
+        "`Unknown` is repeated only when the call is idempotent, as a transaction with an id is: nothing is applied twice";
+    exhausted_retries_say_never []
+        "After the last attempt the error is marked `Never`, and still says whether it may have been applied";
+    an_attempt_ends_in_time []
+        "An attempt that gets no answer ends after its timeout: a write may have been applied then, a read was not";
 }
 
 /// What no error may show: part of a value.
@@ -201,5 +211,78 @@ async fn closing_one_handle_leaves_the_others(ctx: Context) -> CaseResult {
         other.close().await?;
         ensure_eq!(present(&driver, &key).await?.value, n.to_string(), "the value, read by a handle that is open");
     }
+    Ok(())
+}
+
+/// A driver of which some calls are in trouble, and the same with layers around it.
+fn troubled(ctx: &Context, trouble: Trouble, calls: u32, layers: Layers) -> (Troubled, Arc<dyn Driver>) {
+    let troubled = Troubled::over(ctx.driver(), trouble, calls);
+    (troubled.clone(), layers.wrap(Arc::new(troubled)))
+}
+
+async fn a_lost_answer_is_not_applied_twice(ctx: Context) -> CaseResult {
+    const LOST: u32 = 3;
+    let key = Area::User.key("hits")?;
+    let (lossy, driver) = troubled(&ctx, Trouble::AnswerLost, LOST, Layers::default());
+    ensure_eq!(add(&driver, &key, 1).await?, 1, "the counter, as the last attempt was told");
+    ensure_eq!(lossy.calls(), LOST + 1, "the attempts");
+    let lossy = Troubled::over(ctx.driver(), Trouble::AnswerLost, LOST);
+    let node = Coordinator::over(Arc::new(lossy)).connect().await?;
+    ensure_eq!(node.incr("hits", 1, None).await?, 2, "the counter, as the port was told");
+    ensure_eq!(counter(&ctx.driver(), &key).await?, 2, "the counter after it was added to twice");
+    if ctx.capabilities().streams.is_some() {
+        a_record_without_an_id_is_sent_once(&ctx).await?;
+    }
+    Ok(())
+}
+
+async fn a_record_without_an_id_is_sent_once(ctx: &Context) -> CaseResult {
+    let (stream, record) = (StreamName::new("s")?, Record::new("1"));
+    let (lossy, driver) = troubled(ctx, Trouble::AnswerLost, 1, Layers::default());
+    let appended = driver.append(&stream, &[record]).await;
+    let error = fails_with(appended, ErrorKind::Timeout, "an append whose answer is lost")?;
+    ensure_eq!((error.retry(), error.maybe_applied()), (Retry::Never, true), "what its error says");
+    ensure_eq!(lossy.calls(), 1, "how often a record without an id was sent");
+    ensure_eq!(ctx.driver().inspect(&stream).await?.length, 1, "the records in the stream");
+    Ok(())
+}
+
+async fn exhausted_retries_say_never(ctx: Context) -> CaseResult {
+    const ATTEMPTS: u32 = 3;
+    let (key, policy) = (Key::new("k")?, RetryPolicy { attempts: ATTEMPTS, ..RetryPolicy::default() });
+    let (away, driver) = troubled(&ctx, Trouble::NeverArrives, u32::MAX, Layers::default().retry(policy));
+    let written = driver.commit(&Transaction::new().put(key.clone(), "1", None)).await;
+    let error = fails_with(written, ErrorKind::Timeout, "a write that always fails")?;
+    ensure_eq!((error.retry(), error.maybe_applied()), (Retry::Never, true), "what the write's error says");
+    // Where it can have no id, it might be applied twice.
+    let attempts = ctx.capabilities().transaction_ids.map_or(1, |_| ATTEMPTS);
+    ensure_eq!(away.calls(), attempts, "the attempts to write");
+    let error = fails_with(driver.get(&[key]).await, ErrorKind::Timeout, "a read that always fails")?;
+    ensure_eq!((error.retry(), error.maybe_applied()), (Retry::Never, false), "what the read's error says");
+    ensure_eq!(away.calls() - attempts, ATTEMPTS, "the attempts to read");
+    Ok(())
+}
+
+/// The error of a call that nobody answers; it must come within twice the time that an attempt has.
+async fn given_up<T: fmt::Debug>(
+    what: &str,
+    limit: Duration,
+    call: impl Future<Output = linchpin_core::Result<T>>,
+) -> Result<Error, Failure> {
+    let ended = timed(soon(what, call)).await?;
+    let took = ended.answered - ended.sent;
+    ensure!(took >= limit && took <= limit * 2, "{what} has {limit:?} for an attempt, and ended after {took:?}");
+    fails_with(ended.value, ErrorKind::Timeout, what)
+}
+
+async fn an_attempt_ends_in_time(ctx: Context) -> CaseResult {
+    let (key, limit) = (Key::new("k")?, Duration::from_millis(500));
+    let layers = Layers::default().timeout(limit).retry(RetryPolicy::NEVER);
+    let (_, driver) = troubled(&ctx, Trouble::Hangs, u32::MAX, layers);
+    let error = given_up("a read that nobody answers", limit, driver.get(std::slice::from_ref(&key))).await?;
+    ensure!(!error.maybe_applied(), "a read says that it may have been applied: {error}");
+    let put = Transaction::new().put(key, "1", None);
+    let error = given_up("a write that nobody answers", limit, driver.commit(&put)).await?;
+    ensure!(error.maybe_applied(), "a write that may have been applied says that it was not: {error}");
     Ok(())
 }

@@ -4,6 +4,7 @@ mod capabilities;
 mod election;
 mod errors;
 mod faults;
+mod history;
 mod lock;
 mod members;
 mod messages;
@@ -22,7 +23,7 @@ use std::sync::LazyLock;
 /// Every case, area by area.
 pub fn cases() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
-        let areas: [&[&[Case]]; 14] = [
+        let areas: [&[&[Case]]; 15] = [
             &[capabilities::CASES],
             state::CASES,
             transactions::CASES,
@@ -36,6 +37,7 @@ pub fn cases() -> &'static [Case] {
             lock::CASES,
             election::CASES,
             members::CASES,
+            &[history::CASES],
             faults::CASES,
         ];
         areas.concat().concat()

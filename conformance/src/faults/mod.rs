@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use linchpin_core::{Driver, Namespace, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A server that one case has for itself, to do harm to. Dropping it ends it.
 #[async_trait]
@@ -46,6 +47,24 @@ pub trait FaultServer: Send + Sync + 'static {
     /// # Errors
     /// Why it could not be restarted: that fails the case.
     async fn restart(&self) -> Result<(), String>;
+
+    /// Leaves a namespace as a server's clock does that was ahead by so much, and was then put right. `false` if this
+    /// harness cannot do that: then the case is reported as not offered.
+    ///
+    /// # Errors
+    /// Why it failed: that fails the case.
+    async fn step_clock_back(&self, _namespace: &Namespace, _by: Duration) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    /// Loses everything that the server has stored, as a failover to an empty replica does. `false` if this harness
+    /// cannot do that: then the case is reported as not offered.
+    ///
+    /// # Errors
+    /// Why it failed: that fails the case.
+    async fn lose_everything(&self) -> Result<bool, String> {
+        Ok(false)
+    }
 }
 
 /// What a fault case may do to its server and to the connections of its handles.
@@ -107,4 +126,24 @@ impl Faults {
     pub async fn restart(&self) -> std::result::Result<(), Failure> {
         self.server.restart().await.map_err(Failure::new)
     }
+
+    /// Leaves a namespace as a clock does that stepped back.
+    ///
+    /// # Errors
+    /// If it failed, or the harness cannot do that.
+    pub async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> std::result::Result<(), Failure> {
+        offered(self.server.step_clock_back(namespace, by).await)
+    }
+
+    /// Loses everything that the server has stored.
+    ///
+    /// # Errors
+    /// If it failed, or the harness cannot do that.
+    pub async fn lose_everything(&self) -> std::result::Result<(), Failure> {
+        offered(self.server.lose_everything().await)
+    }
+}
+
+fn offered(done: std::result::Result<bool, String>) -> std::result::Result<(), Failure> {
+    if done.map_err(Failure::new)? { Ok(()) } else { Err(Failure::not_offered()) }
 }

@@ -89,7 +89,9 @@ fn problem(error: &RedisError) -> String {
     format!("the server answered {code}; its own words are in the source")
 }
 
-/// The server answered something that this adapter cannot have asked for.
+/// The server answered something that this adapter cannot have asked for. What was asked was done before.
 pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
-    Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"))
+    let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));
+    let reads = ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation);
+    if reads { error } else { error.with_retry(Retry::Unknown).with_retry(Retry::Never) }
 }

@@ -10,6 +10,7 @@ mod layers;
 mod messages;
 mod mutant;
 mod names;
+mod rare;
 mod state;
 mod streams;
 mod time;
@@ -43,6 +44,7 @@ fn mutants() -> Vec<Mutant> {
         names::mutants(),
         capabilities::mutants(),
         layers::mutants(),
+        rare::mutants(),
     ];
     areas.into_iter().flatten().collect()
 }

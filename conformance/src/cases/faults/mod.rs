@@ -2,6 +2,7 @@
 
 mod cut;
 mod half_open;
+mod history;
 mod pause;
 mod recipes;
 mod restart;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(super) const CASES: &[&[Case]] =
-    &[pause::CASES, restart::CASES, cut::CASES, half_open::CASES, writes::CASES, recipes::CASES];
+    &[pause::CASES, restart::CASES, cut::CASES, half_open::CASES, writes::CASES, history::CASES, recipes::CASES];
 
 /// How long an attempt may take in these cases.
 const ATTEMPT: Duration = Duration::from_millis(500);

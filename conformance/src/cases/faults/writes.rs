@@ -25,7 +25,7 @@ struct Known {
 }
 
 /// Breaks connections in every way for as long as it is polled.
-async fn trouble(faults: Faults) {
+pub(super) async fn trouble(faults: Faults) {
     for round in 0_u64.. {
         tokio::time::sleep(Duration::from_millis(20 + round * 7 % 40)).await;
         match round % 3 {

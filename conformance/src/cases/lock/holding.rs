@@ -1,10 +1,11 @@
 //! Who holds a lock, holds it alone.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, short};
+use crate::recipes::{coordinator, keys_in, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
 use linchpin::{Coordinator, LockBuilder, LockGuard};
+use linchpin_core::Area;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -18,8 +19,10 @@ cases! { Lock "lock";
         "`try_acquire` takes the lock if nobody holds it or waits for it, and says so at once otherwise";
     a_held_lock_outlives_its_ttl [Ttl, Watch]
         "A lease is renewed at a third of its TTL: a lock is held for longer than its TTL while its holder lives";
+    a_released_lock_is_renewed_no_more [Ttl, Watch]
+        "What was released, dropped or cancelled is renewed no more, and leaves nothing behind";
     renewals_go_in_batches [Ttl, Watch]
-        "All leases of a process are renewed together in batches";
+        "All leases of a coordinator are renewed together in batches";
     without_renewal_it_runs_out [Ttl, Watch]
         "A lock without renewal passes on after its TTL, and can be extended by hand";
     other_names_are_other_locks [Ttl, Watch]
@@ -214,5 +217,27 @@ async fn bad_input_is_refused(ctx: Context) -> CaseResult {
     refused(node.lock("zero").ttl(Duration::ZERO)).await?;
     refused(node.lock("huge").ttl(Duration::MAX)).await?;
     ensure_eq!(node.metrics(), before, "what was sent");
+    Ok(())
+}
+
+async fn a_released_lock_is_renewed_no_more(ctx: Context) -> CaseResult {
+    let (node, driver, ttl) = (coordinator(&ctx).await?, ctx.driver(), short(&ctx));
+    let lock = || node.lock("l").ttl(ttl);
+    let guard = lock().acquire().await?;
+    let waits = tokio::time::timeout(ttl, lock().acquire()).await;
+    ensure!(waits.is_err(), "a waiter was served while the lock is held");
+    guard.release().await?;
+    drop(soon("the lock", lock().acquire()).await??);
+    let empty = async || Ok((keys_in(&driver, Area::Locks).await? == 0).then_some(()));
+    eventually("nobody has a place in the queue", empty).await?;
+    let commits = || node.metrics().operations.get("commit").map_or(0, |metrics| metrics.calls);
+    // What was sent before may be answered in the first of these times; a renewal would be sent in each.
+    let quiet = async || {
+        let before = commits();
+        tokio::time::sleep(ttl * 2).await;
+        Ok((commits() == before).then_some(()))
+    };
+    eventually("two TTLs in which nothing is renewed", quiet).await?;
+    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "the places in the queue after two TTLs");
     Ok(())
 }

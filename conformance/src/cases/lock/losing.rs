@@ -14,11 +14,13 @@ cases! { Lock "lock";
     a_removed_lock_is_lost [Ttl, Watch]
         "A lock that was removed from behind its holder is reported lost with the next renewal";
     a_stale_token_writes_nothing [Ttl, Watch, MultiKey]
-        "A guarded write is refused unless the token is still the newest, whatever the guard believes";
+        "A guarded write is applied only while the lock is its writer's, whatever the guard believes";
     callbacks_tell_of_failure_and_loss [Ttl, Watch]
         "A failed renewal is told each time, the loss of the lock once";
     once_lost_it_stays_lost [Ttl, Watch]
         "A lock that was lost stays lost: it can be neither extended nor released nor written under";
+    a_lost_lock_can_be_taken_again [Ttl, Watch]
+        "A lock that was lost can be taken again, by the same node too, and is renewed as any other";
     what_a_body_finished_is_never_an_error [Ttl, Watch]
         "Once the body of `with_lock` has finished its result is returned, whatever becomes of the release";
     a_callback_that_panics_harms_nobody_else [Ttl, Watch]
@@ -139,4 +141,21 @@ async fn with_lock_ends_the_body_when_it_is_lost(ctx: Context) -> CaseResult {
         Err(error) if error.kind() == ErrorKind::Lost => Ok(()),
         other => Err(Failure::new(format!("expected the error lost, got {}", crate::failure::shown(&other.is_ok())))),
     }
+}
+
+async fn a_lost_lock_can_be_taken_again(ctx: Context) -> CaseResult {
+    let (node, ttl) = (coordinator(&ctx).await?, short(&ctx));
+    let guard = node.lock("l").ttl(ttl).acquire().await?;
+    let token = guard.token();
+    remove(&ctx.driver(), Area::Locks).await?;
+    soon("the loss", guard.lost()).await?;
+    let again = soon("the lock", node.lock("l").ttl(ttl).acquire()).await??;
+    ensure!(again.token() > token, "the token of the lock that was taken again is not newer");
+    // What is left of the first time must not end the second.
+    drop(guard);
+    let other = coordinator(&ctx).await?.lock("l").wait(ttl * 2).acquire().await;
+    fails_with(other, ErrorKind::Timeout, "waiting for a lock that was taken again")?;
+    ensure!(again.is_held(), "a lock that was taken again says lost, but its holder lives");
+    again.release().await?;
+    Ok(())
 }

@@ -2,10 +2,13 @@
 
 use super::super::prelude::*;
 use crate::recipes::{coordinator, keys_in, node, short};
-use crate::waiting::{PATIENCE, eventually, soon};
+use crate::waiting::{LONG, ON_THE_WAY, PATIENCE, eventually, soon, timed};
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::{Area, Driver};
+use linchpin_core::{Area, Driver, Page, Range};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::task::JoinHandle;
 
 cases! { Lock "lock";
@@ -19,6 +22,14 @@ cases! { Lock "lock";
         "Dropping a waiter's future gives up its place";
     a_dead_waiter_never_blocks_the_queue [Ttl, Watch]
         "A waiter that dies is skipped when its key expires";
+    many_dead_waiters_cost_one_ttl [Ttl, Watch]
+        "However many waiters die, the next one that lives is served within one TTL, whoever waited in vain meanwhile";
+    a_waiter_that_lost_its_place_queues_up_again [Ttl, Watch]
+        "A waiter whose place has gone does not win by it: it notices, and queues up again behind the others";
+    a_cancelled_attempt_leaves_nothing [Ttl, Watch]
+        "Wherever an attempt is cut off, nothing of it is left: neither a place in the queue nor a lock";
+    shutdown_ends_every_wait [Ttl, Watch]
+        "`shutdown` ends every wait with `Closed`, and no place in a queue is left when it returns";
 }
 
 type Waiter = JoinHandle<Result<LockGuard, Error>>;
@@ -80,8 +91,11 @@ async fn one_release_wakes_one_waiter(ctx: Context) -> CaseResult {
 async fn a_wait_ends_in_time_and_leaves_nothing(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let holder = node.lock("q").acquire().await?;
-    let wait = node.lock("q").wait(Duration::from_millis(100)).acquire();
-    let error = fails_with(soon("the wait", wait).await?, ErrorKind::Timeout, "waiting for a lock that is held")?;
+    let wait = Duration::from_millis(300);
+    let waited = timed(async { Ok::<_, Failure>(node.lock("q").wait(wait).acquire().await) }).await?;
+    let error = fails_with(waited.value, ErrorKind::Timeout, "waiting for a lock that is held")?;
+    let took = waited.answered - waited.sent;
+    ensure!(took >= wait && took <= wait + ON_THE_WAY, "a wait of {wait:?} ended after {took:?}");
     ensure!(!error.maybe_applied(), "a wait that ended says that it may have been applied");
     let driver = ctx.driver();
     eventually("only the holder's place is left", async || {
@@ -120,5 +134,111 @@ async fn a_dead_waiter_never_blocks_the_queue(ctx: Context) -> CaseResult {
     holder.release().await?;
     served(patient, PATIENCE + ttl).await?.release().await?;
     waiter.abort();
+    Ok(())
+}
+
+/// Returns once so many places are taken.
+async fn places(driver: &Arc<dyn Driver>, count: usize) -> CaseResult {
+    let taken = async || Ok((keys_in(driver, Area::Locks).await? == count).then_some(()));
+    eventually(format!("{count} places in all queues"), taken).await
+}
+
+async fn many_dead_waiters_cost_one_ttl(ctx: Context) -> CaseResult {
+    const EACH: usize = 3;
+    let (driver, ttl) = (ctx.driver(), ctx.ttl(Duration::from_secs(1)));
+    let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
+    let mut dying = Vec::new();
+    for place in 2..2 + EACH {
+        let (doomed, its_driver) = node(&ctx).await?;
+        dying.push((its_driver, tokio::spawn(doomed.lock("q").ttl(ttl).acquire())));
+        places(&driver, place).await?;
+        // One that waits behind it in vain.
+        let vain = doomed.lock("q").ttl(ttl).wait(Duration::from_millis(100)).acquire().await;
+        fails_with(vain, ErrorKind::Timeout, "waiting for a lock that is held")?;
+        places(&driver, place).await?;
+    }
+    let patient = queue_up(&coordinator(&ctx).await?, &driver, 2 + EACH).await?;
+    for (its_driver, _) in &dying {
+        its_driver.close().await?;
+    }
+    holder.release().await?;
+    served(patient, ttl + ctx.ttl_slack() + ON_THE_WAY).await?.release().await?;
+    for (_, waiter) in dying {
+        waiter.abort();
+    }
+    Ok(())
+}
+
+async fn a_waiter_that_lost_its_place_queues_up_again(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
+    let robbed = tokio::spawn(coordinator(&ctx).await?.lock("q").ttl(short(&ctx)).acquire());
+    places(&driver, 2).await?;
+    let queue = driver.scan(&Range::prefix(Area::Locks.prefix())?, &Page::first_keys()).await?.entries;
+    let newest = queue.into_iter().max_by_key(|entry| entry.created);
+    let place = newest.ok_or_else(|| Failure::new("nobody is in the queue"))?.key;
+    let patient = queue_up(&coordinator(&ctx).await?, &driver, 3).await?;
+    driver.commit(&Transaction::new().delete(place)).await?;
+    // With its next renewal it learns that its place has gone, and takes one at the end.
+    places(&driver, 3).await?;
+    holder.release().await?;
+    let held = served(patient, PATIENCE).await?;
+    ensure!(!robbed.is_finished(), "who had lost its place was served before who came earlier");
+    let token = held.token();
+    held.release().await?;
+    let held = served(robbed, PATIENCE).await?;
+    ensure!(held.token() > token, "the next token is not newer");
+    held.release().await?;
+    Ok(())
+}
+
+/// Drops an attempt once it was polled so many times, or has waited for a moment.
+async fn cancelled<T>(polls: usize, attempt: impl Future<Output = T>) {
+    const MOMENT: Duration = Duration::from_millis(20);
+    let mut attempt = pin!(attempt);
+    let mut left = polls;
+    let polled = poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        attempt.as_mut().poll(cx).map(drop)
+    });
+    // Where it was cut off makes no difference, nor whether it was done before.
+    let _ = tokio::time::timeout(MOMENT, polled).await;
+}
+
+async fn a_cancelled_attempt_leaves_nothing(ctx: Context) -> CaseResult {
+    const POLLS: usize = 17;
+    // What was left behind would stay while the case runs.
+    let (node, driver, ttl) = (coordinator(&ctx).await?, ctx.driver(), ctx.ttl(LONG));
+    let holder = coordinator(&ctx).await?.lock("held").acquire().await?;
+    for polls in 0..POLLS {
+        cancelled(polls, node.lock("free").ttl(ttl).acquire()).await;
+        cancelled(polls, node.lock("free").ttl(ttl).try_acquire()).await;
+        cancelled(polls, node.lock("held").ttl(ttl).acquire()).await;
+    }
+    places(&driver, 1).await?;
+    holder.release().await?;
+    for name in ["free", "held"] {
+        soon("the lock", node.lock(name).acquire()).await??.release().await?;
+    }
+    places(&driver, 0).await
+}
+
+async fn shutdown_ends_every_wait(ctx: Context) -> CaseResult {
+    let (driver, node) = (ctx.driver(), coordinator(&ctx).await?);
+    let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
+    let mut waiters = Vec::new();
+    for place in 2..6 {
+        waiters.push(queue_up(&node, &driver, place).await?);
+    }
+    soon("the shutdown", node.shutdown()).await??;
+    ensure_eq!(keys_in(&driver, Area::Locks).await?, 1, "the places in the queue once the shutdown has returned");
+    for waiter in waiters {
+        let ended = soon("the end of a wait", waiter).await?.map_err(|error| Failure::new(error.to_string()))?;
+        fails_with(ended, ErrorKind::Closed, "a wait of a coordinator that was shut down")?;
+    }
+    holder.release().await?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Nodes.
 
 use super::super::prelude::*;
+use crate::calls::present;
 use crate::waiting::{LONG, timed};
-use linchpin_core::DistributedCoordination;
+use linchpin_core::{Area, DEFAULT_GROUP, DistributedCoordination};
 
 cases! { Port "port";
     a_registered_node_is_listed [Ttl]
@@ -11,6 +12,8 @@ cases! { Port "port";
         "`get_node_metadata`: the metadata of a node that is alive; without any it has `{}`";
     registering_again_replaces_the_metadata [Ttl]
         "`register_node` announces a node with the metadata given";
+    a_registration_lasts_a_minute [Ttl]
+        "`register_node` announces a node: it is listed for 60 seconds, or as long as its heartbeats say";
     a_heartbeat_alone_expires_a_node [Ttl]
         "`heartbeat` keeps a node listed for `ttl` from now: this TTL alone is what expires it";
     heartbeats_keep_a_node [Ttl]
@@ -108,4 +111,15 @@ async fn a_heartbeat_of_a_stranger_lists_it(ctx: Context) -> CaseResult {
     ensure_eq!(port.list_nodes().await?, ["stranger"], "the nodes");
     ensure_eq!(port.get_node_metadata("stranger").await?.as_deref(), Some(&b"{}"[..]), "the metadata");
     expires_after_heartbeat(&ctx, &*port, "stranger").await
+}
+
+async fn a_registration_lasts_a_minute(ctx: Context) -> CaseResult {
+    const MINUTE: Duration = Duration::from_secs(60);
+    /// What a slow machine may need until it looks.
+    const LOOKING: Duration = Duration::from_secs(5);
+    ctx.port().register_node("n", None).await?;
+    let node = present(&ctx.driver(), &Area::node(DEFAULT_GROUP, "n")?).await?;
+    let lasts = node.ttl.is_some_and(|left| left + LOOKING > MINUTE && left <= ctx.ttl(MINUTE));
+    ensure!(lasts, "a node that was just registered is listed for {:?} from now", node.ttl);
+    Ok(())
 }

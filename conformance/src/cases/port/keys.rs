@@ -1,8 +1,12 @@
 //! Keys, one by one.
 
 use super::super::prelude::*;
-use crate::waiting::{LONG, timed};
-use linchpin_core::DistributedCoordination;
+use crate::calls::put_all;
+use crate::recipes::{coordinator, keys_in, short};
+use crate::stream_calls::{append, claim, take_one};
+use crate::waiting::{LONG, Meanwhile, soon, timed};
+use bytes::Bytes;
+use linchpin_core::{Area, DistributedCoordination, StreamInfo, StreamName};
 use std::sync::Arc;
 
 cases! { Port "port";
@@ -26,12 +30,16 @@ cases! { Port "port";
         "`delete_many` deletes keys; returns how many existed";
     delete_many_takes_any_number []
         "`delete_many` is atomic up to the backend's limit of operations per transaction, in several transactions beyond";
+    delete_many_is_atomic [MultiKey]
+        "`delete_many` is atomic up to the backend's limit of operations per transaction: a reader sees all of them or none";
     too_large_a_value_is_refused []
         "`InvalidArgument` for a value that is not allowed, before anything is sent";
     flush_all_removes_everything []
         "`flush_all` removes everything in this namespace, and nothing outside it";
     flush_all_removes_the_cluster [Ttl]
         "`flush_all` removes everything in this namespace: keys, nodes, leadership";
+    flush_all_removes_locks_and_streams [Ttl, Watch, Streams]
+        "`flush_all` removes everything in this namespace: locks and streams";
 }
 
 async fn set_then_get(ctx: Context) -> CaseResult {
@@ -165,4 +173,44 @@ async fn flush_all_removes_the_cluster(ctx: Context) -> CaseResult {
     ensure_eq!(port.list_nodes().await?, Vec::<String>::new(), "the nodes left");
     ensure_eq!(port.get_leader().await?, None, "the leader left");
     Ok(())
+}
+
+async fn delete_many_is_atomic(ctx: Context) -> CaseResult {
+    const ROUNDS: usize = 20;
+    let (driver, reader) = (ctx.driver(), ctx.another().await?);
+    let count = ctx.capabilities().limits.transaction_operations.min(100);
+    let names: Arc<[String]> = (0..count).map(|n| format!("key-{n}")).collect();
+    let keys = names.iter().map(|name| Area::User.key(name)).collect::<Result<Vec<_>, _>>()?;
+    for round in 0..ROUNDS {
+        put_all(&driver, &keys, &Bytes::from_static(b"1")).await?;
+        let mut deleting = Meanwhile::start(delete_all(ctx.port(), names.clone()));
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = deleting.goes_on().await?;
+            let snapshot = linchpin_core::Driver::get(&reader, &keys).await?;
+            let seen = snapshot.entries.iter().flatten().count();
+            let whole = seen == 0 || (goes_on && seen == count);
+            ensure!(whole, "round {round}: a reader saw {seen} of {count} keys that are deleted together");
+        }
+    }
+    Ok(())
+}
+
+async fn delete_all(port: Arc<dyn DistributedCoordination>, names: Arc<[String]>) -> CaseResult {
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    ensure_eq!(port.delete_many(&names).await?, names.len(), "the keys deleted");
+    Ok(())
+}
+
+async fn flush_all_removes_locks_and_streams(ctx: Context) -> CaseResult {
+    let (node, driver) = (coordinator(&ctx).await?, ctx.driver());
+    let guard = node.lock("l").ttl(short(&ctx)).acquire().await?;
+    append(&driver, "s", &["1", "2"]).await?;
+    take_one(&driver, claim("s", "g", "m")?).await?;
+    node.flush_all().await?;
+    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "the places in queues of locks that are left");
+    ensure_eq!(driver.inspect(&StreamName::new("s")?).await?, StreamInfo::default(), "what is left of the stream");
+    let next = coordinator(&ctx).await?.lock("l").try_acquire().await?;
+    ensure!(next.is_some(), "a lock is still held after everything was removed");
+    soon("the loss of the lock that was removed", guard.lost()).await
 }

@@ -12,6 +12,8 @@ cases! { Streams "streams";
         "Redelivered with a higher delivery count, each time";
     each_claim_has_its_visibility [Streams]
         "`Claim::visibility`: for how long a delivered record is this member's alone, whatever others asked for";
+    visibility_counts_from_the_claim [Streams]
+        "`Claim::visibility` counts from the claim, however long the record had been there before";
     an_extended_record_is_kept [Streams]
         "`Extend`: keep it for this long from now";
     an_extended_record_is_let_go_in_time [Streams]
@@ -88,5 +90,16 @@ async fn an_extended_record_is_let_go_in_time(ctx: Context) -> CaseResult {
     let extended = timed(settle_own(&driver, &held, Action::Extend { visibility: shorter })).await?;
     let held = Timed { value: held, sent: extended.sent, answered: extended.answered };
     comes_again(&ctx, &driver, &held, shorter, &claim("s", "g", "m2")?).await?;
+    Ok(())
+}
+
+async fn visibility_counts_from_the_claim(ctx: Context) -> CaseResult {
+    let (driver, visibility) = (ctx.driver(), Duration::from_millis(400));
+    let appended = timed(append(&driver, "s", &["old"])).await?;
+    appended.window(visibility, ctx.stream_slack()).has_passed().await;
+    let held = timed(take_one(&driver, claim("s", "g", "m1")?.visibility(visibility))).await?;
+    let second = claim("s", "g", "m2")?.visibility(visibility);
+    let again = comes_again(&ctx, &ctx.another().await?, &held, visibility, &second).await?;
+    comes_again(&ctx, &driver, &again, visibility, &claim("s", "g", "m3")?).await?;
     Ok(())
 }

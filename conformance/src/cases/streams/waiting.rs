@@ -1,7 +1,7 @@
 //! Long polls.
 
 use super::super::prelude::*;
-use crate::stream_calls::{append, append_records, claim, settle, take_one, text};
+use crate::stream_calls::{append, append_records, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, ON_THE_WAY, timed, together};
 use linchpin_core::{Action, Driver, Record};
 use tokio::time::{Instant, sleep};
@@ -19,6 +19,8 @@ cases! { Streams "streams";
         "A long poll is woken by a record whose delay has passed, within the slack";
     one_record_wakes_one_of_many [Streams]
         "A member's claim is exclusive: of many that wait, one gets the record";
+    a_waiting_claim_outlives_a_clear [Streams]
+        "A claim that waits while its stream is cleared, or the next one, brings what is appended afterwards";
 }
 
 const PAUSE: Duration = Duration::from_millis(150);
@@ -104,4 +106,33 @@ async fn one_record_wakes_one_of_many(ctx: Context) -> CaseResult {
     let deliveries: Vec<_> = claimed?.concat();
     ensure_eq!(deliveries.len(), 1, "the deliveries of one record to five members that wait");
     Ok(())
+}
+
+async fn a_waiting_claim_outlives_a_clear(ctx: Context) -> CaseResult {
+    let (waiting, clearing) = (ctx.driver(), ctx.another().await?);
+    append(&clearing, "s", &["cleared"]).await?;
+    take_one(&clearing, claim("s", "g", "m1")?.visibility(LONG)).await?;
+    let wait = Duration::from_secs(2);
+    let long_poll = claim("s", "g", "m2")?.wait(wait).visibility(PAUSE * 3);
+    let polled = timed(async { Ok::<_, Failure>(waiting.claim(&long_poll).await) });
+    let (polled, appended) = futures::join!(polled, async {
+        sleep(PAUSE).await;
+        clearing.clear("").await?;
+        append(&clearing, "s", &["appended"]).await
+    });
+    appended?;
+    let polled = polled?;
+    let took = polled.answered - polled.sent;
+    ensure!(took <= wait + ON_THE_WAY, "a claim that waits {wait:?} ended after {took:?}");
+    let brought = match polled.value {
+        Ok(deliveries) => deliveries,
+        Err(error) if error.is_transient() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let delivery = match brought.into_iter().next() {
+        Some(delivery) => delivery,
+        None => take_one(&waiting, claim("s", "g", "m2")?).await?,
+    };
+    ensure_eq!(text(&delivery), "appended", "the record that was appended after the clear");
+    settle_own(&waiting, &delivery, Action::Ack).await
 }

@@ -1,9 +1,9 @@
 //! Transaction ids: what makes a retry safe.
 
 use super::super::prelude::*;
-use crate::calls::{commit, counter, delete, put, refused};
-use crate::waiting::together;
-use linchpin_core::{Driver, TransactionId};
+use crate::calls::{commit, counter, delete, names, present, put, refused};
+use crate::waiting::{LONG, together};
+use linchpin_core::{Driver, Range, Revision, TransactionId};
 use std::sync::Arc;
 
 cases! { Transactions "transactions";
@@ -21,6 +21,8 @@ cases! { Transactions "transactions";
         "The repeat gets the first outcome, a refusal too: a late attempt cannot apply what was refused";
     other_ids_are_other_transactions [TransactionIds]
         "An id names one transaction: the same changes under another id are applied again";
+    a_reused_id_is_a_conflict [TransactionIds]
+        "An id names one transaction: another one under it fails with `Conflict` and changes nothing";
 }
 
 fn add_once(key: &Key, id: TransactionId) -> Transaction {
@@ -106,5 +108,37 @@ async fn other_ids_are_other_transactions(ctx: Context) -> CaseResult {
         commit(&driver, add_once(&key, TransactionId(other))).await?;
     }
     ensure_eq!(counter(&driver, &key).await?, 5, "the counter after five transactions");
+    Ok(())
+}
+
+/// What differs in one thing from the transaction that puts "first" at `key`.
+fn others(ctx: &Context, key: &Key) -> Result<Vec<(&'static str, Transaction)>, Failure> {
+    let first = Transaction::new().put(key.clone(), "first", None);
+    let mut others = vec![
+        ("value", Transaction::new().put(key.clone(), "other", None)),
+        ("key", Transaction::new().put(Key::new("other")?, "first", None)),
+        ("guard", first.clone().present(key.clone())),
+        ("version", first.version_is(key.clone(), Revision(1))),
+        ("mutation", Transaction::new().delete(key.clone())),
+    ];
+    if ctx.capabilities().ttl.is_some() {
+        others.push(("ttl", Transaction::new().put(key.clone(), "first", Some(ctx.ttl(LONG)))));
+    }
+    Ok(others)
+}
+
+async fn a_reused_id_is_a_conflict(ctx: Context) -> CaseResult {
+    let (driver, key, id) = (ctx.driver(), Key::new("k")?, TransactionId::random());
+    let first = Transaction::new().put(key.clone(), "first", None).with_id(id);
+    let outcome = commit(&driver, first.clone()).await?;
+    for (what, other) in others(&ctx, &key)? {
+        let sent = driver.commit(&other.with_id(id)).await;
+        let error = fails_with(sent, ErrorKind::Conflict, format!("another {what} under an id that was used"))?;
+        ensure!(!error.maybe_applied(), "another {what} under an id that was used may have been applied: {error}");
+        let entry = present(&driver, &key).await?;
+        ensure_eq!((entry.version, entry.ttl), (outcome.revision, None), "version and ttl after another {what}");
+        ensure_eq!(commit(&driver, first.clone()).await?, outcome, "the true repeat after another {what}");
+    }
+    ensure_eq!(names(&driver, &Range::all()).await?, ["k"], "the keys");
     Ok(())
 }

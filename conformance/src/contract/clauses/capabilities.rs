@@ -31,11 +31,17 @@ pub(super) const CAPABILITIES: Chapter = Chapter {
                    rests on.",
             cases: &["capabilities.durability_has_a_reason"],
         },
-        Clause { text: "What is declared to survive a restart of the server survives it.", cases: &[] },
-        Clause { text: "What is not declared is refused with `Unsupported`.", cases: &[] },
+        Clause {
+            text: "What is declared to survive a restart of the server survives it.",
+            cases: &["faults.what_is_declared_to_survive_survives"],
+        },
+        Clause {
+            text: "What is not declared is refused with `Unsupported`.",
+            cases: &["capabilities.what_is_not_declared_is_refused"],
+        },
         Clause {
             text: "What is refused as unsupported or not allowed is refused before anything is sent.",
-            cases: &[],
+            cases: &["faults.what_is_refused_needs_no_server"],
         },
     ],
 };

@@ -18,13 +18,18 @@ pub(super) const ERRORS: Chapter = Chapter {
             text: "An error shows as one line in lower case, without values and payloads.",
             cases: &["errors.display_is_one_line"],
         },
-        Clause { text: "No error shows a secret.", cases: &[] },
         Clause {
             text: "What is refused was surely not applied, and its error says that repeating will not help.",
             cases: &["errors.what_is_refused_was_not_applied"],
         },
-        Clause { text: "A write whose error says `Safe` was surely not applied.", cases: &[] },
-        Clause { text: "A write that timed out says that it may have been applied.", cases: &[] },
+        Clause {
+            text: "A write whose error says `Safe` was surely not applied.",
+            cases: &["faults.what_is_safe_was_not_applied", "faults.a_cut_is_an_error_in_time"],
+        },
+        Clause {
+            text: "A write that timed out says that it may have been applied.",
+            cases: &["faults.a_timed_out_write_is_unknown", "faults.answers_that_never_come_are_unknown"],
+        },
     ],
 };
 

@@ -9,18 +9,23 @@ pub(super) const LAYERS: Chapter = Chapter {
             text: "A stored name may have 768 bytes: a user's 512, and what layers and recipes put in front of them.",
             cases: &["names.a_layers_prefix_has_room"],
         },
-        Clause { text: "A layer changes what a call costs, never what it means.", cases: &[] },
-        Clause { text: "A nested namespace is a namespace of its own.", cases: &[] },
+        Clause {
+            text: "A nested namespace is a namespace of its own.",
+            cases: &["names.a_nested_namespace_is_a_namespace"],
+        },
         Clause {
             text: "A retry repeats what was surely not applied, and what may have been only if that cannot apply it \
                    twice.",
-            cases: &[],
+            cases: &["faults.retries_apply_nothing_twice", "errors.a_lost_answer_is_not_applied_twice"],
         },
         Clause {
             text: "The error of the last attempt says that repeating will not help, and still whether it may have \
                    been applied.",
-            cases: &[],
+            cases: &["errors.exhausted_retries_say_never"],
         },
-        Clause { text: "An attempt that gets no answer ends after its timeout.", cases: &[] },
+        Clause {
+            text: "An attempt that gets no answer ends after its timeout.",
+            cases: &["errors.an_attempt_ends_in_time"],
+        },
     ],
 };

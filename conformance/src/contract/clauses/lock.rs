@@ -5,7 +5,10 @@ use super::{Chapter, Clause};
 pub(super) const HOLDING: Chapter = Chapter {
     title: "Locks: holding",
     clauses: &[
-        Clause { text: "A lock has one holder at a time.", cases: &["lock.one_holder_at_a_time"] },
+        Clause {
+            text: "A lock has one holder at a time.",
+            cases: &["lock.one_holder_at_a_time", "history.locks_never_overlap"],
+        },
         Clause {
             text: "Two names are two locks, whatever characters they are made of.",
             cases: &["lock.other_names_are_other_locks"],
@@ -39,8 +42,14 @@ pub(super) const HOLDING: Chapter = Chapter {
             text: "Dropping a guard releases its lock in the background.",
             cases: &["lock.a_dropped_guard_releases"],
         },
-        Clause { text: "What was released or cancelled is renewed no more.", cases: &[] },
-        Clause { text: "After a release that failed, the lock passes on with its TTL at the latest.", cases: &[] },
+        Clause {
+            text: "What was released or cancelled is renewed no more.",
+            cases: &["lock.a_released_lock_is_renewed_no_more", "lock.a_cancelled_attempt_leaves_nothing"],
+        },
+        Clause {
+            text: "After a release that failed, the lock passes on with its TTL at the latest.",
+            cases: &["faults.a_failed_release_passes_on_in_time"],
+        },
         Clause {
             text: "`with_lock` releases the lock after its body, and returns what the body did, whatever becomes of \
                    the release.",
@@ -83,13 +92,17 @@ pub(super) const WAITING: Chapter = Chapter {
         },
         Clause {
             text: "A waiter that gives up or dies is skipped.",
-            cases: &["lock.a_waiter_that_gives_up_is_skipped", "lock.a_dead_waiter_never_blocks_the_queue"],
+            cases: &[
+                "lock.a_waiter_that_gives_up_is_skipped",
+                "lock.a_dead_waiter_never_blocks_the_queue",
+                "lock.many_dead_waiters_cost_one_ttl",
+            ],
         },
         Clause {
             text: "A waiter whose place is lost does not win by it: it notices, and queues up again at the end.",
-            cases: &[],
+            cases: &["lock.a_waiter_that_lost_its_place_queues_up_again"],
         },
-        Clause { text: "`shutdown` ends every wait with `Closed`.", cases: &[] },
+        Clause { text: "`shutdown` ends every wait with `Closed`.", cases: &["lock.shutdown_ends_every_wait"] },
     ],
 };
 
@@ -107,6 +120,10 @@ pub(super) const LOSING: Chapter = Chapter {
         Clause {
             text: "A lock that was lost stays lost: nothing can be extended, released or written under it.",
             cases: &["lock.once_lost_it_stays_lost"],
+        },
+        Clause {
+            text: "A lock that was lost can be taken again, by the same node too, and is renewed as any other.",
+            cases: &["lock.a_lost_lock_can_be_taken_again"],
         },
         Clause {
             text: "Every renewal that fails is told, and the loss once; a callback that panics ends no other lease.",

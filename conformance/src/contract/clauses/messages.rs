@@ -62,8 +62,10 @@ pub(super) const MESSAGES: Chapter = Chapter {
             text: "Publishing says that nobody is subscribed where the backend can know, and never where somebody is.",
             cases: &["messages.nobody_is_told_apart", "messages.reach_is_never_too_low"],
         },
-        Clause { text: "A subscription resubscribes by itself after a reconnect.", cases: &[] },
-        Clause { text: "Where a reconnect may have lost messages, `Lagged` marks the gap.", cases: &[] },
+        Clause {
+            text: "A subscription that was cut off comes back by itself, and marks with `Lagged` what it may have missed.",
+            cases: &["faults.a_subscription_goes_on_and_marks_the_gap"],
+        },
     ],
 };
 

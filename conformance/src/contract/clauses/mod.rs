@@ -8,6 +8,7 @@ mod lock;
 mod members;
 mod messages;
 mod names;
+mod outages;
 mod port;
 mod regressions;
 mod state;
@@ -47,6 +48,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
     port::LEADERSHIP,
     port::HEALTH,
     layers::LAYERS,
+    outages::OUTAGES,
     lock::HOLDING,
     lock::WAITING,
     lock::LOSING,

@@ -26,7 +26,7 @@ pub(super) const NAMESPACES: Chapter = Chapter {
         Clause {
             text: "No pattern, and no name of a stream, group or member, however crafted, reaches out of its \
                    namespace.",
-            cases: &[],
+            cases: &["names.crafted_patterns_do_not_reach_out", "names.crafted_streams_do_not_reach_out"],
         },
         Clause {
             text: "A `clear` touches nothing outside of its namespace.",

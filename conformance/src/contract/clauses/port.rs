@@ -33,7 +33,7 @@ pub(super) const KEYS: Chapter = Chapter {
         },
         Clause {
             text: "`delete_many` is atomic up to the declared number of operations of a transaction.",
-            cases: &[],
+            cases: &["port.delete_many_is_atomic"],
         },
         Clause {
             text: "`keys` returns the keys that match a pattern, ascending, however many there are.",
@@ -52,7 +52,10 @@ pub(super) const KEYS: Chapter = Chapter {
             text: "`flush_all` removes keys, nodes and leadership in its namespace, and nothing outside of it.",
             cases: &["port.flush_all_removes_everything", "port.flush_all_removes_the_cluster"],
         },
-        Clause { text: "`flush_all` removes locks and streams too.", cases: &[] },
+        Clause {
+            text: "`flush_all` removes locks and streams too.",
+            cases: &["port.flush_all_removes_locks_and_streams"],
+        },
     ],
 };
 
@@ -93,7 +96,10 @@ pub(super) const NODES: Chapter = Chapter {
             text: "`register_node` announces a node, and `list_nodes` returns those that are alive, ascending.",
             cases: &["port.a_registered_node_is_listed"],
         },
-        Clause { text: "A node that is registered and sends no heartbeat is listed for 60 seconds.", cases: &[] },
+        Clause {
+            text: "A node that is registered and sends no heartbeat is listed for 60 seconds.",
+            cases: &["port.a_registration_lasts_a_minute"],
+        },
         Clause {
             text: "`get_node_metadata` returns what a node was last registered with while it is alive, `{}` if that \
                    was nothing.",
@@ -154,7 +160,10 @@ pub(super) const HEALTH: Chapter = Chapter {
                    should be.",
             cases: &["capabilities.health_is_answered"],
         },
-        Clause { text: "The health of a server that does not answer is an error.", cases: &[] },
+        Clause {
+            text: "The health of a server that does not answer is an error.",
+            cases: &["faults.health_of_a_silent_server_is_an_error"],
+        },
         Clause {
             text: "`stats` names the backend, its version and its latency, and the time over which rates are averages.",
             cases: &["port.stats_name_the_backend"],

@@ -67,8 +67,14 @@ pub(super) const REVISIONS: Chapter = Chapter {
                 "state.revisions_grow_across_clear",
             ],
         },
-        Clause { text: "Revisions grow across a restart of the server.", cases: &[] },
-        Clause { text: "Revisions grow across lost data, as far as the backend can know.", cases: &[] },
+        Clause {
+            text: "Revisions grow across a restart of the server.",
+            cases: &["faults.revisions_grow_across_a_restart"],
+        },
+        Clause {
+            text: "Revisions grow across lost data, as far as the backend can know.",
+            cases: &["faults.revisions_grow_across_lost_data"],
+        },
         Clause {
             text: "A version of a key never comes back, even with the same value.",
             cases: &["transactions.a_version_never_comes_back"],

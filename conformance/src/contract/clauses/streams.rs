@@ -21,7 +21,10 @@ pub(super) const RECORDS: Chapter = Chapter {
             text: "Appended records outlive the handle that appended them.",
             cases: &["streams.records_outlive_the_handle"],
         },
-        Clause { text: "Where the backend declares it, appended records survive a restart of the server.", cases: &[] },
+        Clause {
+            text: "Where the backend declares it, appended records, claims and settlements survive a restart of the server.",
+            cases: &["faults.streams_survive_a_restart"],
+        },
         Clause {
             text: "A record with an id is appended once per dedupe window, whoever appends it; a repeat gets the \
                    first one's position.",
@@ -72,7 +75,12 @@ pub(super) const CLAIMS: Chapter = Chapter {
         },
         Clause {
             text: "A claim is exclusive until it is settled or its visibility time has passed.",
-            cases: &["streams.a_claim_is_exclusive", "streams.each_claim_has_its_visibility"],
+            cases: &[
+                "streams.a_claim_is_exclusive",
+                "history.streams_deliver_and_settle",
+                "streams.each_claim_has_its_visibility",
+                "streams.visibility_counts_from_the_claim",
+            ],
         },
         Clause {
             text: "A record whose visibility time has passed is delivered again, within the declared slack.",
@@ -105,6 +113,10 @@ pub(super) const CLAIMS: Chapter = Chapter {
                 "streams.a_waiting_claim_wakes_for_an_abandoned_record",
                 "streams.a_waiting_claim_wakes_for_a_delayed_record",
             ],
+        },
+        Clause {
+            text: "A claim that waits outlives a `clear` of its stream: it or the next one brings what is appended after it.",
+            cases: &["streams.a_waiting_claim_outlives_a_clear"],
         },
         Clause {
             text: "A claim for no records, no deliveries, no time or more than 100 years is refused with \

@@ -40,7 +40,10 @@ pub(super) const TIME: Chapter = Chapter {
             text: "The server's clock decides: by it an entry says how long it has left to live.",
             cases: &["ttl.remaining_time_is_reported"],
         },
-        Clause { text: "A server's clock that steps back revives nothing.", cases: &[] },
+        Clause {
+            text: "A server's clock that steps back revives nothing, and stops no time.",
+            cases: &["faults.a_clock_that_steps_back_revives_nothing"],
+        },
         Clause {
             text: "Its TTL alone ends a key: closing the handle that wrote it does not.",
             cases: &["ttl.a_key_outlives_the_handle_that_wrote_it"],

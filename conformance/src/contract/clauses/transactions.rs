@@ -36,11 +36,19 @@ pub(super) const TRANSACTIONS: Chapter = Chapter {
         Clause {
             text: "Transactions are linearizable: they take place one after the other, in an order that agrees with \
                    real time.",
-            cases: &["transactions.one_of_many_creators_wins", "transactions.one_of_many_swappers_wins"],
+            cases: &[
+                "transactions.one_of_many_creators_wins",
+                "transactions.one_of_many_swappers_wins",
+                "history.state_is_linearizable",
+            ],
         },
         Clause {
             text: "No reader sees a part of a transaction.",
-            cases: &["transactions.transfers_keep_the_sum", "transactions.moving_a_key_is_seen_whole"],
+            cases: &[
+                "transactions.transfers_keep_the_sum",
+                "transactions.moving_a_key_is_seen_whole",
+                "history.transactions_are_atomic_under_load",
+            ],
         },
         Clause {
             text: "All writes of a transaction have its revision, which the outcome carries.",
@@ -159,12 +167,12 @@ pub(super) const IDS: Chapter = Chapter {
         },
         Clause {
             text: "Another transaction under an id that was used before fails with `Conflict`, and changes nothing.",
-            cases: &[],
+            cases: &["transactions.a_reused_id_is_a_conflict"],
         },
         Clause {
             text: "Where data survives a restart of the server, the outcomes of transactions with an id survive it \
                    too.",
-            cases: &[],
+            cases: &["faults.transaction_ids_survive_a_restart"],
         },
     ],
 };

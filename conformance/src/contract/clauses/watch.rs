@@ -20,7 +20,11 @@ pub(super) const WATCHES: Chapter = Chapter {
         },
         Clause {
             text: "A watch is live when it is returned: whatever is written from then on is told.",
-            cases: &["watch.a_watch_is_live_when_it_is_returned", "watch.what_is_written_while_it_starts_is_told_once"],
+            cases: &[
+                "watch.a_watch_is_live_when_it_is_returned",
+                "watch.what_is_written_while_it_starts_is_told_once",
+                "watch.what_goes_before_it_is_read_is_told",
+            ],
         },
         Clause {
             text: "A write is told as the entry that a read returns, whichever mutation made it.",
@@ -65,10 +69,10 @@ pub(super) const WATCHES: Chapter = Chapter {
             cases: &["watch.every_watcher_is_told", "watch.a_watch_tells_what_other_handles_write"],
         },
         Clause { text: "Dropping a watch ends it, and no other.", cases: &["watch.a_dropped_watch_leaves_the_others"] },
-        Clause { text: "A watch reconnects by itself, and that shows only as fresher entries.", cases: &[] },
         Clause {
-            text: "A watch that reconnects tells the last version of every key, and every key that is gone.",
-            cases: &[],
+            text: "A watch that was cut off reconnects by itself: it tells the last version of every key and every key \
+                   that is gone, and is not synced again.",
+            cases: &["faults.a_watch_learns_what_went_meanwhile"],
         },
     ],
 };

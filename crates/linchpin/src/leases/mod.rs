@@ -101,14 +101,22 @@ impl Leases {
             Kind::Ticket => Whose::Ticket,
             Kind::Seat | Kind::Presence => Whose::Wrote(value.clone()),
         };
-        let undo = Undo::new(self, key.clone(), whose, ttl);
+        let undo = Undo::new(self, Removal::of_a_ghost(key.clone(), whose, ttl));
         let sent = Instant::now();
         let guarded = match kind {
             Kind::Ticket | Kind::Seat => Transaction::new().absent(key.clone()),
             Kind::Presence => Transaction::new(),
         };
-        let outcome = self.shared.driver.commit(&guarded.put(key.clone(), value, Some(ttl))).await;
-        let held = match outcome.map_err(|error| error.with_operation(operation))? {
+        let outcome = match self.shared.driver.commit(&guarded.put(key.clone(), value, Some(ttl))).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if !error.maybe_applied() {
+                    undo.keep();
+                }
+                return Err(error.with_operation(operation));
+            }
+        };
+        let held = match outcome {
             Outcome::Refused { .. } => {
                 undo.keep();
                 return Ok(Answer::Taken);
@@ -223,7 +231,8 @@ impl Leases {
             return Err(lost(operation, lease.key.as_str()));
         }
         self.shared.state.lock().leases.remove(&lease.number);
-        let undo = Undo::new(self, lease.key.clone(), Whose::of(lease), lease.renewal.lock().ttl);
+        let ttl = lease.renewal.lock().ttl;
+        let undo = Undo::new(self, Removal::now(lease.key.clone(), Whose::of(lease), ttl));
         let removed = self.shared.remove(&lease.key, Whose::of(lease)).await;
         let removed = removed.map_err(|error| error.with_operation(operation))?;
         undo.keep();
@@ -286,8 +295,8 @@ struct Undo<'a> {
 }
 
 impl<'a> Undo<'a> {
-    fn new(leases: &'a Leases, key: Key, whose: Whose, ttl: Duration) -> Self {
-        Self { leases, removal: Some(Removal::now(key, whose, ttl)) }
+    fn new(leases: &'a Leases, removal: Removal) -> Self {
+        Self { leases, removal: Some(removal) }
     }
 
     fn keep(mut self) {

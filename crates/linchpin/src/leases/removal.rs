@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio::time::Instant;
 
-/// The pause before the removal of a key is tried again.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The pause before the removal of a key is tried again; doubled each time.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Held while a key is written or removed.
 pub(super) type Busy = Option<OwnedRwLockReadGuard<()>>;
@@ -19,13 +19,22 @@ pub(super) struct Removal {
     pub(super) key: Key,
     pub(super) whose: Whose,
     pub(super) not_before: Instant,
+    pause: Duration,
     /// When the key is gone by itself.
     until: Instant,
+    /// A write of the key may still be on its way: that it is not there does not mean that it will not be.
+    may_come: bool,
 }
 
 impl Removal {
     pub(super) fn now(key: Key, whose: Whose, ttl: Duration) -> Self {
-        Self { key, whose, not_before: Instant::now(), until: Instant::now() + ttl }
+        let now = Instant::now();
+        Self { key, whose, not_before: now, pause: PAUSE, until: now + ttl, may_come: false }
+    }
+
+    /// The removal of a key whose write was given up before it was answered.
+    pub(super) fn of_a_ghost(key: Key, whose: Whose, ttl: Duration) -> Self {
+        Self { may_come: true, ..Self::now(key, whose, ttl) }
     }
 }
 
@@ -52,10 +61,20 @@ impl Whose {
 impl Shared {
     /// Removes a key, or keeps it for another attempt while it can still be there. A shutdown waits for it.
     pub(super) async fn remove_or_keep(&self, mut removal: Removal, _busy: Busy) {
-        let Err(error) = self.remove(&removal.key, removal.whose.clone()).await else { return };
-        tracing::debug!(%error, key = %removal.key, "a key that was given up could not be removed");
-        if error.is_transient() && Instant::now() < removal.until {
-            removal.not_before = Instant::now() + PAUSE;
+        // Held again by a later request of ours: what is there now is that one's.
+        if self.state.lock().leases.values().any(|lease| lease.key == removal.key) {
+            return;
+        }
+        let again = match self.remove(&removal.key, removal.whose.clone()).await {
+            Ok(removed) => !removed && removal.may_come,
+            Err(error) => {
+                tracing::debug!(%error, key = %removal.key, "a key that was given up could not be removed");
+                error.is_transient()
+            }
+        };
+        if again && Instant::now() < removal.until {
+            removal.not_before = Instant::now() + removal.pause;
+            removal.pause *= 2;
             self.state.lock().removals.push(removal);
         }
     }

@@ -80,8 +80,8 @@ impl LockGuard {
         extended.map_err(|error| error.with_subject(&self.name))
     }
 
-    /// Writes a key of the port's (what `get` reads), in one transaction with the check that the lock's
-    /// token is still the newest. The guarded write: who lost the lock cannot overwrite what its successor
+    /// Writes a key of the port's (what `get` reads), in one transaction with the check that the lock is
+    /// still held under its token. The guarded write: who lost the lock cannot overwrite what its successor
     /// wrote.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl LockGuard {
         })
     }
 
-    /// Commits a transaction of the driver's with the check that the lock's token is still the newest. Its
+    /// Commits a transaction of the driver's with the check that the lock is still held under its token. Its
     /// keys are the driver's: what the port calls `name` is `Area::User.key("name")`.
     ///
     /// # Errors

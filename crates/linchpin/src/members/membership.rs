@@ -104,8 +104,9 @@ impl Membership {
     /// # Cancel safety
     /// Dropping the future leaves in the background.
     pub async fn leave(self) -> Result<()> {
-        self.task.abort();
+        // Whoever is joining again just now is waited for: what it writes is removed here.
         let _writing = self.shared.writing.lock().await;
+        self.task.abort();
         let lease = self.shared.lease.lock().clone();
         match self.shared.leases.release("leave", &lease).await {
             Err(error) if error.kind() == ErrorKind::Lost => Ok(()),

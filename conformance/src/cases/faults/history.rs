@@ -1,0 +1,38 @@
+//! Many clients whose connections break again and again, and a judge who sees everything that they were told.
+
+use super::super::history::judged;
+use super::super::prelude::*;
+use super::writes::trouble;
+use crate::history::Workload;
+use linchpin::RetryPolicy;
+use linchpin_core::Driver;
+use linchpin_core::layers::Layers;
+use std::sync::Arc;
+
+cases! { Faults "faults";
+    histories_hold_while_connections_break []
+        "While connections break what clients are told is linearizable: an unknown write is applied once or never";
+}
+
+async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
+    const OPERATIONS: usize = 3_000;
+    const HANDLES: usize = 4;
+    let faults = ctx.faults()?.clone();
+    let layers = || Layers::default().retry(RetryPolicy::NEVER).timeout(Duration::from_millis(200));
+    let mut handles: Vec<Arc<dyn Driver>> = Vec::new();
+    while handles.len() < HANDLES {
+        handles.push(layers().wrap(ctx.another().await?));
+    }
+    let workload = Workload::new(fastrand::u64(..), OPERATIONS).clients(8).visibility(Duration::from_secs(1));
+    let troubled = tokio::spawn(trouble(faults.clone()));
+    // The last look at everything has to be answered.
+    let calm = || {
+        troubled.abort();
+        faults.proxy().mend();
+    };
+    let history = workload.run_then(&handles, calm).await;
+    let summary = judged(&ctx, &history)?;
+    ensure!(summary.unknown > 0, "no outcome was unknown, so nothing was tried: {summary}");
+    ensure!(summary.committed > OPERATIONS / 20, "too little was done: {summary}");
+    Ok(())
+}

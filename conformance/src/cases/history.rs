@@ -1,0 +1,109 @@
+//! Many clients at once, and a judge who sees everything that they were told.
+
+use super::prelude::*;
+use crate::history::{History, Load, Recorder, Summary, Workload};
+use crate::recipes::coordinator;
+use crate::waiting::together;
+use linchpin_core::Revision;
+use std::sync::Arc;
+
+cases! { History "history";
+    state_is_linearizable []
+        "`get` and `commit` are linearizable: whatever many clients are told at once, one order explains it all";
+    transactions_are_atomic_under_load [MultiKey]
+        "All or nothing, linearizable: nobody sees a part of a transaction, however many there are at once";
+    streams_deliver_and_settle [Streams]
+        "A group sees every record, one member at a time, until it is acknowledged, and never after that";
+    locks_never_overlap [Ttl, Watch]
+        "However many contend for a lock, no two hold it at the same time, and tokens grow in the order of holding";
+}
+
+/// How many operations the clients of all these cases do together, at least.
+const OPERATIONS: usize = 10_000;
+
+/// Handles that the 16 clients share: connections of their own contend in other ways than one does.
+const HANDLES: usize = 4;
+
+async fn state_is_linearizable(ctx: Context) -> CaseResult {
+    let summary = worked(&ctx, Load::State, OPERATIONS).await?;
+    let enough = OPERATIONS / 10;
+    ensure!(summary.reads > enough && summary.committed > enough, "too little was done: {summary}");
+    ensure!(summary.refused > OPERATIONS / 100, "hardly a guard refused, so nobody contended: {summary}");
+    Ok(())
+}
+
+async fn transactions_are_atomic_under_load(ctx: Context) -> CaseResult {
+    let summary = worked(&ctx, Load::Transactions, OPERATIONS / 2).await?;
+    let enough = OPERATIONS / 20;
+    ensure!(summary.reads > enough && summary.committed > enough, "too little was done: {summary}");
+    Ok(())
+}
+
+async fn streams_deliver_and_settle(ctx: Context) -> CaseResult {
+    let summary = worked(&ctx, Load::Streams, OPERATIONS / 2).await?;
+    ensure!(summary.appended > OPERATIONS / 20, "too little was done: {summary}");
+    ensure!(summary.delivered > summary.appended, "two groups were delivered less than there was: {summary}");
+    Ok(())
+}
+
+async fn locks_never_overlap(ctx: Context) -> CaseResult {
+    const NODES: u32 = 6;
+    const TURNS: u32 = 25;
+    let recorder = Arc::new(Recorder::new());
+    let mut nodes = Vec::new();
+    for client in 0..NODES {
+        let (node, recorder) = (coordinator(&ctx).await?, recorder.clone());
+        nodes.push(async move {
+            for turn in 0..TURNS {
+                let name = if (client + turn) % 3 == 0 { "back" } else { "front" };
+                let called = recorder.now();
+                let guard = node.lock(name).acquire().await?;
+                let token = Revision(guard.token().0);
+                recorder.acquired(client, name, called, token);
+                // Long enough for another to be seen holding it too.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                recorder.releases(client, name, token);
+                guard.release().await?;
+            }
+            Ok(())
+        });
+    }
+    together(nodes).await?;
+    let summary = judged(&ctx, &History::of(&recorder, 0))?;
+    ensure_eq!(summary.held, usize::try_from(NODES * TURNS).unwrap_or(0), "how often a lock was held");
+    Ok(())
+}
+
+/// What the judge says of a run on several handles, of which every call must be answered.
+async fn worked(ctx: &Context, load: Load, operations: usize) -> Result<Summary, Failure> {
+    let mut handles = vec![ctx.driver()];
+    while handles.len() < HANDLES {
+        handles.push(ctx.another().await?);
+    }
+    let history = Workload::new(fastrand::u64(..), operations).load(load).run(&handles).await;
+    let summary = judged(ctx, &history)?;
+    if let Some(error) = &summary.first_error {
+        let seed = history.seed;
+        return Err(Failure::new(format!("a call failed, without any fault: {error}; {summary} (seed {seed})")));
+    }
+    ensure!(summary.operations >= operations, "too little was done: {summary}");
+    Ok(summary)
+}
+
+/// What the judge says of a history. It is kept as JSON lines where `LINCHPIN_HISTORY_DIR` says, and somewhere in any
+/// case if it must not be; a violation has the seed, and the operations that show what is wrong.
+pub(super) fn judged(ctx: &Context, history: &History) -> Result<Summary, Failure> {
+    let verdict = history.check();
+    let wanted = std::env::var_os("LINCHPIN_HISTORY_DIR").filter(|dir| !dir.is_empty());
+    let mut kept = String::new();
+    if wanted.is_some() || verdict.is_err() {
+        let dir = wanted.map_or_else(std::env::temp_dir, Into::into);
+        let file = dir.join(format!("{}-{}.jsonl", ctx.capabilities().backend, ctx.namespace()));
+        let written = std::fs::create_dir_all(&dir).and_then(|()| history.write_json_lines(&file));
+        kept = match written {
+            Ok(()) => format!("the whole history is in {}", file.display()),
+            Err(error) => format!("the whole history could not be written to {}: {error}", file.display()),
+        };
+    }
+    verdict.map_err(|violation| Failure::new(format!("{violation}\n{kept}")))
+}

@@ -1,0 +1,134 @@
+//! A driver in trouble: for the cases about what the layers make of that.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use linchpin_core::{
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, Health, Key, Outcome, Page, Pattern, PortState,
+    Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
+    Subscription, Transaction, WatchStream,
+};
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    /// The backend does what it is asked to, and its answer is lost.
+    AnswerLost,
+    /// The backend never hears of it, and nobody can know that.
+    NeverArrives,
+    /// Nobody ever answers, not even with an error.
+    Hangs,
+}
+
+/// A driver whose first calls are in trouble; those after them reach the backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Troubled {
+    inner: Arc<dyn Driver>,
+    trouble: Trouble,
+    in_trouble: u32,
+    calls: Arc<AtomicU32>,
+}
+
+impl Troubled {
+    /// The first `in_trouble` calls are in trouble; one that is tried again is another call.
+    pub(crate) fn over(inner: Arc<dyn Driver>, trouble: Trouble, in_trouble: u32) -> Self {
+        Self { inner, trouble, in_trouble, calls: Arc::default() }
+    }
+
+    /// How many calls there were so far.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn write<T: Send>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        if self.calls.fetch_add(1, Ordering::SeqCst) >= self.in_trouble {
+            return call.await;
+        }
+        match self.trouble {
+            Trouble::AnswerLost => drop(call.await?),
+            Trouble::NeverArrives => {}
+            Trouble::Hangs => pending::<()>().await,
+        }
+        Err(Error::timeout(operation, Duration::from_millis(1)))
+    }
+
+    /// The same for a call that changes nothing: its failure applied nothing.
+    async fn read<T: Send>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.write(operation, call).await.map_err(Error::of_read)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Driver for Troubled {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn port_state(&self) -> &PortState {
+        self.inner.port_state()
+    }
+
+    fn share(&self) -> Arc<dyn Driver> {
+        Arc::new(self.clone())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        self.read("get", self.inner.get(keys)).await
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        self.read("scan", self.inner.scan(range, page)).await
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        self.write("commit", self.inner.commit(transaction)).await
+    }
+
+    async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        self.read("watch", self.inner.watch(range)).await
+    }
+
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        self.write("publish", self.inner.publish(channel, payload)).await
+    }
+
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        self.read("subscribe", self.inner.subscribe(pattern)).await
+    }
+
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        self.write("append", self.inner.append(stream, records)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        self.write("claim", self.inner.claim(claim)).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        self.write("settle", self.inner.settle(settlements)).await
+    }
+
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+        self.read("inspect", self.inner.inspect(stream)).await
+    }
+
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+        self.write("trim", self.inner.trim(stream, keep)).await
+    }
+
+    async fn clear(&self, prefix: &str) -> Result<()> {
+        self.write("clear", self.inner.clear(prefix)).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.read("health", self.inner.health()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}

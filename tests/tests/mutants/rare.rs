@@ -1,0 +1,151 @@
+//! What goes wrong once in a while only: no single look shows it, the history of many clients does.
+
+use crate::mutant::{Fault, Mutant};
+use linchpin_conformance::async_trait;
+use linchpin_core::{
+    Action, Area, Driver, Entry, Key, Outcome, Page, Range, Result, ScanPage, Settled, Settlement, Snapshot,
+    Transaction,
+};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) fn mutants() -> Vec<Mutant> {
+    vec![
+        Mutant {
+            name: "rarely_stale",
+            breaks: "One read in a hundred answers what an earlier read saw",
+            caught_by: "history.state_is_linearizable",
+            fault: Arc::new(RarelyStale::default()),
+        },
+        Mutant {
+            name: "rarely_unguarded",
+            breaks: "One guarded transaction in fifty is applied without its guards",
+            caught_by: "history.state_is_linearizable",
+            fault: Arc::new(RarelyUnguarded::default()),
+        },
+        Mutant {
+            name: "rarely_torn",
+            breaks: "One transaction in fifty is applied in two parts",
+            caught_by: "history.transactions_are_atomic_under_load",
+            fault: Arc::new(RarelyTorn::default()),
+        },
+        Mutant {
+            name: "rarely_acknowledged",
+            breaks: "One acknowledgement in a hundred is answered and forgotten",
+            caught_by: "history.streams_deliver_and_settle",
+            fault: Arc::new(RarelyForgets::default()),
+        },
+        Mutant {
+            name: "rarely_alone",
+            breaks: "One look at a lock's queue in five sees only who came last",
+            caught_by: "history.locks_never_overlap",
+            fault: Arc::new(RarelyAlone::default()),
+        },
+    ]
+}
+
+/// Comes round once in so many times.
+#[derive(Default)]
+struct Turns(AtomicU64);
+
+impl Turns {
+    fn once_in(&self, many: u64) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) % many == many - 1
+    }
+}
+
+#[derive(Default)]
+struct RarelyStale {
+    turns: Turns,
+    seen: Mutex<HashMap<Key, Option<Entry>>>,
+}
+
+#[async_trait]
+impl Fault for RarelyStale {
+    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+        let mut snapshot = inner.get(keys).await?;
+        let stale = self.turns.once_in(100);
+        let mut seen = self.seen.lock();
+        for (key, entry) in keys.iter().zip(&mut snapshot.entries) {
+            let old = seen.entry(key.clone()).or_insert_with(|| entry.clone());
+            if stale {
+                // The next stale answer has what is there now: by then others have written.
+                std::mem::swap(old, entry);
+            }
+        }
+        Ok(snapshot)
+    }
+}
+
+#[derive(Default)]
+struct RarelyUnguarded(Turns);
+
+#[async_trait]
+impl Fault for RarelyUnguarded {
+    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+        if !transaction.guards.is_empty() && self.0.once_in(50) {
+            return inner.commit(&Transaction { guards: Vec::new(), ..transaction.clone() }).await;
+        }
+        inner.commit(transaction).await
+    }
+}
+
+#[derive(Default)]
+struct RarelyTorn(Turns);
+
+#[async_trait]
+impl Fault for RarelyTorn {
+    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+        let torn = transaction.id.is_none()
+            && transaction.guards.is_empty()
+            && transaction.mutations.len() > 1
+            && self.0.once_in(50);
+        if !torn {
+            return inner.commit(transaction).await;
+        }
+        let mut results = Vec::new();
+        let mut last = None;
+        for mutation in &transaction.mutations {
+            let part = Transaction { id: None, guards: Vec::new(), mutations: vec![mutation.clone()] };
+            let outcome = inner.commit(&part).await?;
+            results.extend(outcome.results().unwrap_or_default().iter().copied());
+            last = Some(outcome.revision());
+        }
+        Ok(Outcome::Committed { revision: last.unwrap_or_default(), results })
+    }
+}
+
+#[derive(Default)]
+struct RarelyForgets(Turns);
+
+#[async_trait]
+impl Fault for RarelyForgets {
+    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        let forget = |settlement: &Settlement| match settlement.action {
+            Action::Ack if self.0.once_in(100) => {
+                Settlement { action: Action::Retry { after: std::time::Duration::ZERO }, ..settlement.clone() }
+            }
+            _ => settlement.clone(),
+        };
+        let settlements: Vec<_> = settlements.iter().map(forget).collect();
+        inner.settle(&settlements).await
+    }
+}
+
+#[derive(Default)]
+struct RarelyAlone(Turns);
+
+#[async_trait]
+impl Fault for RarelyAlone {
+    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+        let mut scanned = inner.scan(range, page).await?;
+        let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(Area::Locks.prefix()));
+        if queue && scanned.entries.len() > 1 && self.0.once_in(5) {
+            let last = scanned.entries.iter().map(|entry| entry.created).max();
+            scanned.entries.retain(|entry| Some(entry.created) == last);
+        }
+        Ok(scanned)
+    }
+}
