@@ -2,9 +2,7 @@
 
 use crate::failure::Failure;
 use bytes::Bytes;
-use linchpin_core::{
-    Driver, Entry, Key, MutationResult, Outcome, Page, Range, Revision, Transaction, TransactionScope,
-};
+use linchpin_core::{Driver, Entry, Key, MutationResult, Outcome, Page, Range, Revision, Transaction};
 
 /// What a committed transaction answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,10 +108,7 @@ pub(crate) async fn names(driver: &dyn Driver, range: &Range) -> Result<Vec<Stri
 
 /// Writes the same value to many keys, as many in one transaction as the backend takes.
 pub(crate) async fn put_all(driver: &dyn Driver, keys: &[Key], value: &Bytes) -> Result<(), Failure> {
-    let at_once = match driver.capabilities().transactions {
-        TransactionScope::SingleKey => 1,
-        TransactionScope::MultiKey => driver.capabilities().limits.transaction_operations.min(100),
-    };
+    let at_once = driver.capabilities().keys_per_transaction().min(100);
     for some in keys.chunks(at_once) {
         let puts = some.iter().fold(Transaction::new(), |puts, key| puts.put(key.clone(), value.clone(), None));
         commit(driver, puts).await?;

@@ -2,7 +2,7 @@
 
 use crate::calls::{commit, read};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, ensure};
 use crate::waiting::{Timed, Window, timed};
 use linchpin_core::{Driver, Key, MutationResult, Revision, Transaction};
 use std::time::Duration;
@@ -19,9 +19,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    fn new(ctx: &Context, granted: &Timed<(Revision, Duration)>) -> Self {
+    fn new(ctx: &Context, asked: Duration, granted: &Timed<(Revision, Duration)>) -> Result<Self, Failure> {
         let (version, ttl) = granted.value;
-        Self { version, granted: ttl, end: granted.window(ttl, ctx.ttl_slack()) }
+        let due = ctx.ttl(asked);
+        ensure!(ttl == due, "a ttl of {asked:?} was granted as {ttl:?}: what was asked for, rounded up, is {due:?}");
+        Ok(Self { version, granted: ttl, end: granted.window(ttl, ctx.ttl_slack()) })
     }
 
     /// Writes a key for a time.
@@ -34,7 +36,7 @@ impl Lease {
                 ref other => Err(Failure::new(format!("a put with a ttl of {ttl:?} answered {other:?}"))),
             }
         });
-        Ok(Self::new(ctx, &granted.await?))
+        Self::new(ctx, ttl, &granted.await?)
     }
 
     /// Gives the same version of the key another time from now on.
@@ -52,7 +54,7 @@ impl Lease {
                 ref other => Err(Failure::new(format!("extending to {ttl:?} answered {other:?}"))),
             }
         });
-        Ok(Self::new(ctx, &granted.await?))
+        Self::new(ctx, ttl, &granted.await?)
     }
 
     /// Looks at the key until it is gone, and fails if that was too early or too late.

@@ -12,6 +12,11 @@ pub(crate) fn short(ctx: &Context) -> Duration {
     ctx.ttl(Duration::from_millis(600))
 }
 
+/// The TTL of a lease that must not end while it is renewed, though the machine stands still for a moment.
+pub(crate) fn kept(ctx: &Context) -> Duration {
+    ctx.ttl(Duration::from_millis(1200))
+}
+
 /// A coordinator of its own, as another process would have, and the driver that its fate hangs on.
 pub(crate) async fn node(ctx: &Context) -> Result<(Coordinator, Arc<dyn Driver>), Failure> {
     let driver = ctx.another().await?;

@@ -1,145 +1,27 @@
 //! Holds a driver that declares as little as the contract allows to it: what it does not declare has to be
 //! refused, and the suite has to say so instead of skipping.
 
-use bytes::Bytes;
-use linchpin_conformance::{Harness, async_trait};
-use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Health, Key, Outcome, Page, Pattern, PortState, Range,
-    Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription,
-    Transaction, TransactionScope, WatchCompleteness, WatchStream,
-};
-use linchpin_core::{Limits, Namespace};
-use linchpin_memory::{MemoryConfig, MemoryCoordination};
+mod limited;
+
+use limited::LimitedHarness;
+use linchpin_core::{Capabilities, Limits, TransactionScope, WatchCompleteness};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-/// The memory adapter, less able.
-#[derive(Clone, Debug)]
-struct Limited {
-    inner: MemoryCoordination,
-    capabilities: Capabilities,
-}
-
-impl Limited {
-    fn new(inner: MemoryCoordination) -> Self {
-        let capabilities = Capabilities {
-            backend: "limited".to_owned(),
-            transactions: TransactionScope::SingleKey,
-            transaction_ids: None,
-            watch: WatchCompleteness::None,
-            ttl: None,
-            messages: None,
-            streams: None,
-            limits: Limits::MINIMUM,
-            ..inner.capabilities().clone()
-        };
-        Self { inner, capabilities }
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Driver for Limited {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn port_state(&self) -> &PortState {
-        self.inner.port_state()
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
-    }
-
-    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        Driver::get(&self.inner, keys).await
-    }
-
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.inner.scan(range, page).await
-    }
-
-    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.capabilities.admit_commit(transaction)?;
-        self.inner.commit(transaction).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.capabilities.admit_watch()?;
-        self.inner.watch(range).await
-    }
-
-    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.capabilities.admit_publish(channel, &payload)?;
-        Driver::publish(&self.inner, channel, payload).await
-    }
-
-    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.capabilities.admit_subscribe()?;
-        Driver::subscribe(&self.inner, pattern).await
-    }
-
-    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.capabilities.admit_append(stream, records)?;
-        self.inner.append(stream, records).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.capabilities.admit_claim(claim)?;
-        self.inner.claim(claim).await
-    }
-
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        self.capabilities.admit_settle(settlements)?;
-        self.inner.settle(settlements).await
-    }
-
-    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.capabilities.admit_streams("inspect")?;
-        self.inner.inspect(stream).await
-    }
-
-    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.capabilities.admit_streams("trim")?;
-        self.inner.trim(stream, keep).await
-    }
-
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        self.inner.clear(prefix).await
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.inner.health().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
-    }
-}
-
-struct LimitedHarness;
-
-#[async_trait]
-impl Harness for LimitedHarness {
-    fn name(&self) -> &'static str {
-        "limited"
-    }
-
-    fn describe(&self) -> String {
-        "memory that declares single-key transactions and nothing else".to_owned()
-    }
-
-    async fn start(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
-        let config = MemoryConfig::from_url("memory://limited")?.namespace(namespace.clone());
-        Ok(Arc::new(Limited::new(MemoryCoordination::connect(config).await?)))
-    }
+fn nothing_else(capabilities: &mut Capabilities) {
+    "limited".clone_into(&mut capabilities.backend);
+    capabilities.transactions = TransactionScope::SingleKey;
+    capabilities.transaction_ids = None;
+    capabilities.watch = WatchCompleteness::None;
+    capabilities.ttl = None;
+    capabilities.messages = None;
+    capabilities.streams = None;
+    capabilities.limits = Limits::MINIMUM;
 }
 
 fn main() -> ExitCode {
-    linchpin_conformance::run(LimitedHarness)
+    linchpin_conformance::run(LimitedHarness {
+        name: "limited",
+        describe: "memory that declares single-key transactions and nothing else",
+        limit: nothing_else,
+    })
 }

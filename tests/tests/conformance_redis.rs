@@ -63,13 +63,13 @@ impl Faulty {
 
 #[async_trait]
 impl FaultServer for Faulty {
-    fn address(&self) -> SocketAddr {
-        let address = self.0.url().trim_start_matches("redis://").parse();
-        address.expect("a server that we started listens on a loopback address")
+    fn address(&self) -> Option<SocketAddr> {
+        self.0.url().trim_start_matches("redis://").parse().ok()
     }
 
-    async fn connect(&self, address: SocketAddr, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
-        let config = RedisConfig::from_url(&format!("redis://{address}"))?.namespace(namespace.clone());
+    async fn connect(&self, through: Option<SocketAddr>, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let url = through.map_or_else(|| self.0.url(), |proxy| format!("redis://{proxy}"));
+        let config = RedisConfig::from_url(&url)?.namespace(namespace.clone());
         Ok(Arc::new(RedisCoordination::connect(config).await?))
     }
 

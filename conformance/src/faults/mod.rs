@@ -14,15 +14,16 @@ use std::time::Duration;
 /// A server that one case has for itself, to do harm to. Dropping it ends it.
 #[async_trait]
 pub trait FaultServer: Send + Sync + 'static {
-    /// Where it listens; the same after a restart.
-    fn address(&self) -> SocketAddr;
+    /// Where it listens; the same after a restart. `None` if nothing is connected to it that could be cut: the cases
+    /// that cut connections are reported as not offered then.
+    fn address(&self) -> Option<SocketAddr>;
 
-    /// Opens a new handle to a namespace as [`Harness::connect`](crate::Harness::connect) does, through `address`: the
-    /// server's own, or that of a proxy before it.
+    /// Opens a new handle to a namespace as [`Harness::connect`](crate::Harness::connect) does, through a proxy that
+    /// listens at `through`, or straight to the server.
     ///
     /// # Errors
     /// What opening fails with.
-    async fn connect(&self, address: SocketAddr, namespace: &Namespace) -> Result<Arc<dyn Driver>>;
+    async fn connect(&self, through: Option<SocketAddr>, namespace: &Namespace) -> Result<Arc<dyn Driver>>;
 
     /// Stops its clock: connections stay open and get no answers until it is resumed.
     ///
@@ -71,28 +72,42 @@ pub trait FaultServer: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Faults {
     server: Arc<dyn FaultServer>,
-    proxy: Arc<Proxy>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Faults {
     pub(crate) async fn new(server: Arc<dyn FaultServer>) -> std::result::Result<Self, String> {
-        let proxy = Proxy::start(server.address()).await.map_err(|error| format!("cannot start a proxy: {error}"))?;
-        Ok(Self { server, proxy: Arc::new(proxy) })
+        let proxy = match server.address() {
+            Some(address) => {
+                let proxy = Proxy::start(address).await.map_err(|error| format!("cannot start a proxy: {error}"))?;
+                Some(Arc::new(proxy))
+            }
+            None => None,
+        };
+        Ok(Self { server, proxy })
     }
 
     /// Opens a handle whose connections the proxy may cut.
     pub(crate) async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
-        self.server.connect(self.proxy.address(), namespace).await
+        let through = self.proxy.as_ref().map(|proxy| proxy.address());
+        self.server.connect(through, namespace).await
     }
 
     /// Opens a handle that is not cut off with the others.
     pub(crate) async fn connect_beside(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
-        self.server.connect(self.server.address(), namespace).await
+        self.server.connect(None, namespace).await
     }
 
     /// The connections of the case's handles.
-    pub fn proxy(&self) -> &Proxy {
-        &self.proxy
+    ///
+    /// # Errors
+    /// If the harness offers none, or no handle has used the proxy: then cutting it would prove nothing.
+    pub fn proxy(&self) -> std::result::Result<&Proxy, Failure> {
+        let proxy = self.proxy.as_ref().ok_or_else(Failure::not_offered)?;
+        if proxy.taken() == 0 {
+            return Err(Failure::new("no connection of this case's handles goes through the proxy"));
+        }
+        Ok(proxy)
     }
 
     /// Stops the server's clock.

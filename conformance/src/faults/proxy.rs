@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -71,6 +73,7 @@ impl Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    taken: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -82,8 +85,14 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, mode) = (listener.local_addr()?, watch::Sender::new(Mode::default()));
-        let task = tokio::spawn(accept(listener, target, mode.subscribe()));
-        Ok(Self { address, mode, task })
+        let taken = Arc::<AtomicUsize>::default();
+        let task = tokio::spawn(accept(listener, target, mode.subscribe(), taken.clone()));
+        Ok(Self { address, mode, taken, task })
+    }
+
+    /// How many connections it has taken so far.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// Where clients connect to.
@@ -122,7 +131,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<Mode>) {
+async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<Mode>, taken: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     loop {
         let client = tokio::select! {
@@ -131,6 +140,7 @@ async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver
         };
         let Ok((client, _)) = client else { continue };
         if !mode.borrow().refuses {
+            taken.fetch_add(1, Ordering::SeqCst);
             connections.spawn(connection(client, target, mode.clone()));
         }
     }
@@ -227,7 +237,7 @@ mod tests {
     async fn it_cuts_and_takes_connections_again() {
         let proxy = proxied().await;
         let mut stream = client(&proxy).await;
-        assert_eq!(ask(&mut stream, 1).await.expect("answered"), 2);
+        assert_eq!((ask(&mut stream, 1).await.expect("answered"), proxy.taken()), (2, 1));
         proxy.cut();
         assert!(ask(&mut stream, 1).await.is_err());
         assert!(ask(&mut client(&proxy).await, 1).await.is_err());

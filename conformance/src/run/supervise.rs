@@ -20,7 +20,9 @@ pub(super) enum Stopped {
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hung(limit) => write!(f, "it hangs: it was not done after {limit:?}"),
+            Self::Hung(limit) => {
+                write!(f, "it was not done after {limit:?}: a call hangs, or it waits for what the driver has told")
+            }
             Self::Panicked(message) => write!(f, "it panicked: {message}"),
         }
     }

@@ -21,7 +21,8 @@ pub struct Capabilities {
     pub version: String,
     /// What one transaction may span.
     pub transactions: TransactionScope,
-    /// For how long a transaction's id is remembered; `None` if ids are not offered.
+    /// For how long a transaction's id is remembered; `None` if ids are not offered. Retries stop at half of it, so
+    /// it should be longer than twice what a call may take with all its retries (10 seconds by default).
     pub transaction_ids: Option<Duration>,
     /// What a watcher may miss.
     pub watch: WatchCompleteness,
@@ -131,6 +132,14 @@ pub struct Durability {
 const COMMIT: &str = "commit";
 
 impl Capabilities {
+    /// How many keys one transaction may change.
+    pub fn keys_per_transaction(&self) -> usize {
+        match self.transactions {
+            TransactionScope::SingleKey => 1,
+            TransactionScope::MultiKey => self.limits.transaction_operations,
+        }
+    }
+
     /// Checks a transaction before it is sent; every driver's `commit` starts with it.
     ///
     /// # Errors

@@ -25,10 +25,12 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Any method may fail with `Timeout`, `Unavailable`, `Unauthorized`, `ResourceExhausted`, `Backend`, or
-/// `Closed` after [`Driver::close`].
+/// `Closed` after [`Driver::close`]. What the check refuses may be told before or after `Closed`. A driver needs no
+/// deadline of its own for a call: the layers drop its future when the time is over.
 ///
 /// # Cancel safety
-/// Dropping the future of a method leaves its effect unknown: done, not done, or done later. Dropping a
+/// Dropping the future of a method leaves its effect unknown: done, not done, or done later (work that was handed
+/// to another thread goes on). Dropping a
 /// stream ends it. Dropping a `claim` may leave a record claimed until its visibility time passes.
 ///
 /// # Examples

@@ -8,7 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// A point in a namespace's history. A namespace's revisions only grow: across deletes, expiry,
-/// restarts and `clear`. Below 2^53, so that every language and script can hold it exactly.
+/// restarts and `clear`, and as far as the backend can know across lost data. Whatever changes keys takes one of
+/// its own: a transaction that writes, an expiry. Below 2^53, so that every language and script can hold it exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Revision(pub u64);
 
@@ -29,7 +30,8 @@ pub struct Entry {
     pub created: Revision,
     /// The revision of its last write. Extending a TTL is not a write.
     pub version: Revision,
-    /// How long it has left to live, by the server's clock at the time of reading; `None` is for ever.
+    /// How long it has left to live, by the server's clock at the time of reading: never more than was granted;
+    /// `None` is for ever.
     pub ttl: Option<Duration>,
 }
 

@@ -141,7 +141,8 @@ impl fmt::Display for TransactionId {
 pub struct Transaction {
     /// With an id it is applied at most once within the backend's window, however often it is sent; a
     /// repeat gets the first outcome, a refusal too: what was refused once cannot be applied by an attempt
-    /// that arrives late.
+    /// that arrives late. A `Conflict` is kept as well. Another transaction under the same id fails with
+    /// `Conflict`.
     pub id: Option<TransactionId>,
     /// What must hold.
     pub guards: Vec<Guard>,
@@ -267,7 +268,7 @@ pub enum MutationResult {
     Put {
         /// When the key came to be: the transaction's revision if this created it.
         created: Revision,
-        /// The TTL granted, never shorter than asked.
+        /// The TTL granted: what was asked for, rounded up to the declared granularity.
         ttl: Option<Duration>,
     },
     /// A `Delete` ran.
@@ -282,7 +283,8 @@ pub enum MutationResult {
     },
     /// An `Extend` ran.
     Extended {
-        /// The TTL granted, never shorter than asked; `None` if the key was gone or had another version.
+        /// The TTL granted: what was asked for, rounded up to the declared granularity, also where the key lives
+        /// longer or for ever. `None` if the key was gone or had another version.
         ttl: Option<Duration>,
     },
 }

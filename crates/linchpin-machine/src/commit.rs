@@ -1,11 +1,12 @@
 //! Committing: what a transaction finds, what it will do, and doing it.
 
+use crate::ids::{Decision, NoSum, Problem};
 use crate::machine::Machine;
 use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
 use linchpin_core::fanout::Change;
-use linchpin_core::{Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
+use linchpin_core::{Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
 use std::time::Duration;
 
 /// What a mutation will do; decided for all of a transaction before the first of them is done.
@@ -40,7 +41,7 @@ impl Step<'_> {
 
 impl Machine {
     /// Checks the guards in their order and applies all mutations or none, as
-    /// [`Driver::commit`](linchpin_core::Driver::commit) says. The outcome of one with an id is
+    /// [`Driver::commit`](linchpin_core::Driver::commit) says. What became of one with an id is
     /// remembered for [`ID_WINDOW`](crate::ID_WINDOW).
     ///
     /// The caller has checked it with [`Capabilities::admit_commit`](linchpin_core::Capabilities::admit_commit).
@@ -65,21 +66,25 @@ impl Machine {
     }
 
     fn decide(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Result<Outcome> {
-        if let Some(outcome) = self.ids.outcome_of(transaction)? {
-            return Ok(outcome);
+        if let Some(known) = self.ids.decision_of(transaction)? {
+            return Ok(known?);
         }
+        let decision = self.decide_anew(transaction, changes);
+        self.ids.remember(self.clock, transaction, &decision);
+        Ok(decision?)
+    }
+
+    fn decide_anew(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Decision {
         if let Some(refused) = self.refusal(transaction) {
-            self.ids.remember(self.clock, transaction, &refused);
             return Ok(refused);
         }
-        let steps = transaction.mutations.iter().map(|mutation| self.step(mutation)).collect::<Result<Vec<_>>>()?;
+        let steps = transaction.mutations.iter().map(|mutation| self.step(mutation));
+        let steps = steps.collect::<std::result::Result<Vec<_>, NoSum>>()?;
         if steps.iter().any(Step::writes) {
             self.next_revision();
         }
         let results = steps.into_iter().map(|step| self.take(step, changes)).collect();
-        let outcome = Outcome::Committed { revision: self.revision, results };
-        self.ids.remember(self.clock, transaction, &outcome);
-        Ok(outcome)
+        Ok(Outcome::Committed { revision: self.revision, results })
     }
 
     fn refusal(&self, transaction: &Transaction) -> Option<Outcome> {
@@ -93,7 +98,7 @@ impl Machine {
         })
     }
 
-    fn step<'t>(&self, mutation: &'t Mutation) -> Result<Step<'t>> {
+    fn step<'t>(&self, mutation: &'t Mutation) -> std::result::Result<Step<'t>, NoSum> {
         let stored = self.keys.get(mutation.key(), self.clock);
         Ok(match mutation {
             Mutation::Put { key, value, ttl } => Step::Put { key, value: value.clone(), ttl: ttl.map(granted) },
@@ -101,7 +106,7 @@ impl Machine {
             Mutation::Delete { .. } => Step::Nothing(MutationResult::Deleted { existed: false }),
             Mutation::Add { key, delta, ttl } => {
                 let value = sum(stored.map(|stored| &stored.value), *delta)
-                    .map_err(|problem| Error::new(ErrorKind::Conflict, "commit", problem).with_subject(key.as_str()))?;
+                    .map_err(|problem| NoSum { key: key.clone(), problem })?;
                 let deadline = match stored {
                     Some(stored) => stored.deadline,
                     None => ttl.map(|ttl| self.clock.after(ttl)),
@@ -147,15 +152,15 @@ impl Machine {
 }
 
 /// The counter after adding to it: decimal digits, at most a minus sign in front.
-fn sum(value: Option<&Bytes>, delta: i64) -> Result<i64, &'static str> {
+fn sum(value: Option<&Bytes>, delta: i64) -> std::result::Result<i64, Problem> {
     let counter = |value: &Bytes| {
         let text = std::str::from_utf8(value).ok()?;
         // Rust would read a plus sign as well.
         if text.starts_with('+') { None } else { text.parse::<i64>().ok() }
     };
     let current = match value {
-        Some(value) => counter(value).ok_or("the value is no counter: a signed 64-bit number in decimal digits")?,
+        Some(value) => counter(value).ok_or(Problem::NoCounter)?,
         None => 0,
     };
-    current.checked_add(delta).ok_or("the counter would overflow")
+    current.checked_add(delta).ok_or(Problem::Overflow)
 }

@@ -2,7 +2,7 @@
 
 use crate::recent::Recent;
 use crate::time::Time;
-use linchpin_core::{Condition, Error, ErrorKind, Mutation, Outcome, Result, Transaction, TransactionId};
+use linchpin_core::{Condition, Error, ErrorKind, Key, Mutation, Outcome, Result, Transaction, TransactionId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -18,24 +18,51 @@ pub(crate) struct Ids(Recent<TransactionId, Remembered>);
 struct Remembered {
     /// Tells a repeat from another transaction under the same id.
     fingerprint: u64,
-    outcome: Outcome,
+    decision: Decision,
+}
+
+/// What became of a transaction. A conflict is kept as an outcome is: what failed once must not be applied by an
+/// attempt that arrives late.
+pub(crate) type Decision = std::result::Result<Outcome, NoSum>;
+
+/// Why an `Add` failed the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NoSum {
+    pub(crate) key: Key,
+    pub(crate) problem: Problem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Problem {
+    NoCounter,
+    Overflow,
+}
+
+impl From<NoSum> for Error {
+    fn from(NoSum { key, problem }: NoSum) -> Self {
+        let problem = match problem {
+            Problem::NoCounter => "the value is no counter: a signed 64-bit number in decimal digits",
+            Problem::Overflow => "the counter would overflow",
+        };
+        Self::new(ErrorKind::Conflict, "commit", problem).with_subject(key.as_str())
+    }
 }
 
 impl Ids {
-    /// The outcome of the transaction, if this is a repeat.
-    pub(crate) fn outcome_of(&self, transaction: &Transaction) -> Result<Option<Outcome>> {
+    /// What became of the transaction, if this is a repeat.
+    pub(crate) fn decision_of(&self, transaction: &Transaction) -> Result<Option<Decision>> {
         let Some(known) = transaction.id.as_ref().and_then(|id| self.0.get(id)) else { return Ok(None) };
         if known.fingerprint != fingerprint(transaction) {
             let problem = "this transaction id was used for another transaction";
             return Err(Error::new(ErrorKind::Conflict, "commit", problem));
         }
-        Ok(Some(known.outcome.clone()))
+        Ok(Some(known.decision.clone()))
     }
 
-    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, outcome: &Outcome) {
+    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, decision: &Decision) {
         if let Some(id) = transaction.id {
             let fingerprint = fingerprint(transaction);
-            self.0.insert(now, id, Remembered { fingerprint, outcome: outcome.clone() });
+            self.0.insert(now, id, Remembered { fingerprint, decision: decision.clone() });
         }
     }
 

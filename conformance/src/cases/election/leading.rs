@@ -1,7 +1,7 @@
 //! What a leader can rely on, and what becomes of one that is cut off.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, keys_in, node, remove, short};
+use crate::recipes::{coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{eventually, soon};
 use linchpin_core::Area;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ cases! { Election "election";
 }
 
 async fn a_leadership_outlives_its_ttl(ctx: Context) -> CaseResult {
-    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, short(&ctx));
+    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, kept(&ctx));
     let leads = one.election("e").ttl(ttl).campaign().await?;
     let election = other.election("e");
     let waits = tokio::time::timeout(ttl * 3, election.campaign()).await;
@@ -99,7 +99,7 @@ async fn a_guarded_write_follows_a_proclamation(ctx: Context) -> CaseResult {
 }
 
 async fn proclaiming_keeps_the_term(ctx: Context) -> CaseResult {
-    let (node, ttl) = (coordinator(&ctx).await?, short(&ctx));
+    let (node, ttl) = (coordinator(&ctx).await?, kept(&ctx));
     let leads = node.election("e").ttl(ttl).value("0").campaign().await?;
     let election = coordinator(&ctx).await?.election("e");
     let until = Instant::now() + ttl * 3;
@@ -159,7 +159,7 @@ async fn an_election_tells_what_happens(ctx: Context) -> CaseResult {
     let (term, failed, lost) = (terms.clone(), failures.clone(), losses.clone());
     let election = doomed
         .election("e")
-        .ttl(short(&ctx))
+        .ttl(short(&ctx) * 3)
         .on_elected(move |elected| term.store(elected.0, Ordering::SeqCst))
         .on_renewal_failure(move |_| {
             failed.fetch_add(1, Ordering::SeqCst);

@@ -25,7 +25,7 @@ async fn a_cut_is_an_error_in_time(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
     let mut possible = vec![b"before".to_vec()];
     node.set("k", &possible[0], None).await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     for round in 0..4 {
         let value = format!("write {round}").into_bytes();
         let Err(error) = in_time("a write", node.set("k", &value, None)).await? else {
@@ -40,7 +40,7 @@ async fn a_cut_is_an_error_in_time(ctx: Context) -> CaseResult {
     ensure!(possible.len() < 4, "writes that were never sent may have been applied: {possible:?}");
     let value = impatient(ctx.beside().await?).await?.get("k").await?.unwrap_or_default();
     ensure!(possible.contains(&value), "a write was applied that says it was not: {value:?}");
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     until_back("a write", || node.set("k", b"x", None)).await
 }
 
@@ -55,7 +55,7 @@ async fn a_watch_learns_what_went_meanwhile(ctx: Context) -> CaseResult {
     beside.driver().commit(&Transaction::new().put(expired.clone(), "0", Some(ttl))).await?;
     let (mut watcher, _) = Watcher::synced(node.driver(), &Range::all()).await?;
     ensure_eq!(watcher.entries.len(), 3, "the present entries");
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     let driver = beside.driver();
     driver.commit(&Transaction::new().delete(deleted.clone())).await?;
     for version in ["1", "2", "3"] {
@@ -63,7 +63,7 @@ async fn a_watch_learns_what_went_meanwhile(ctx: Context) -> CaseResult {
     }
     let last = put(driver, &new, "1").await?;
     tokio::time::sleep(ttl + ctx.ttl_slack()).await;
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     let caught_up = |watcher: &Watcher| {
         let value = |key: &Key| watcher.entries.get(key).map(|entry| entry.value.clone());
         watcher.entries.len() == 2
@@ -83,9 +83,9 @@ async fn a_subscription_goes_on_and_marks_the_gap(ctx: Context) -> CaseResult {
     let (mut listener, channel) = (Listener::open(node.driver(), "*").await?, Channel::new("c")?);
     beside.driver().publish(&channel, "0".into()).await?;
     ensure_eq!(listener.text().await?.1, "0", "the message before");
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     beside.driver().publish(&channel, "lost".into()).await?;
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     // The gap is marked when the subscription is live again: what is published after that arrives.
     listener.gap().await?;
     for message in ["1", "2", "3"] {
@@ -99,11 +99,11 @@ async fn a_claim_of_who_is_cut_off_is_exclusive_still(ctx: Context) -> CaseResul
     let (node, beside) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?);
     append(beside.driver(), "s", &["one", "two"]).await?;
     let held = take_one(node.driver(), claim("s", "g", "cut off")?.visibility(LONG)).await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     let other = take_one(beside.driver(), claim("s", "g", "other")?).await?;
     ensure_eq!((text(&held), text(&other)), ("one".to_owned(), "two".to_owned()), "who has what");
     crate::stream_calls::take_nothing(beside.driver(), &claim("s", "g", "other")?, "one is claimed").await?;
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     until_back("a look at the stream", || async { node.driver().inspect(&StreamName::new("s")?).await }).await?;
     settle_own(node.driver(), &held, Action::Ack).await?;
     settle_own(beside.driver(), &other, Action::Ack).await
@@ -112,7 +112,7 @@ async fn a_claim_of_who_is_cut_off_is_exclusive_still(ctx: Context) -> CaseResul
 async fn a_slow_network_is_no_fault(ctx: Context) -> CaseResult {
     let node = patient(ctx.driver()).await?;
     for way in [crate::Direction::Requests, crate::Direction::Answers] {
-        ctx.faults()?.proxy().delay(way, Duration::from_millis(30));
+        ctx.faults()?.proxy()?.delay(way, Duration::from_millis(30));
     }
     let (mut watcher, _) = Watcher::synced(node.driver(), &Range::all()).await?;
     let key = Key::new("k")?;

@@ -25,14 +25,14 @@ async fn a_half_open_connection_is_noticed(ctx: Context) -> CaseResult {
     put(beside.driver(), &key, "0").await?;
     let (mut watcher, _) = Watcher::synced(node.driver(), &Range::all()).await?;
     for way in [Direction::Requests, Direction::Answers] {
-        ctx.faults()?.proxy().hold(way);
+        ctx.faults()?.proxy()?.hold(way);
     }
     let version = put(beside.driver(), &key, "1").await?;
     beside.driver().publish(&channel, "lost, or late".into()).await?;
     tokio::time::sleep(SILENCE).await;
     // The old connections never come to life again: what was held back is lost with them.
-    ctx.faults()?.proxy().cut();
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.cut();
+    ctx.faults()?.proxy()?.mend();
     watcher.until(&key, version).await?;
     listener.gap().await?;
     beside.driver().publish(&channel, "after".into()).await?;
@@ -43,11 +43,11 @@ async fn a_half_open_connection_is_noticed(ctx: Context) -> CaseResult {
 async fn answers_that_never_come_are_unknown(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
     node.incr("n", 1, None).await?;
-    ctx.faults()?.proxy().hold(Direction::Answers);
+    ctx.faults()?.proxy()?.hold(Direction::Answers);
     let error = fails_with(in_time("incr", node.incr("n", 1, None)).await?, ErrorKind::Timeout, "without an answer")?;
     ensure!(error.maybe_applied(), "a write whose answer was lost says that it was not applied: {error}");
-    ctx.faults()?.proxy().cut();
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.cut();
+    ctx.faults()?.proxy()?.mend();
     let beside = impatient(ctx.beside().await?).await?;
     ensure_eq!(beside.get("n").await?.as_deref(), Some(&b"2"[..]), "the counter");
     until_back("a read", || node.get("n")).await?;
@@ -58,13 +58,13 @@ async fn answers_that_never_come_are_unknown(ctx: Context) -> CaseResult {
 async fn requests_that_never_arrive_end_in_time(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
     node.set("k", b"0", None).await?;
-    ctx.faults()?.proxy().hold(Direction::Requests);
+    ctx.faults()?.proxy()?.hold(Direction::Requests);
     for _ in 0..3 {
         let lost = in_time("a read", node.get("k")).await?;
         ensure!(lost.is_err(), "a read succeeded whose request was lost");
     }
-    ctx.faults()?.proxy().cut();
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.cut();
+    ctx.faults()?.proxy()?.mend();
     soon("a read", until_back("a read", || node.get("k"))).await??;
     Ok(())
 }

@@ -26,9 +26,10 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
     let workload = Workload::new(fastrand::u64(..), OPERATIONS).clients(8).visibility(Duration::from_secs(1));
     let troubled = tokio::spawn(trouble(faults.clone()));
     // The last look at everything has to be answered.
+    let proxy = faults.proxy()?;
     let calm = || {
         troubled.abort();
-        faults.proxy().mend();
+        proxy.mend();
     };
     let history = workload.run_then(&handles, calm).await;
     let summary = judged(&ctx, &history)?;

@@ -59,7 +59,7 @@ async fn a_holder_that_is_cut_off_knows_before_the_next_holds(ctx: Context) -> C
     let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
     let asked = Instant::now();
     let guard = node.lock("l").ttl(ttl).acquire().await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     let lost = async {
         guard.lost().await;
         Instant::now()
@@ -80,11 +80,11 @@ async fn a_waiter_is_served_after_a_cut(ctx: Context) -> CaseResult {
     let waiting = tokio::spawn(waits);
     let watches = async || Ok(node.metrics().operations.get("watch").map(drop));
     eventually("the waiter waits", watches).await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     guard.release().await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     ensure!(!waiting.is_finished(), "a waiter that is cut off had an answer");
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     soon("the lock", waiting).await?.map_err(|error| Failure::new(error.to_string()))??.release().await?;
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn one_leader_after_a_cut(ctx: Context) -> CaseResult {
     let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
     let election = node.election("e").ttl(ttl);
     let leads = election.campaign().await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     let lost = async {
         leads.lost().await;
         Instant::now()
@@ -103,7 +103,7 @@ async fn one_leader_after_a_cut(ctx: Context) -> CaseResult {
     let (lost, elected) = soon("the loss and the next leader", futures::future::join(lost, elected)).await?;
     let (next, since) = elected?;
     ensure!(lost < since, "the next one led {:?} before the leader knew", lost - since);
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     let leader = until_back("the leader", || election.leader()).await?;
     ensure_eq!(leader.map(|leader| leader.term), Some(next.term()), "the term of who leads");
     ensure!(!leads.is_leader() && next.is_leader(), "a leader that was cut off came back as leader");
@@ -117,10 +117,10 @@ async fn a_member_that_was_cut_off_is_back(ctx: Context) -> CaseResult {
     for way in ["cut", "pause"] {
         let members = other.members("g");
         if way == "cut" {
-            ctx.faults()?.proxy().cut();
+            ctx.faults()?.proxy()?.cut();
             let gone = async || Ok(members.list().await?.is_empty().then_some(()));
             eventually("the member that is cut off is gone", gone).await?;
-            ctx.faults()?.proxy().mend();
+            ctx.faults()?.proxy()?.mend();
         } else {
             ctx.faults()?.pause().await?;
             tokio::time::sleep(ttl * 2).await;
@@ -138,11 +138,11 @@ async fn a_member_that_was_cut_off_is_back(ctx: Context) -> CaseResult {
 async fn a_failed_release_passes_on_in_time(ctx: Context) -> CaseResult {
     let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
     let guard = node.lock("l").ttl(ttl).acquire().await?;
-    ctx.faults()?.proxy().cut();
+    ctx.faults()?.proxy()?.cut();
     let released = tokio::time::timeout(ttl / 2, guard.release()).await;
     ensure!(!matches!(released, Ok(Ok(()))), "a release succeeded without a connection");
     soon("the next holder", other.lock("l").acquire()).await??.release().await?;
-    ctx.faults()?.proxy().mend();
+    ctx.faults()?.proxy()?.mend();
     let again = until_back("the lock", || node.lock("l").acquire()).await?;
     soon("the release", again.release()).await??;
     Ok(())

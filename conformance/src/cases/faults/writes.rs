@@ -25,19 +25,20 @@ struct Known {
 }
 
 /// Breaks connections in every way for as long as it is polled.
-pub(super) async fn trouble(faults: Faults) {
+pub(super) async fn trouble(faults: Faults) -> CaseResult {
     for round in 0_u64.. {
         tokio::time::sleep(Duration::from_millis(20 + round * 7 % 40)).await;
         match round % 3 {
             0 => {}
-            1 => faults.proxy().hold(Direction::Answers),
-            _ => faults.proxy().hold(Direction::Requests),
+            1 => faults.proxy()?.hold(Direction::Answers),
+            _ => faults.proxy()?.hold(Direction::Requests),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
-        faults.proxy().cut();
+        faults.proxy()?.cut();
         tokio::time::sleep(Duration::from_millis(10)).await;
-        faults.proxy().mend();
+        faults.proxy()?.mend();
     }
+    Ok(())
 }
 
 async fn write(node: Coordinator) -> Result<Known, Failure> {
@@ -59,9 +60,9 @@ async fn count(ctx: &Context, nodes: Vec<Coordinator>) -> Result<(Known, i64), F
     let writing = together(nodes.into_iter().map(write));
     let known = tokio::select! {
         known = writing => known?,
-        () = trouble(faults.clone()) => Vec::new(),
+        trouble = trouble(faults.clone()) => trouble.map(|()| Vec::new())?,
     };
-    faults.proxy().mend();
+    faults.proxy()?.mend();
     let total = known.into_iter().fold(Known::default(), |all, one| Known {
         applied: all.applied + one.applied,
         unknown: all.unknown + one.unknown,

@@ -1,7 +1,7 @@
 //! Who holds a lock, holds it alone.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, keys_in, short};
+use crate::recipes::{coordinator, kept, keys_in, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
 use linchpin::{Coordinator, LockBuilder, LockGuard};
@@ -21,7 +21,7 @@ cases! { Lock "lock";
         "A lease is renewed at a third of its TTL: a lock is held for longer than its TTL while its holder lives";
     a_released_lock_is_renewed_no_more [Ttl, Watch]
         "What was released, dropped or cancelled is renewed no more, and leaves nothing behind";
-    renewals_go_in_batches [Ttl, Watch]
+    renewals_go_in_batches [Ttl, Watch, MultiKey]
         "All leases of a coordinator are renewed together in batches";
     without_renewal_it_runs_out [Ttl, Watch]
         "A lock without renewal passes on after its TTL, and can be extended by hand";
@@ -94,7 +94,7 @@ async fn try_acquire_does_not_wait(ctx: Context) -> CaseResult {
 
 async fn a_held_lock_outlives_its_ttl(ctx: Context) -> CaseResult {
     let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
-    let ttl = short(&ctx);
+    let ttl = kept(&ctx);
     let guard = one.lock("long").ttl(ttl).acquire().await?;
     let error = fails_with(other.lock("long").wait(ttl * 2).acquire().await, ErrorKind::Timeout, "waiting for it")?;
     ensure_eq!(error.subject(), Some("long"), "the lock that the error names");

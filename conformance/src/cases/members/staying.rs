@@ -1,7 +1,7 @@
 //! Who joins is there until it leaves or dies.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, keys_in, node, remove, short};
+use crate::recipes::{coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{LONG, eventually, timed};
 use linchpin::{Member, Members};
 use linchpin_core::Area;
@@ -60,7 +60,7 @@ async fn a_member_is_listed(ctx: Context) -> CaseResult {
 }
 
 async fn a_member_outlives_its_ttl(ctx: Context) -> CaseResult {
-    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, short(&ctx));
+    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, kept(&ctx));
     let _membership = one.members("g").id("n").ttl(ttl).join().await?;
     let joined = other.members("g").list().await?;
     let until = std::time::Instant::now() + ttl * 3;
@@ -85,7 +85,7 @@ async fn heartbeats_go_with_the_leases(ctx: Context) -> CaseResult {
     let made = commits() - before;
     ensure!(locks.iter().all(linchpin::LockGuard::is_held), "a lock was lost");
     ensure_eq!(node.members("g").list().await?.len(), EACH, "the members");
-    let limit = if ctx.capabilities().transactions == linchpin_core::TransactionScope::MultiKey { 20 } else { 200 };
+    let limit = if ctx.capabilities().keys_per_transaction() > 1 { 20 } else { 200 };
     ensure!((4..=limit).contains(&made), "{made} commits in two TTLs for {} leases", EACH * 2);
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn leaving_is_seen_at_once(ctx: Context) -> CaseResult {
 }
 
 async fn updates_are_seen(ctx: Context) -> CaseResult {
-    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, short(&ctx));
+    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, kept(&ctx));
     let membership = one.members("g").id("n").metadata("0").capabilities(["c"]).ttl(ttl).join().await?;
     let joined = other.members("g").list().await?[0].joined;
     membership.update("1").await?;
@@ -177,7 +177,7 @@ async fn shutdown_leaves(ctx: Context) -> CaseResult {
 }
 
 async fn one_id_is_one_member(ctx: Context) -> CaseResult {
-    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, short(&ctx));
+    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, kept(&ctx));
     let _first = one.members("g").id("n").metadata("first").ttl(ttl).join().await?;
     let _second = other.members("g").id("n").metadata("second").ttl(ttl).join().await?;
     let until = std::time::Instant::now() + ttl * 2;

@@ -1,7 +1,7 @@
 //! Watching who comes and goes.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, node, short};
+use crate::recipes::{coordinator, kept, node, short};
 use crate::waiting::{ON_THE_WAY, soon};
 use futures::StreamExt;
 use linchpin::MemberEvent;
@@ -83,7 +83,7 @@ async fn the_dead_are_told_in_time(ctx: Context) -> CaseResult {
 }
 
 async fn heartbeats_are_no_changes(ctx: Context) -> CaseResult {
-    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, short(&ctx));
+    let (one, other, ttl) = (coordinator(&ctx).await?, coordinator(&ctx).await?, kept(&ctx));
     let group = linchpin_core::DEFAULT_GROUP;
     let _member = one.members(group).id("n").ttl(ttl).join().await?;
     let mut changes = other.members(group).watch().await?;

@@ -1,7 +1,7 @@
 //! The port's nodes and the members recipe are one.
 
 use super::super::prelude::*;
-use crate::recipes::{called, coordinator, short};
+use crate::recipes::{called, coordinator, kept};
 use crate::waiting::LONG;
 use linchpin_core::DEFAULT_GROUP;
 
@@ -39,7 +39,7 @@ async fn a_member_is_a_node_of_the_port(ctx: Context) -> CaseResult {
 }
 
 async fn a_heartbeat_of_the_port_spares_a_member(ctx: Context) -> CaseResult {
-    let (port, node, ttl) = (ctx.port(), called(&ctx, "n1").await?, short(&ctx));
+    let (port, node, ttl) = (ctx.port(), called(&ctx, "n1").await?, kept(&ctx));
     let _member = node.members(DEFAULT_GROUP).metadata("m").ttl(ttl * 2).join().await?;
     // One that shortens the TTL, one that lengthens it, and a registration.
     port.heartbeat("n1", ttl).await?;

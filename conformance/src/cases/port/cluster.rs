@@ -83,7 +83,7 @@ async fn a_heartbeat_alone_expires_a_node(ctx: Context) -> CaseResult {
 
 async fn heartbeats_keep_a_node(ctx: Context) -> CaseResult {
     let (port, other) = (ctx.port(), ctx.another_port().await?);
-    let ttl = ctx.ttl(SHORT * 2);
+    let ttl = ctx.ttl(SHORT * 5);
     port.register_node("n", Some(b"kept")).await?;
     for _ in 0..5 {
         port.heartbeat("n", ttl).await?;

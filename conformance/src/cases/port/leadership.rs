@@ -44,7 +44,7 @@ async fn a_second_does_not(ctx: Context) -> CaseResult {
 
 async fn a_leader_extends_its_term(ctx: Context) -> CaseResult {
     let (port, other) = (ctx.port(), ctx.another_port().await?);
-    let ttl = ctx.ttl(SHORT * 2);
+    let ttl = ctx.ttl(SHORT * 5);
     for _ in 0..4 {
         ensure!(port.try_acquire_leadership("a", ttl).await?, "the leader could not extend its own term");
         tokio::time::sleep(ttl / 3).await;

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use crate::readers::next_message;
 use crate::waiting::{LONG, eventually};
+use linchpin_core::{DistributedCoordination, Driver};
 
 cases! { Port "port";
     a_healthy_backend_is_healthy []
@@ -13,6 +14,8 @@ cases! { Port "port";
         "`CoordinationStats`: nodes that are alive, and the leader, if there is one";
     stats_count_messages [Messages]
         "`CoordinationStats`: messages that this handle published and its subscribers took, per second";
+    shared_handles_count_together [Messages]
+        "`CoordinationStats`: a handle and those that it shares count as one";
     stats_count_subscriptions [Messages]
         "`CoordinationStats::active_subscriptions`: subscriptions of this handle that are open";
 }
@@ -77,5 +80,15 @@ async fn stats_count_subscriptions(ctx: Context) -> CaseResult {
     ensure_eq!(port.stats().await?.active_subscriptions, 1, "open subscriptions after one was dropped");
     drop(second);
     ensure_eq!(port.stats().await?.active_subscriptions, 0, "open subscriptions after both were dropped");
+    Ok(())
+}
+
+async fn shared_handles_count_together(ctx: Context) -> CaseResult {
+    let (port, shared) = (ctx.port(), Driver::share(&ctx.driver()));
+    let _subscription = DistributedCoordination::subscribe(&shared, "c").await?;
+    DistributedCoordination::publish(&shared, "c", b"1").await?;
+    let stats = port.stats().await?;
+    ensure!(stats.publish_rate.total_cmp(&0.0).is_gt(), "a message of a shared handle was not counted");
+    ensure_eq!(stats.active_subscriptions, 1, "subscriptions");
     Ok(())
 }

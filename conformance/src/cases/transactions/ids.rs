@@ -19,10 +19,44 @@ cases! { Transactions "transactions";
         "Applied at most once within the backend's window, however often it is sent, also at the same time";
     a_refusal_is_kept_too [TransactionIds]
         "The repeat gets the first outcome, a refusal too: a late attempt cannot apply what was refused";
+    a_conflict_is_kept_too [TransactionIds]
+        "The repeat gets the first outcome, a conflict too: a late attempt cannot apply what failed";
+    ids_are_remembered_for_their_window [TransactionIds]
+        "Applied at most once within the backend's window, as long as that is declared";
     other_ids_are_other_transactions [TransactionIds]
         "An id names one transaction: the same changes under another id are applied again";
     a_reused_id_is_a_conflict [TransactionIds]
         "An id names one transaction: another one under it fails with `Conflict` and changes nothing";
+}
+
+async fn a_conflict_is_kept_too(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("hits")?);
+    put(&driver, &key, "no counter").await?;
+    let add = add_once(&key, TransactionId::random());
+    fails_with(driver.commit(&add).await, ErrorKind::Conflict, "adding to a text")?;
+    put(&driver, &key, "7").await?;
+    let again = fails_with(driver.commit(&add).await, ErrorKind::Conflict, "the repeat")?;
+    ensure_eq!(again.subject(), Some("hits"), "the key that the error names");
+    ensure_eq!(counter(&driver, &key).await?, 7, "the counter");
+    Ok(())
+}
+
+async fn ids_are_remembered_for_their_window(ctx: Context) -> CaseResult {
+    /// Retries stop at half of the window; no case waits longer than this.
+    const LOOKED_AT: Duration = Duration::from_secs(3);
+    let (driver, other, key) = (ctx.driver(), ctx.another().await?, Key::new("hits")?);
+    let window = ctx.capabilities().transaction_ids.unwrap_or_default() / 2;
+    let add = add_once(&key, TransactionId::random());
+    let first = commit(&driver, add.clone()).await?;
+    let until = std::time::Instant::now() + window.min(LOOKED_AT);
+    while std::time::Instant::now() < until {
+        // Others come meanwhile: what is kept is not only the last.
+        commit(&other, add_once(&Key::new("other")?, TransactionId::random())).await?;
+        tokio::time::sleep(LOOKED_AT / 100).await;
+    }
+    ensure_eq!(commit(&driver, add).await?, first, "the outcome of a late repeat");
+    ensure_eq!(counter(&driver, &key).await?, 1, "the counter");
+    Ok(())
 }
 
 fn add_once(key: &Key, id: TransactionId) -> Transaction {

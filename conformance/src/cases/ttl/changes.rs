@@ -118,7 +118,7 @@ async fn a_refused_put_leaves_it(ctx: Context) -> CaseResult {
 
 async fn a_lease_can_be_kept_for_long(ctx: Context) -> CaseResult {
     let (driver, reader, key) = (ctx.driver(), ctx.another().await?, Key::new("lease")?);
-    let ttl = ctx.ttl(SHORT);
+    let ttl = ctx.ttl(SHORT * 3);
     let mut lease = Lease::put(&ctx, &driver, &key, ttl).await?;
     for _ in 0..6 {
         tokio::time::sleep(ttl / 4).await;

@@ -174,7 +174,11 @@ pub(super) const HEALTH: Chapter = Chapter {
         },
         Clause {
             text: "`stats` has what this handle did: messages published and taken per second, and open subscriptions.",
-            cases: &["port.stats_count_messages", "port.stats_count_subscriptions"],
+            cases: &[
+                "port.stats_count_messages",
+                "port.stats_count_subscriptions",
+                "port.shared_handles_count_together",
+            ],
         },
     ],
 };

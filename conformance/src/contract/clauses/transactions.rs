@@ -146,6 +146,7 @@ pub(super) const IDS: Chapter = Chapter {
                    whichever handle it is sent.",
             cases: &[
                 "transactions.concurrent_repeats_apply_once",
+                "transactions.ids_are_remembered_for_their_window",
                 "transactions.a_repeat_through_another_handle_is_one",
             ],
         },
@@ -164,6 +165,10 @@ pub(super) const IDS: Chapter = Chapter {
         Clause {
             text: "The same changes under another id are another transaction.",
             cases: &["transactions.other_ids_are_other_transactions"],
+        },
+        Clause {
+            text: "A conflict is an outcome too: what failed once is not applied by an attempt that arrives late.",
+            cases: &["transactions.a_conflict_is_kept_too"],
         },
         Clause {
             text: "Another transaction under an id that was used before fails with `Conflict`, and changes nothing.",

@@ -46,6 +46,12 @@ pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> 
 /// The watchers of one handle: an adapter dispatches the changes of its namespace in order of their
 /// revisions; each watcher takes those of its range. A slow watcher keeps only the newest change per key;
 /// after a gap, or when too many keys have changed, it reads its range again and tells the difference.
+///
+/// Begin to listen for changes before you [`add`](Self::add) a watcher. Changes that are told twice, or are older
+/// than what the watcher has read, are dropped. Call [`mark_gap`](Self::mark_gap) after a reconnect, and
+/// [`end`](Self::end) in `close`; a backend without a feed of changes may poll its revision and mark a gap whenever it
+/// has grown. The stream holds its `scan`, and so whatever that captures: let it capture the connection, so that a
+/// watch outlives the handle that opened it.
 #[derive(Default)]
 pub struct Watchers {
     registry: Mutex<Registry>,

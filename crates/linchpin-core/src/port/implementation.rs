@@ -3,7 +3,7 @@
 use super::ack::{self, AckInbox, AckTo};
 use super::areas::Area;
 use super::{CoordinationStats, DistributedCoordination, MessageStream, PortState, STATS_WINDOW, cluster};
-use crate::capabilities::{Capabilities, MAX_TTL, TransactionScope};
+use crate::capabilities::MAX_TTL;
 use crate::driver::Driver;
 use crate::entry::{Page, Range};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -221,11 +221,7 @@ impl KeyPages {
 /// Deletes distinct keys, as many in one transaction as the backend takes.
 async fn delete_all<D: Driver + ?Sized>(driver: &D, operation: &'static str, keys: Vec<Key>) -> Result<usize> {
     let mut deleted = 0;
-    let Capabilities { transactions, limits, .. } = driver.capabilities();
-    let at_once = match transactions {
-        TransactionScope::SingleKey => 1,
-        TransactionScope::MultiKey => limits.transaction_operations,
-    };
+    let at_once = driver.capabilities().keys_per_transaction();
     for some in keys.chunks(at_once) {
         let delete = some.iter().cloned().fold(Transaction::new(), Transaction::delete);
         let subject = Area::User.name(&some[0]).unwrap_or_default();

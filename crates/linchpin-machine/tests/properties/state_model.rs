@@ -17,7 +17,7 @@ pub(crate) struct StateModel {
     clock: Time,
     pub(crate) revision: Revision,
     keys: HashMap<String, Value>,
-    remembered: Vec<(Time, Transaction, Outcome)>,
+    remembered: Vec<(Time, Transaction, Result<Outcome, ErrorKind>)>,
 }
 
 impl StateModel {
@@ -62,15 +62,20 @@ impl StateModel {
         let clock = self.clock;
         self.remembered.retain(|(time, _, _)| clock < time.after(ID_WINDOW));
         let first = self.remembered.iter().find(|(_, first, _)| transaction.id.is_some() && first.id == transaction.id);
-        if let Some((_, first, outcome)) = first {
-            return if first == transaction { Ok(outcome.clone()) } else { Err(ErrorKind::Conflict) };
+        if let Some((_, first, decision)) = first {
+            return if first == transaction { decision.clone() } else { Err(ErrorKind::Conflict) };
         }
+        let decision = self.decide(transaction);
+        self.remembered.push((clock, transaction.clone(), decision.clone()));
+        decision
+    }
+
+    fn decide(&mut self, transaction: &Transaction) -> Result<Outcome, ErrorKind> {
+        let clock = self.clock;
         for (index, guard) in transaction.guards.iter().enumerate() {
             let found = self.get(clock, &guard.key);
             if !guard.condition.holds(found.as_ref().map(|entry| entry.version)) {
-                let refused = Outcome::Refused { guard: index, found, revision: self.revision };
-                self.remembered.push((clock, transaction.clone(), refused.clone()));
-                return Ok(refused);
+                return Ok(Outcome::Refused { guard: index, found, revision: self.revision });
             }
         }
         let mut after = self.clone();
@@ -84,7 +89,6 @@ impl StateModel {
         }
         let results = transaction.mutations.iter().map(|mutation| after.mutate(mutation)).collect::<Result<_, _>>()?;
         let outcome = Outcome::Committed { revision: after.revision, results };
-        after.remembered.push((clock, transaction.clone(), outcome.clone()));
         *self = after;
         Ok(outcome)
     }

@@ -1,7 +1,7 @@
 //! Elections: one leader at a time, whose term is a fencing token.
 //!
 //! Who leads holds one key, the seat: whoever creates it leads, and the revision that created it is the term.
-//! Candidates wait in a [queue](crate::queue) of their own, and only the first of them watches the seat: so the
+//! Candidates wait in a queue of their own, and only the first of them watches the seat: so the
 //! work that a change of leader makes does not grow with the number of candidates. The queue decides who is woken,
 //! the seat alone who leads; a candidate whose place in the queue has gone cannot be taken for a leader.
 //!

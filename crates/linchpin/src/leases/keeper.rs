@@ -17,7 +17,7 @@ impl Shared {
         let mut calls = FuturesUnordered::new();
         loop {
             self.end_expired();
-            let batch = self.driver.capabilities().limits.transaction_operations;
+            let batch = self.driver.capabilities().keys_per_transaction();
             for leases in self.due().chunks(batch) {
                 calls.push(self.renew_batch(leases.to_vec()).boxed());
             }

@@ -226,6 +226,7 @@ impl Leases {
 
     /// Gives the lease up and waits until its key is gone. What fails is tried again in the background.
     pub(crate) async fn release(&self, operation: &'static str, lease: &Lease) -> Result<()> {
+        let _busy = self.shared.busy.read().await;
         if lease.end(Status::Released) != Some(Status::Released) {
             self.forget(lease);
             return Err(lost(operation, lease.key.as_str()));

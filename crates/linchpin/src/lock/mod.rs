@@ -1,6 +1,6 @@
 //! Locks: one holder at a time, first come first served, with a fencing token.
 //!
-//! Everybody who wants the lock takes a place in a [queue](crate::queue). Who has nobody before it holds the
+//! Everybody who wants the lock takes a place in a queue. Who has nobody before it holds the
 //! lock, and the revision that created its place is its fencing token.
 
 mod guard;

@@ -1,0 +1,137 @@
+//! A driver that declares less than it could, and refuses the rest.
+
+use bytes::Bytes;
+use linchpin_conformance::{Harness, async_trait};
+use linchpin_core::{
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Health, Key, Namespace, Outcome, Page, Pattern,
+    PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, Subscription, Transaction, WatchStream,
+};
+use linchpin_memory::{MemoryConfig, MemoryCoordination};
+use std::sync::Arc;
+
+/// Takes away from what a driver declares.
+pub(crate) type Limit = fn(&mut Capabilities);
+
+/// The memory adapter, less able.
+#[derive(Clone, Debug)]
+struct Limited {
+    inner: MemoryCoordination,
+    capabilities: Capabilities,
+}
+
+impl Limited {
+    fn new(inner: MemoryCoordination, limit: Limit) -> Self {
+        let mut capabilities = inner.capabilities().clone();
+        limit(&mut capabilities);
+        Self { inner, capabilities }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Driver for Limited {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn port_state(&self) -> &PortState {
+        self.inner.port_state()
+    }
+
+    fn share(&self) -> Arc<dyn Driver> {
+        Arc::new(self.clone())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        Driver::get(&self.inner, keys).await
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        self.inner.scan(range, page).await
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        self.capabilities.admit_commit(transaction)?;
+        self.inner.commit(transaction).await
+    }
+
+    async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        self.capabilities.admit_watch()?;
+        self.inner.watch(range).await
+    }
+
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        self.capabilities.admit_publish(channel, &payload)?;
+        Driver::publish(&self.inner, channel, payload).await
+    }
+
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        self.capabilities.admit_subscribe()?;
+        Driver::subscribe(&self.inner, pattern).await
+    }
+
+    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+        self.capabilities.admit_append(stream, records)?;
+        self.inner.append(stream, records).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        self.capabilities.admit_claim(claim)?;
+        self.inner.claim(claim).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        self.capabilities.admit_settle(settlements)?;
+        self.inner.settle(settlements).await
+    }
+
+    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+        self.capabilities.admit_streams("inspect")?;
+        self.inner.inspect(stream).await
+    }
+
+    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+        self.capabilities.admit_streams("trim")?;
+        self.inner.trim(stream, keep).await
+    }
+
+    async fn clear(&self, prefix: &str) -> Result<()> {
+        self.inner.clear(prefix).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        self.inner.health().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+/// The memory adapter with a limit.
+pub(crate) struct LimitedHarness {
+    pub(crate) name: &'static str,
+    pub(crate) describe: &'static str,
+    pub(crate) limit: Limit,
+}
+
+#[async_trait]
+impl Harness for LimitedHarness {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn describe(&self) -> String {
+        self.describe.to_owned()
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let config = MemoryConfig::from_url("memory://limited")?.namespace(namespace.clone());
+        Ok(Arc::new(Limited::new(MemoryCoordination::connect(config).await?, self.limit)))
+    }
+}
