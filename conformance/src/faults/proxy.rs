@@ -139,16 +139,16 @@ async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver
             Some(_) = connections.join_next() => continue,
         };
         let Ok((client, _)) = client else { continue };
-        if !mode.borrow().refuses {
+        let now = *mode.borrow();
+        if !now.refuses {
             taken.fetch_add(1, Ordering::SeqCst);
-            connections.spawn(connection(client, target, mode.clone()));
+            connections.spawn(connection(client, target, now.cuts, mode.clone()));
         }
     }
 }
 
 /// Hands on both ways until one side closes or the proxy cuts.
-async fn connection(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
-    let cuts = mode.borrow().cuts;
+async fn connection(client: TcpStream, target: SocketAddr, cuts: u64, mut mode: watch::Receiver<Mode>) {
     let pumped = mode.clone();
     let hand_on = async {
         let Ok(server) = TcpStream::connect(target).await else { return };
@@ -161,8 +161,10 @@ async fn connection(client: TcpStream, target: SocketAddr, mut mode: watch::Rece
         }
     };
     tokio::select! {
-        () = hand_on => {}
+        // First: what a cut has come before is not handed on.
+        biased;
         _ = async { mode.wait_for(|mode| mode.cuts > cuts).await.map(drop) } => {}
+        () = hand_on => {}
     }
 }
 

@@ -6,9 +6,7 @@ use crate::leases::{Leases, MIN_TTL};
 use crate::lock::LockBuilder;
 use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
-use linchpin_core::{
-    Area, DEFAULT_GROUP, DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result, Transaction,
-};
+use linchpin_core::{DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -163,8 +161,9 @@ impl Coordinator {
         self.shared.metrics.snapshot()
     }
 
-    /// Releases every lock of this coordinator, resigns if this node is the port's leader, takes this node
-    /// off the list of nodes, and closes the backend. Later calls, on clones too, fail with `Closed`. A second call does nothing.
+    /// Releases every lock, leadership and membership of this coordinator, takes back what it said of this node
+    /// through the port (that it is there, that it leads), and closes the backend. What another coordinator said of the
+    /// same node stays. Later calls, on clones too, fail with `Closed`. A second call does nothing.
     ///
     /// # Errors
     /// The first error of releasing or resigning; the backend is closed all the same, and what could not
@@ -174,19 +173,12 @@ impl Coordinator {
     /// Dropping the future leaves some of it undone: what is left passes with its TTL.
     pub async fn shutdown(&self) -> Result<()> {
         let released = self.shared.leases.shutdown().await;
-        let left = match self.leave().await {
+        let left = match self.driver.port_state().leave(&*self.driver, self.shared.node_id.as_str()).await {
             Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
             left => left.map_err(|error| error.with_operation("shutdown")),
         };
         self.driver.close().await?;
         released.and(left)
-    }
-
-    /// Resigns, and takes this node off the list.
-    async fn leave(&self) -> Result<()> {
-        let node_id = self.shared.node_id.as_str();
-        self.port.release_leadership(node_id).await?;
-        self.driver.commit(&Transaction::new().delete(Area::node(DEFAULT_GROUP, node_id)?)).await.map(drop)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::prelude::*;
 use crate::recipes::{called, coordinator, keys_in, node, remove, short};
-use crate::waiting::{PATIENCE, eventually, soon};
+use crate::waiting::{LONG, PATIENCE, eventually, soon};
 use linchpin::{Coordinator, Leadership};
 use linchpin_core::{Area, Driver, Page, Range};
 use std::sync::Arc;
@@ -37,7 +37,8 @@ type Candidate = JoinHandle<Result<Leadership, Error>>;
 
 /// Somebody who leads, whose place among the candidates is free again.
 async fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> Result<Leadership, Failure> {
-    let leads = soon("the first election", node.election("e").campaign()).await??;
+    // A TTL so long that no renewal gets in between.
+    let leads = soon("the first election", node.election("e").ttl(LONG).campaign()).await??;
     let left = async || Ok((keys_in(driver, Area::Candidates).await? == 0).then_some(()));
     eventually("the first leader's place is free", left).await?;
     Ok(leads)
@@ -45,7 +46,7 @@ async fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> Result<Leadersh
 
 /// Starts to campaign, and returns once the place among the candidates is taken.
 async fn stand(node: &Coordinator, driver: &Arc<dyn Driver>, places: usize) -> Result<Candidate, Failure> {
-    let election = node.election("e");
+    let election = node.election("e").ttl(LONG);
     let candidate = tokio::spawn(async move { election.campaign().await });
     let taken = async || Ok((keys_in(driver, Area::Candidates).await? == places).then_some(()));
     eventually("a place among the candidates", taken).await?;
@@ -107,9 +108,11 @@ async fn terms_grow_with_every_leader(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-/// The requests that each of the changes from one leader to the next makes, with so many candidates.
-async fn requests_per_change(ctx: &Context, candidates: usize) -> Result<u64, Failure> {
-    const CHANGES: usize = 3;
+/// How often the leader changes while its requests are counted.
+const CHANGES: usize = 3;
+
+/// The requests that so many changes from one leader to the next make, with so many candidates.
+async fn requests_of_changes(ctx: &Context, candidates: usize) -> Result<u64, Failure> {
     remove(&ctx.driver(), Area::Candidates).await?;
     let node = coordinator(ctx).await?;
     let mut leads = leader(&node, &ctx.driver()).await?;
@@ -135,16 +138,18 @@ async fn requests_per_change(ctx: &Context, candidates: usize) -> Result<u64, Fa
     }
     leads.resign().await?;
     node.shutdown().await?;
-    Ok(made.div_ceil(CHANGES as u64))
+    Ok(made)
 }
 
 async fn a_change_of_leader_is_constant_work(ctx: Context) -> CaseResult {
-    let few = requests_per_change(&ctx, 4).await?;
-    let many = requests_per_change(&ctx, 16).await?;
-    ensure!(many <= few, "a change of leader makes {few} requests with 4 candidates and {many} with 16");
+    let few = requests_of_changes(&ctx, 4).await?;
+    let many = requests_of_changes(&ctx, 16).await?;
+    // Leaving the queue is in the background, and may be counted or not.
+    ensure!(many <= few + 2, "{CHANGES} changes of leader make {few} requests with 4 candidates and {many} with 16");
+    let each = many / CHANGES as u64;
     ensure!(
-        many <= 6,
-        "a change of leader makes {many} requests: resign, look, take, leave the queue, watch are enough"
+        each <= 6,
+        "a change of leader makes {each} requests: resign, look, take, leave the queue, watch are enough"
     );
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! What a leader can rely on, and what becomes of one that is cut off.
 
 use super::super::prelude::*;
-use crate::recipes::{coordinator, kept, keys_in, node, remove, short};
-use crate::waiting::{eventually, soon};
-use linchpin_core::Area;
+use crate::recipes::{called, coordinator, kept, keys_in, node, remove, short};
+use crate::waiting::{LONG, eventually, soon};
+use linchpin_core::{Area, DEFAULT_GROUP};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -29,6 +29,8 @@ cases! { Election "election";
         "If the leadership is lost the body of `run_while_leader` is dropped before it can pass to another";
     an_election_tells_what_happens [Ttl, Watch]
         "The callbacks tell of each election with its term, of each failed renewal, and once of the loss";
+    shutdown_spares_others_of_its_name [Ttl, Watch]
+        "`shutdown` takes back what this coordinator said, and nothing that another of the same node id did";
     shutdown_resigns [Ttl, Watch]
         "`shutdown` resigns every leadership and candidacy";
     a_dropped_leadership_resigns [Ttl, Watch]
@@ -83,6 +85,7 @@ async fn a_stale_term_writes_nothing(ctx: Context) -> CaseResult {
     fails_with(stale.put("state", "old").await, ErrorKind::Lost, "a write under a stale term")?;
     let transaction = Transaction::new().delete(Area::User.key("state")?);
     fails_with(stale.commit(transaction).await, ErrorKind::Lost, "a transaction under a stale term")?;
+    ensure!(!stale.is_leader(), "a leadership whose write was refused as lost says held");
     ensure_eq!(other.get("state").await?, Some(b"new".to_vec()), "what the newer leader wrote");
     Ok(())
 }
@@ -95,6 +98,9 @@ async fn a_guarded_write_follows_a_proclamation(ctx: Context) -> CaseResult {
         leads.put("state", round).await?;
         ensure_eq!(node.get("state").await?, Some(round.into()), "what the leader wrote");
     }
+    // The check is a part of the transaction: under an id of its own it would be another after a proclamation.
+    let named = Transaction::new().delete(Area::User.key("state")?).with_id(linchpin_core::TransactionId(7));
+    fails_with(leads.commit(named).await, ErrorKind::InvalidArgument, "a leader's transaction with an id")?;
     Ok(())
 }
 
@@ -176,6 +182,26 @@ async fn an_election_tells_what_happens(ctx: Context) -> CaseResult {
     ensure!(failures.load(Ordering::SeqCst) >= 2, "{failures:?} failed renewals were told before the loss");
     drop(leads);
     ensure_eq!(losses.load(Ordering::SeqCst), 1, "how often the loss was told");
+    Ok(())
+}
+
+async fn shutdown_spares_others_of_its_name(ctx: Context) -> CaseResult {
+    let (old, new) = (called(&ctx, "n1").await?, called(&ctx, "n1").await?);
+    let leads = new.election(DEFAULT_GROUP).campaign().await?;
+    let _member = new.members(DEFAULT_GROUP).join().await?;
+    old.shutdown().await?;
+    ensure_eq!(new.get_leader().await?.as_deref(), Some("n1"), "the leader after the other's shutdown");
+    ensure_eq!(new.list_nodes().await?, ["n1"], "the nodes after the other's shutdown");
+    ensure!(leads.is_leader(), "the leadership was lost");
+    // What it said itself it does take back.
+    let said = called(&ctx, "n2").await?;
+    said.register_node("n2", None).await?;
+    said.register_node("n3", None).await?;
+    leads.resign().await?;
+    ensure!(said.try_acquire_leadership("n2", ctx.ttl(LONG)).await?, "nobody leads, but a node was refused");
+    said.shutdown().await?;
+    ensure_eq!(new.get_leader().await?, None, "the leader after its shutdown");
+    ensure_eq!(new.list_nodes().await?, ["n1", "n3"], "the nodes after its shutdown");
     Ok(())
 }
 

@@ -67,6 +67,7 @@ async fn a_stale_token_writes_nothing(ctx: Context) -> CaseResult {
     fails_with(stale.put("balance", "0").await, ErrorKind::Lost, "a write under a stale token")?;
     let transaction = Transaction::new().delete(Area::User.key("balance")?);
     fails_with(stale.commit(transaction).await, ErrorKind::Lost, "a transaction under a stale token")?;
+    ensure!(!stale.is_held(), "a guard whose write was refused as lost says held");
     ensure_eq!(other.get("balance").await?, Some(b"100".to_vec()), "what the newer holder wrote");
     Ok(())
 }

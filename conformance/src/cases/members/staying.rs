@@ -23,6 +23,8 @@ cases! { Members "members";
         "`update` and `update_capabilities` change what a member says, and the member stays";
     a_member_joins_again [Ttl]
         "A member that the backend has lost joins again by itself, with what it said last";
+    who_left_can_join_again_at_once [Ttl]
+        "Who left, or was dropped, can join again at once: what is removed of the first time is not the second";
     an_update_joins_again [Ttl]
         "An update of a member that the backend has lost joins again";
     a_failed_heartbeat_is_told [Ttl]
@@ -139,6 +141,24 @@ async fn a_member_joins_again(ctx: Context) -> CaseResult {
     }
     membership.leave().await?;
     ensure_eq!(told(&other.members("g")).await?, Vec::<String>::new(), "the members after it left");
+    Ok(())
+}
+
+async fn who_left_can_join_again_at_once(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    for round in 0..20 {
+        let first = one.members("g").id("n").metadata("0").join().await?;
+        if round % 2 == 0 {
+            drop(first);
+        } else {
+            first.leave().await?;
+        }
+        let _again = one.members("g").id("n").metadata("0").join().await?;
+        for _ in 0..3 {
+            ensure_eq!(told(&other.members("g")).await?, ["n 0 "], "the members in round {round}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
     Ok(())
 }
 

@@ -41,9 +41,9 @@ async fn a_member_is_a_node_of_the_port(ctx: Context) -> CaseResult {
 async fn a_heartbeat_of_the_port_spares_a_member(ctx: Context) -> CaseResult {
     let (port, node, ttl) = (ctx.port(), called(&ctx, "n1").await?, kept(&ctx));
     let _member = node.members(DEFAULT_GROUP).metadata("m").ttl(ttl * 2).join().await?;
-    // One that shortens the TTL, one that lengthens it, and a registration.
-    port.heartbeat("n1", ttl).await?;
-    let until = std::time::Instant::now() + ttl * 4;
+    // One that would end it before its next renewal, one that lengthens it, and a registration.
+    port.heartbeat("n1", ttl / 4).await?;
+    let until = std::time::Instant::now() + ttl * 3;
     while std::time::Instant::now() < until {
         ensure_eq!(port.list_nodes().await?, ["n1"], "the nodes");
         tokio::time::sleep(ttl / 10).await;

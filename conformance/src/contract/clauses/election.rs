@@ -88,7 +88,7 @@ pub(super) const LEADING: Chapter = Chapter {
         },
         Clause {
             text: "`shutdown` resigns every leadership, and ends every campaign with `Closed`.",
-            cases: &["election.shutdown_resigns"],
+            cases: &["election.shutdown_spares_others_of_its_name", "election.shutdown_resigns"],
         },
     ],
 };

@@ -34,7 +34,7 @@ pub(super) const STAYING: Chapter = Chapter {
         Clause {
             text: "A member that leaves is gone when `leave` returns; dropping the membership leaves in the \
                    background.",
-            cases: &["members.leaving_is_seen_at_once"],
+            cases: &["members.who_left_can_join_again_at_once", "members.leaving_is_seen_at_once"],
         },
         Clause {
             text: "`update` and `update_capabilities` change what a member says, and it stays the member it was.",

@@ -24,6 +24,7 @@ pub(super) async fn register_node<D: Driver + ?Sized>(driver: &D, node: &str, me
     let metadata = Bytes::copy_from_slice(metadata.unwrap_or(NO_METADATA));
     let put = Transaction::new().put(key, record(metadata.clone()), Some(REGISTRATION));
     commit(driver, "register_node", node, put).await?;
+    driver.port_state().listed.lock().insert(node.to_owned());
     driver.port_state().registered.lock().insert(node.to_owned(), metadata);
     Ok(())
 }
@@ -33,7 +34,12 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
     let key = Area::node(DEFAULT_GROUP, node)?;
     for _ in 0..ATTEMPTS {
         let done = if let Some(entry) = current(driver, NAME, node, &key).await? {
-            set_ttl(driver, NAME, node, &entry, ttl).await?
+            let stored = Node::decode(&entry.value).map_err(|error| named(error.with_operation(NAME), node))?;
+            match stored.membership {
+                None => set_ttl(driver, NAME, node, &entry, ttl).await?,
+                // What the members recipe keeps it renews by its own TTL: it is extended, never cut short.
+                Some(_) => extend(driver, NAME, node, &entry, ttl).await?,
+            }
         } else {
             let known = driver.port_state().registered.lock().get(node).cloned();
             let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
@@ -41,10 +47,23 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
             commit(driver, NAME, node, put).await?.is_committed()
         };
         if done {
+            driver.port_state().listed.lock().insert(node.to_owned());
             return Ok(());
         }
     }
     Err(contended(NAME, node))
+}
+
+/// Takes a node off the list, unless the members recipe keeps it there.
+pub(super) async fn delist(driver: &dyn Driver, node: &str) -> Result<()> {
+    const NAME: &str = "delist";
+    let key = Area::node(DEFAULT_GROUP, node)?;
+    let Some(entry) = current(driver, NAME, node, &key).await? else { return Ok(()) };
+    if Node::decode(&entry.value).is_ok_and(|stored| stored.membership.is_none()) {
+        let delete = Transaction::new().version_is(key.clone(), entry.version).delete(key);
+        commit(driver, NAME, node, delete).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn list_nodes<D: Driver + ?Sized>(driver: &D) -> Result<Vec<String>> {
@@ -74,7 +93,10 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
     for _ in 0..ATTEMPTS {
         let asked = Instant::now();
         let leader = match commit(driver, NAME, node, campaign.clone()).await? {
-            Outcome::Committed { .. } if asked.elapsed() < ttl => return Ok(true),
+            Outcome::Committed { .. } if asked.elapsed() < ttl => {
+                driver.port_state().led.lock().insert(node.to_owned());
+                return Ok(true);
+            }
             Outcome::Refused { found: Some(leader), .. } => leader,
             // Gone meanwhile; or ours, but the answer came so late that the term may be over, and another's.
             Outcome::Refused { found: None, .. } | Outcome::Committed { .. } => continue,
@@ -88,11 +110,25 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
             None => set_ttl(driver, NAME, node, &leader, ttl).await?,
             Some(_) => extend(driver, NAME, node, &leader, ttl).await?,
         };
-        if done {
+        if done && asked.elapsed() < ttl {
+            driver.port_state().led.lock().insert(node.to_owned());
             return Ok(true);
         }
     }
     Err(contended(NAME, node))
+}
+
+/// Steps down, unless it was the election recipe that made the node leader.
+pub(super) async fn resign(driver: &dyn Driver, node: &str) -> Result<()> {
+    const NAME: &str = "resign";
+    let key = Area::Elections.key(DEFAULT_GROUP)?;
+    let Some(leader) = current(driver, NAME, node, &key).await? else { return Ok(()) };
+    let leads = led_by(NAME, node, &leader)?;
+    if leads.node_id.as_str() == node && leads.campaign.is_none() {
+        let resign = Transaction::new().version_is(key.clone(), leader.version).delete(key);
+        commit(driver, NAME, node, resign).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn release_leadership<D: Driver + ?Sized>(driver: &D, node: &str) -> Result<bool> {
@@ -119,7 +155,7 @@ fn led_by(operation: &'static str, subject: &str, entry: &Entry) -> Result<Leade
 
 /// What is stored of a node that says only this of itself.
 fn record(metadata: Bytes) -> Bytes {
-    Node { capabilities: Vec::new(), metadata }.encode()
+    Node { metadata, ..Node::default() }.encode()
 }
 
 async fn current<D: Driver + ?Sized>(

@@ -1,10 +1,12 @@
 //! What the port keeps per handle.
 
-use super::STATS_WINDOW;
 use super::ack::AckInbox;
+use super::{STATS_WINDOW, cluster};
+use crate::driver::Driver;
+use crate::error::Result;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +20,30 @@ pub struct PortState {
     pub(super) received: Arc<Rate>,
     pub(super) subscriptions: Arc<AtomicUsize>,
     pub(super) registered: Mutex<HashMap<String, Bytes>>,
+    /// The nodes that this handle keeps listed, and those that it has made leader.
+    pub(super) listed: Mutex<HashSet<String>>,
+    pub(super) led: Mutex<HashSet<String>>,
     pub(super) inbox: tokio::sync::OnceCell<AckInbox>,
+}
+
+impl PortState {
+    /// Takes back what this handle said of a node through the port, as far as it still stands: that it is there, and
+    /// that it leads. What others said of it, or the recipes, stays.
+    ///
+    /// # Errors
+    /// What the driver fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves some of it undone: what is left ends with its TTL.
+    pub async fn leave(&self, driver: &dyn Driver, node_id: &str) -> Result<()> {
+        if self.led.lock().remove(node_id) {
+            cluster::resign(driver, node_id).await?;
+        }
+        if self.listed.lock().remove(node_id) {
+            cluster::delist(driver, node_id).await?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for PortState {

@@ -3,7 +3,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::NodeId;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::fmt;
 
 /// The value of a leader's key: its node id, and after a NUL what only the election recipe writes, a number
 /// that is this campaign's own and the value that the leader proclaimed.
@@ -16,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// assert_eq!(Leader::decode(&Bytes::from_static(b"n1"))?.campaign, None);
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Leader {
     /// Who leads.
     pub node_id: NodeId,
@@ -24,6 +25,17 @@ pub struct Leader {
     pub campaign: Option<u64>,
     /// What the leader proclaimed.
     pub value: Bytes,
+}
+
+impl fmt::Debug for Leader {
+    /// Without the value: that is the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leader")
+            .field("node_id", &self.node_id)
+            .field("campaign", &self.campaign)
+            .field("value", &format_args!("{} bytes", self.value.len()))
+            .finish()
+    }
 }
 
 impl Leader {
@@ -52,23 +64,38 @@ impl Leader {
     }
 }
 
-/// The value of a node's key: its capabilities, a line each, and after a NUL its metadata.
+/// The value of a node's key: its capabilities, a line each, and after a NUL its metadata. What the members recipe
+/// keeps has a number in between, which is this membership's own.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use linchpin_core::stored::Node;
-/// let node = Node { capabilities: vec!["gpu".to_owned()], metadata: Bytes::from_static(b"{}") };
-/// assert_eq!(node.encode(), "gpu\n\0{}");
+/// let node = Node { capabilities: vec!["gpu".to_owned()], membership: Some(7), metadata: Bytes::from_static(b"{}") };
 /// assert_eq!(Node::decode(&node.encode())?, node);
+/// let registered = Node { metadata: Bytes::from_static(b"{}"), ..Node::default() };
+/// assert_eq!(registered.encode(), "\0\0{}");
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Node {
     /// What the node can do: one line of text each, ascending. A node that was registered through the port
     /// has none.
     pub capabilities: Vec<String>,
+    /// Tells the memberships of one node apart; `None` for a node that was registered through the port.
+    pub membership: Option<u64>,
     /// What the node says of itself.
     pub metadata: Bytes,
+}
+
+impl fmt::Debug for Node {
+    /// Without the metadata: that is the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("capabilities", &self.capabilities)
+            .field("membership", &self.membership)
+            .field("metadata", &format_args!("{} bytes", self.metadata.len()))
+            .finish()
+    }
 }
 
 impl Node {
@@ -80,6 +107,10 @@ impl Node {
             bytes.put_u8(b'\n');
         }
         bytes.put_u8(0);
+        bytes.put_u8(u8::from(self.membership.is_some()));
+        if let Some(membership) = self.membership {
+            bytes.put_u64(membership);
+        }
         bytes.put_slice(&self.metadata);
         bytes.freeze()
     }
@@ -90,9 +121,14 @@ impl Node {
     /// `Backend` if it is nothing that [`encode`](Self::encode) wrote.
     pub fn decode(stored: &Bytes) -> Result<Self> {
         let (lines, metadata) = split_at_nul(stored);
-        let metadata = metadata.ok_or_else(|| foreign("node"))?;
+        let mut metadata = metadata.ok_or_else(|| foreign("node"))?;
+        let membership = match metadata.try_get_u8() {
+            Ok(0) => None,
+            Ok(1) => Some(metadata.try_get_u64().map_err(|_| foreign("node"))?),
+            _ => return Err(foreign("node")),
+        };
         let lines = std::str::from_utf8(&lines).map_err(|_| foreign("node"))?;
-        Ok(Self { capabilities: lines.lines().map(str::to_owned).collect(), metadata })
+        Ok(Self { capabilities: lines.lines().map(str::to_owned).collect(), membership, metadata })
     }
 }
 
@@ -118,8 +154,8 @@ mod tests {
             let node_id = NodeId::new("é\n*").expect("a name");
             let leader = Leader { node_id, campaign: Some(u64::MAX), value: value.clone() };
             assert_eq!(Leader::decode(&leader.encode()).expect("decodes"), leader);
-            for capabilities in [vec![], vec!["a".to_owned(), "é b".to_owned()]] {
-                let node = Node { capabilities, metadata: value.clone() };
+            for (capabilities, membership) in [(vec![], None), (vec!["a".to_owned(), "é b".to_owned()], Some(7))] {
+                let node = Node { capabilities, membership, metadata: value.clone() };
                 assert_eq!(Node::decode(&node.encode()).expect("decodes"), node);
             }
         }
@@ -130,7 +166,7 @@ mod tests {
         for bytes in [&b""[..], b"\xff", b"a\0short"] {
             Leader::decode(&Bytes::from_static(bytes)).expect_err("no leader");
         }
-        for bytes in [&b""[..], b"{}", b"\xff\0"] {
+        for bytes in [&b""[..], b"{}", b"\xff\0\0", b"a\n\0", b"\0\x01short", b"\0\x02"] {
             Node::decode(&Bytes::from_static(bytes)).expect_err("no node");
         }
     }

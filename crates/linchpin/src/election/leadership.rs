@@ -1,7 +1,7 @@
 //! A leadership that is held.
 
 use super::Election;
-use crate::leases::Lease;
+use crate::leases::{Callbacks, Lease};
 use crate::lock::FencingToken;
 use bytes::Bytes;
 use linchpin_core::{Area, Error, ErrorKind, Outcome, Result, Revision, Transaction};
@@ -22,6 +22,11 @@ pub struct Leadership {
 impl Leadership {
     pub(super) fn new(election: Election, lease: Arc<Lease>, campaign: u64) -> Self {
         Self { election, lease, campaign }
+    }
+
+    /// Tells from now on what becomes of it.
+    pub(super) fn tell(&self, callbacks: Callbacks) {
+        self.lease.tell(callbacks);
     }
 
     /// The election's name.
@@ -55,8 +60,8 @@ impl Leadership {
     /// Says something new as the leader: what [`Election::leader`] and [`Election::observe`] tell. The term stays.
     ///
     /// # Errors
-    /// `Lost` if this node leads no more: nothing was written. `InvalidArgument` for a value that is too large; what the
-    /// backend fails with.
+    /// `Lost` if this node leads no more: nothing was written, or the answer came when the term was over. `InvalidArgument`
+    /// for a value that is too large; what the backend fails with.
     ///
     /// # Cancel safety
     /// Dropping the future leaves open whether it was written.
@@ -99,8 +104,8 @@ impl Leadership {
     /// the port calls `name` is `Area::User.key("name")`.
     ///
     /// # Errors
-    /// `Lost` if this node leads no more: nothing was changed. `Conflict` for a transaction with an id of your own if the
-    /// leader proclaimed meanwhile: nothing was changed, send it again under a new id. What the backend fails with.
+    /// `Lost` if this node leads no more: nothing was changed. `InvalidArgument` for a transaction with an id
+    /// of your own: the check is a part of it, and changes with every proclamation. What the backend fails with.
     ///
     /// # Cancel safety
     /// Dropping the future leaves open whether it was committed.

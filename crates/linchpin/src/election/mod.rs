@@ -122,8 +122,10 @@ impl Election {
         loop {
             let place = queue.enter(self.node_id.as_str(), self.ttl).await?;
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if let Some(lease) = self.serve(&queue, &place).await? {
-                return Ok(self.elected(lease, place.ticket));
+            if let Some(lease) = self.serve(&queue, &place).await?
+                && let Some(leadership) = self.elected(lease, place.ticket)
+            {
+                return Ok(leadership);
             }
         }
     }
@@ -139,7 +141,7 @@ impl Election {
         let queue = self.queue("try_campaign")?;
         let campaign = fastrand::u64(..);
         let lease = self.take_seat(&queue, campaign).await?;
-        Ok(lease.map(|lease| self.elected(lease, campaign)))
+        Ok(lease.and_then(|lease| self.elected(lease, campaign)))
     }
 
     /// Runs `body` while this node leads: waits until it does, and resigns when `body` has finished. If the
@@ -198,7 +200,8 @@ impl Election {
     /// leaders in between, never the last one.
     ///
     /// # Errors
-    /// As [`leader`](Self::leader). An error in the stream is its end.
+    /// As [`leader`](Self::leader). What cannot be read is an error in the stream, which goes on; an error of the watch
+    /// is its end.
     ///
     /// # Cancel safety
     /// Cancel safe; dropping the stream ends it.
@@ -287,13 +290,18 @@ impl Election {
         stored::Leader { node_id: self.node_id.clone(), campaign: Some(campaign), value }.encode()
     }
 
-    fn elected(&self, lease: Arc<Lease>, campaign: u64) -> Leadership {
-        lease.tell(self.callbacks.clone());
+    /// Tells of the election; `None` if the seat was granted so late that its time is over already.
+    fn elected(&self, lease: Arc<Lease>, campaign: u64) -> Option<Leadership> {
         let leadership = Leadership::new(self.clone(), lease, campaign);
+        if !leadership.is_leader() {
+            return None;
+        }
         if let Some(callback) = &self.on_elected {
             crate::leases::call(|| callback(leadership.term()));
         }
-        leadership
+        // After that: a loss is told after the election.
+        leadership.tell(self.callbacks.clone());
+        Some(leadership)
     }
 }
 

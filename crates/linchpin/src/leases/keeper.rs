@@ -17,9 +17,8 @@ impl Shared {
         let mut calls = FuturesUnordered::new();
         loop {
             self.end_expired();
-            let batch = self.driver.capabilities().keys_per_transaction();
-            for leases in self.due().chunks(batch) {
-                calls.push(self.renew_batch(leases.to_vec()).boxed());
+            for leases in batches(self.due(), self.driver.capabilities().keys_per_transaction()) {
+                calls.push(self.renew_batch(leases).boxed());
             }
             for (removal, busy) in self.removals() {
                 calls.push(self.remove_or_keep(removal, busy).boxed());
@@ -155,6 +154,29 @@ impl Shared {
     }
 }
 
+/// What is renewed together: at most so many, and none with a TTL so short that the others would be given too little
+/// time for an answer.
+fn batches(due: Vec<Arc<Lease>>, at_most: usize) -> Vec<Vec<Arc<Lease>>> {
+    let with_ttl = |lease: Arc<Lease>| {
+        let ttl = lease.renewal.lock().ttl;
+        (ttl, lease)
+    };
+    let mut due: Vec<_> = due.into_iter().map(with_ttl).collect();
+    due.sort_by_key(|(ttl, _)| *ttl);
+    let mut batches: Vec<Vec<Arc<Lease>>> = Vec::new();
+    let mut shortest = Duration::ZERO;
+    for (ttl, lease) in due {
+        match batches.last_mut() {
+            Some(batch) if batch.len() < at_most && ttl <= shortest * 2 => batch.push(lease),
+            _ => {
+                shortest = ttl;
+                batches.push(vec![lease]);
+            }
+        }
+    }
+    batches
+}
+
 /// A lease as it was when its renewal was sent: it may change while that is on its way.
 struct Sent {
     lease: Arc<Lease>,
@@ -183,5 +205,28 @@ impl Sent {
             // Too late here.
             self.lease.end(Status::Lost);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease::Held;
+    use super::*;
+    use linchpin_core::Key;
+
+    #[test]
+    fn a_long_lease_is_not_renewed_with_a_short_one() {
+        let lease = |ttl| {
+            let held = Held { created: Revision(1), version: Revision(1) };
+            let key = Key::new("k").expect("a name");
+            Arc::new(Lease::new(1, Kind::Ticket, key, held, Instant::now(), Duration::from_millis(ttl)))
+        };
+        let due = [10_000, 300, 400, 9_000, 300, 601].map(lease).to_vec();
+        let ttls = |batch: Vec<Arc<Lease>>| -> Vec<u128> {
+            batch.iter().map(|lease| lease.renewal.lock().ttl.as_millis()).collect()
+        };
+        let batched: Vec<_> = batches(due.clone(), 128).into_iter().map(ttls).collect();
+        assert_eq!(batched, [vec![300, 300, 400], vec![601], vec![9_000, 10_000]]);
+        assert!(batches(due, 1).iter().all(|batch| batch.len() == 1));
     }
 }

@@ -2,8 +2,9 @@
 
 use linchpin_core::{Error, Key, MAX_TTL, Revision};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -71,6 +72,7 @@ pub(crate) struct Lease {
     status: watch::Sender<Status>,
     /// Set once there is something to lose: a place in a queue has no callbacks.
     pub(super) callbacks: OnceLock<Callbacks>,
+    loss_told: AtomicBool,
     pub(super) renewal: Mutex<Renewal>,
 }
 
@@ -92,6 +94,7 @@ impl Lease {
             version: AtomicU64::new(version),
             status: watch::Sender::new(Status::Held { until: kind.deadline(sent, ttl) }),
             callbacks: OnceLock::new(),
+            loss_told: AtomicBool::new(false),
             renewal: Mutex::new(Renewal { ttl, at: Some(sent + ttl / 3) }),
         }
     }
@@ -120,6 +123,12 @@ impl Lease {
 
     /// Returns when the lease is no longer held, however that came about.
     pub(crate) async fn lost(&self) {
+        let mut ended = std::pin::pin!(self.ended());
+        // The clock is asked each time: a timer fires late on a runtime that is busy, or was stopped.
+        std::future::poll_fn(|cx| if self.is_held() { ended.as_mut().poll(cx) } else { Poll::Ready(()) }).await;
+    }
+
+    async fn ended(&self) {
         let mut status = self.status.subscribe();
         loop {
             let Status::Held { until } = *status.borrow_and_update() else { return };
@@ -134,6 +143,18 @@ impl Lease {
     pub(crate) fn tell(&self, callbacks: Callbacks) {
         // A lease is taken over once.
         let _ = self.callbacks.set(callbacks);
+        if *self.status.borrow() == Status::Lost {
+            self.tell_loss();
+        }
+    }
+
+    /// Tells of the loss, once, if there is somebody to tell.
+    fn tell_loss(&self) {
+        if let Some(callback) = self.callbacks.get().and_then(|callbacks| callbacks.on_lost.as_ref())
+            && !self.loss_told.swap(true, Ordering::SeqCst)
+        {
+            call(|| callback());
+        }
     }
 
     /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
@@ -164,9 +185,7 @@ impl Lease {
         });
         if ended == Some(Status::Lost) {
             tracing::warn!(key = %self.key, "a lease was lost");
-            if let Some(callback) = self.callbacks.get().and_then(|callbacks| callbacks.on_lost.as_ref()) {
-                call(|| callback());
-            }
+            self.tell_loss();
         }
         ended
     }
@@ -183,5 +202,44 @@ impl Renewal {
     /// Renews the next time after this part of the TTL.
     pub(super) fn postpone(&mut self, part: u32) {
         self.at = self.at.map(|_| Instant::now() + self.ttl / part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body that is ready when the process comes back after a pause: it must not be polled before the loss is seen.
+    #[tokio::test]
+    async fn a_loss_is_seen_before_the_timer_fires() {
+        let (ttl, held) = (Duration::from_millis(300), Held { created: Revision(1), version: Revision(1) });
+        let key = Key::new("k").expect("a name");
+        let lease = Lease::new(1, Kind::Ticket, key, held, Instant::now(), ttl);
+        let body = async {
+            // Nothing else runs on this thread meanwhile, as in a process that is stopped.
+            std::thread::sleep(ttl * 2);
+            tokio::task::yield_now().await;
+            "went on"
+        };
+        let ended = tokio::select! {
+            biased;
+            () = lease.lost() => "lost",
+            ended = body => ended,
+        };
+        assert_eq!(ended, "lost");
+    }
+
+    #[tokio::test]
+    async fn a_loss_is_told_once_also_to_who_comes_late() {
+        let told = Arc::new(AtomicU64::new(0));
+        let counted = told.clone();
+        let held = Held { created: Revision(1), version: Revision(1) };
+        let key = Key::new("k").expect("a name");
+        let lease = Lease::new(1, Kind::Seat, key, held, Instant::now(), Duration::from_secs(1));
+        lease.end(Status::Lost);
+        let on_lost = Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst).to_string()));
+        lease.tell(Callbacks { on_lost: Some(on_lost), ..Callbacks::default() });
+        lease.end(Status::Lost);
+        assert_eq!(told.load(Ordering::SeqCst), 1);
     }
 }

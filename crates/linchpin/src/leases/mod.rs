@@ -14,7 +14,7 @@ use crate::coordinator::lost;
 use bytes::Bytes;
 use futures::future::join_all;
 use lease::{Held, Status};
-use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Retry, Transaction};
+use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Transaction};
 use parking_lot::Mutex;
 use removal::{Removal, Whose};
 use std::collections::BTreeMap;
@@ -59,6 +59,8 @@ struct Shared {
 struct State {
     leases: BTreeMap<u64, Arc<Lease>>,
     removals: Vec<Removal>,
+    /// Keys that are just being asked for.
+    wanted: Vec<Key>,
     owner_gone: bool,
     shut_down: bool,
 }
@@ -102,6 +104,7 @@ impl Leases {
             Kind::Seat | Kind::Presence => Whose::Wrote(value.clone()),
         };
         let undo = Undo::new(self, Removal::of_a_ghost(key.clone(), whose, ttl));
+        let _wanted = Wanted::new(&self.shared, key.clone());
         let sent = Instant::now();
         let guarded = match kind {
             Kind::Ticket | Kind::Seat => Transaction::new().absent(key.clone()),
@@ -176,6 +179,12 @@ impl Leases {
         lease: &Lease,
         transaction: Transaction,
     ) -> Result<Outcome> {
+        if lease.kind == Kind::Seat && transaction.id.is_some() {
+            // The check is a part of the transaction. It changes when the leader proclaims, and under the same id
+            // that would be another transaction.
+            let problem = "a leader's transaction takes no id of its own: it is repeated safely without";
+            return Err(Error::invalid(operation, problem));
+        }
         let last = transaction.guards.len();
         while lease.is_held() {
             let guarded = transaction.clone().version_is(lease.key.clone(), lease.held().version);
@@ -184,15 +193,12 @@ impl Leases {
                     if guard == last && entry.created == lease.created =>
                 {
                     lease.rewritten(entry.version);
-                    if transaction.id.is_some() {
-                        let problem = "the lease was written again meanwhile; send it under a new id";
-                        return Err(Error::new(ErrorKind::Conflict, operation, problem).with_retry(Retry::Safe));
-                    }
                 }
                 Outcome::Refused { guard, .. } if guard == last => break,
                 outcome => return Ok(outcome),
             }
         }
+        lease.end(Status::Lost);
         Err(lost(operation, lease.key.as_str()))
     }
 
@@ -286,6 +292,28 @@ impl Drop for Leases {
     fn drop(&mut self) {
         self.shared.state.lock().owner_gone = true;
         self.shared.changed.notify_one();
+    }
+}
+
+/// Keeps a key from being removed while it is asked for: it may have been ours before.
+struct Wanted<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(shared: &'a Shared, key: Key) -> Self {
+        shared.state.lock().wanted.push(key.clone());
+        Self { shared, key }
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        let wanted = &mut self.shared.state.lock().wanted;
+        if let Some(at) = wanted.iter().position(|key| *key == self.key) {
+            wanted.swap_remove(at);
+        }
     }
 }
 

@@ -39,7 +39,7 @@ impl Removal {
 }
 
 /// How to tell that a key is ours to remove.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Whose {
     /// By its name, which nobody else ever uses.
     Ticket,
@@ -61,10 +61,6 @@ impl Whose {
 impl Shared {
     /// Removes a key, or keeps it for another attempt while it can still be there. A shutdown waits for it.
     pub(super) async fn remove_or_keep(&self, mut removal: Removal, _busy: Busy) {
-        // Held again by a later request of ours: what is there now is that one's.
-        if self.state.lock().leases.values().any(|lease| lease.key == removal.key) {
-            return;
-        }
         let again = match self.remove(&removal.key, removal.whose.clone()).await {
             Ok(removed) => !removed && removal.may_come,
             Err(error) => {
@@ -79,7 +75,13 @@ impl Shared {
         }
     }
 
-    /// Removes a key of ours; `false` if it was gone, or somebody else's.
+    /// Whether a later request of ours has the key, or is about to: what is there now is that one's.
+    fn is_ours_again(&self, key: &Key) -> bool {
+        let state = self.state.lock();
+        state.wanted.contains(key) || state.leases.values().any(|lease| lease.key == *key && lease.is_held())
+    }
+
+    /// Removes a key of ours; `false` if it was gone, somebody else's, or is ours again.
     pub(super) async fn remove(&self, key: &Key, whose: Whose) -> Result<bool> {
         let mut held = match whose {
             Whose::Ticket => {
@@ -92,7 +94,7 @@ impl Shared {
                 _ => return Ok(false),
             },
         };
-        loop {
+        while !self.is_ours_again(key) {
             let delete = Transaction::new().version_is(key.clone(), held.version).delete(key.clone());
             match self.driver.commit(&delete).await? {
                 Outcome::Committed { .. } => return Ok(true),
@@ -100,9 +102,10 @@ impl Shared {
                 Outcome::Refused { found: Some(entry), .. } if entry.created == held.created => {
                     held.version = entry.version;
                 }
-                Outcome::Refused { .. } => return Ok(false),
+                Outcome::Refused { .. } => break,
             }
         }
+        Ok(false)
     }
 
     pub(super) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {

@@ -195,7 +195,13 @@ async fn request(
 impl Drop for Membership {
     fn drop(&mut self) {
         self.task.abort();
-        self.shared.leases.forget(&self.shared.lease.lock());
+    }
+}
+
+impl Drop for Shared {
+    /// With the last of membership and task: so what the task has just written is given up too.
+    fn drop(&mut self) {
+        self.leases.forget(self.lease.get_mut());
     }
 }
 

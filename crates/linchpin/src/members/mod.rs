@@ -60,7 +60,7 @@ impl Members {
     }
 
     /// Who joins; the coordinator's node id unless told. Two who join under one id are one member, which says what the
-    /// last of them said.
+    /// last of them said; if one leaves, the other is there again with its next heartbeat.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
@@ -100,7 +100,8 @@ impl Members {
     ///
     /// # Cancel safety
     /// Dropping the future removes in the background what may have been written.
-    pub async fn join(self) -> Result<Membership> {
+    pub async fn join(mut self) -> Result<Membership> {
+        self.node.membership = Some(fastrand::u64(..));
         check_ttl("join", "a member", &self.id, self.ttl)?;
         check_capabilities("join", &self.node.capabilities).map_err(|error| error.with_subject(&self.id))?;
         let key = Area::node(&self.group, &self.id).map_err(|error| error.with_operation("join"))?;
@@ -135,7 +136,8 @@ impl Members {
     /// too slowly, or is cut off for a while, may miss changes in between, never the last one of a member.
     ///
     /// # Errors
-    /// As [`list`](Self::list). An error in the stream is its end.
+    /// As [`list`](Self::list). What cannot be read is an error in the stream, which goes on; an error of the watch is its
+    /// end.
     ///
     /// # Cancel safety
     /// Cancel safe; dropping the stream ends it.
@@ -200,7 +202,7 @@ impl Member {
     }
 
     fn of(prefix: &str, entry: &Entry) -> Result<Self> {
-        let stored::Node { capabilities, metadata } = stored::Node::decode(&entry.value)?;
+        let stored::Node { capabilities, metadata, .. } = stored::Node::decode(&entry.value)?;
         let id = NodeId::new(entry.key.as_str().strip_prefix(prefix).unwrap_or_default())?;
         Ok(Self { id, metadata, capabilities, joined: entry.created })
     }

@@ -61,7 +61,7 @@ mod tests {
     use linchpin_core::{Area, Entry, Revision, stored};
 
     fn put(created: u64, version: u64, metadata: &'static str) -> WatchEvent {
-        let node = stored::Node { capabilities: vec![], metadata: metadata.into() };
+        let node = stored::Node { metadata: metadata.into(), ..stored::Node::default() };
         let (key, value) = (Area::node("g", "n").expect("a name"), node.encode());
         WatchEvent::Put(Entry { key, value, created: Revision(created), version: Revision(version), ttl: None })
     }
