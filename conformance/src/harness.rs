@@ -43,15 +43,14 @@ pub trait Harness: Send + Sync + 'static {
 ///
 /// ```no_run
 /// use linchpin_conformance::{over, run};
+/// use linchpin_memory::{MemoryConfig, MemoryCoordination}; // or your own adapter
 /// use std::{process::ExitCode, sync::Arc};
-/// # mod my_adapter {
-/// #     pub async fn connect(_: &linchpin_core::Namespace) -> linchpin_core::Result<Box<dyn linchpin_core::Driver>> {
-/// #         unimplemented!()
-/// #     }
-/// # }
 ///
 /// fn main() -> ExitCode {
-///     run(over("mine", |namespace| async move { Ok(Arc::from(my_adapter::connect(&namespace).await?)) }))
+///     run(over("mine", |namespace| async move {
+///         let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
+///         Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+///     }))
 /// }
 /// ```
 pub fn over<F, C>(name: impl Into<String>, connect: F) -> impl Harness

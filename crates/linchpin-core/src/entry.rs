@@ -57,6 +57,13 @@ pub struct Snapshot {
     pub entries: Vec<Option<Entry>>,
 }
 
+impl Snapshot {
+    /// The entry of the only key asked for, if it exists; the first that exists of several.
+    pub fn into_entry(self) -> Option<Entry> {
+        self.entries.into_iter().flatten().next()
+    }
+}
+
 /// Some keys of a namespace: one, or all that start with a prefix.
 ///
 /// ```

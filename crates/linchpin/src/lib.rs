@@ -35,6 +35,7 @@ mod leases;
 pub mod lock;
 pub mod members;
 mod queue;
+mod range;
 
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
 pub use election::{Election, Leader, Leadership};

@@ -5,6 +5,7 @@
 //! its own, so one that leaves wakes one. A waiter that dies is skipped when its key expires.
 
 use crate::leases::{Answer, Kind, Lease, Leases, Request};
+use crate::range::read_all;
 use futures::StreamExt;
 use linchpin_core::{Area, Driver, Entry, Error, ErrorKind, Key, Page, Range, Result, WatchEvent};
 use std::sync::Arc;
@@ -72,16 +73,8 @@ impl<'a> Queue<'a> {
     }
 
     async fn places(&self) -> Result<Vec<Entry>> {
-        let mut places = Vec::new();
-        let mut page = Page::first_keys();
-        loop {
-            let found = self.driver.scan(&self.range, &page).await.map_err(|error| self.named(error))?;
-            page.after = found.entries.last().map(|entry| entry.key.clone()).or(page.after);
-            places.extend(found.entries);
-            if !found.more {
-                return Ok(places);
-            }
-        }
+        let places = read_all(&**self.driver, &self.range, Page::first_keys()).await;
+        places.map_err(|error| self.named(error))
     }
 
     /// Returns when a key is gone; `false` if the place was lost before that.

@@ -88,5 +88,5 @@ impl Fault for Honest {}
 
 /// What stands at a key.
 pub(crate) async fn read(inner: &dyn Driver, key: &Key) -> Result<Option<Entry>> {
-    Ok(inner.get(std::slice::from_ref(key)).await?.entries.into_iter().flatten().next())
+    Ok(inner.get(std::slice::from_ref(key)).await?.into_entry())
 }

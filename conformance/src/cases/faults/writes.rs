@@ -55,7 +55,12 @@ async fn write(node: Coordinator) -> Result<Known, Failure> {
 }
 
 /// Counts with all writers while there is trouble; what they know, and the counter.
-async fn count(ctx: &Context, nodes: Vec<Coordinator>) -> Result<(Known, i64), Failure> {
+async fn count(ctx: &Context, policy: RetryPolicy) -> Result<(Known, i64), Failure> {
+    let mut nodes = Vec::new();
+    for _ in 0..WRITERS {
+        let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
+        nodes.push(node.connect().await?);
+    }
     let faults = ctx.faults()?.clone();
     let writing = together(nodes.into_iter().map(write));
     let known = tokio::select! {
@@ -76,12 +81,7 @@ async fn count(ctx: &Context, nodes: Vec<Coordinator>) -> Result<(Known, i64), F
 
 async fn retries_apply_nothing_twice(ctx: Context) -> CaseResult {
     let policy = RetryPolicy { attempts: 100, total: Duration::from_secs(20), ..RetryPolicy::default() };
-    let mut nodes = Vec::new();
-    for _ in 0..WRITERS {
-        let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
-        nodes.push(node.connect().await?);
-    }
-    let (known, counter) = count(&ctx, nodes).await?;
+    let (known, counter) = count(&ctx, policy).await?;
     let all = WRITES * i64::try_from(WRITERS).unwrap_or_default();
     ensure_eq!((known.applied, known.unknown), (all, 0), "writes that were acknowledged, and that are unknown");
     ensure_eq!(counter, all, "the counter");
@@ -89,12 +89,7 @@ async fn retries_apply_nothing_twice(ctx: Context) -> CaseResult {
 }
 
 async fn what_is_safe_was_not_applied(ctx: Context) -> CaseResult {
-    let mut nodes = Vec::new();
-    for _ in 0..WRITERS {
-        let node = Coordinator::over(ctx.another().await?).retry(RetryPolicy::NEVER);
-        nodes.push(node.timeout(Duration::from_millis(200)).connect().await?);
-    }
-    let (Known { applied, unknown }, counter) = count(&ctx, nodes).await?;
+    let (Known { applied, unknown }, counter) = count(&ctx, RetryPolicy::NEVER).await?;
     ensure!(
         (applied..=applied + unknown).contains(&counter),
         "{applied} writes were acknowledged and {unknown} are unknown, but {counter} were applied"

@@ -24,7 +24,6 @@ pub(super) async fn register_node<D: Driver + ?Sized>(driver: &D, node: &str, me
     let metadata = Bytes::copy_from_slice(metadata.unwrap_or(NO_METADATA));
     let put = Transaction::new().put(key, record(metadata.clone()), Some(REGISTRATION));
     commit(driver, "register_node", node, put).await?;
-    driver.port_state().listed.lock().insert(node.to_owned());
     driver.port_state().registered.lock().insert(node.to_owned(), metadata);
     Ok(())
 }
@@ -35,11 +34,7 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
     for _ in 0..ATTEMPTS {
         let done = if let Some(entry) = current(driver, NAME, node, &key).await? {
             let stored = Node::decode(&entry.value).map_err(|error| named(error.with_operation(NAME), node))?;
-            match stored.membership {
-                None => set_ttl(driver, NAME, node, &entry, ttl).await?,
-                // What the members recipe keeps it renews by its own TTL: it is extended, never cut short.
-                Some(_) => extend(driver, NAME, node, &entry, ttl).await?,
-            }
+            renew(driver, NAME, node, &entry, ttl, stored.membership.is_some()).await?
         } else {
             let known = driver.port_state().registered.lock().get(node).cloned();
             let metadata = known.unwrap_or(Bytes::from_static(NO_METADATA));
@@ -47,7 +42,8 @@ pub(super) async fn heartbeat<D: Driver + ?Sized>(driver: &D, node: &str, ttl: D
             commit(driver, NAME, node, put).await?.is_committed()
         };
         if done {
-            driver.port_state().listed.lock().insert(node.to_owned());
+            let mut registered = driver.port_state().registered.lock();
+            registered.entry(node.to_owned()).or_insert(Bytes::from_static(NO_METADATA));
             return Ok(());
         }
     }
@@ -60,8 +56,7 @@ pub(super) async fn delist(driver: &dyn Driver, node: &str) -> Result<()> {
     let key = Area::node(DEFAULT_GROUP, node)?;
     let Some(entry) = current(driver, NAME, node, &key).await? else { return Ok(()) };
     if Node::decode(&entry.value).is_ok_and(|stored| stored.membership.is_none()) {
-        let delete = Transaction::new().version_is(key.clone(), entry.version).delete(key);
-        commit(driver, NAME, node, delete).await?;
+        delete(driver, NAME, node, &entry).await?;
     }
     Ok(())
 }
@@ -105,11 +100,7 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
         if leads.node_id != node_id {
             return Ok(false);
         }
-        // What the election recipe holds it renews by its own TTL: it is extended, never cut short.
-        let done = match leads.campaign {
-            None => set_ttl(driver, NAME, node, &leader, ttl).await?,
-            Some(_) => extend(driver, NAME, node, &leader, ttl).await?,
-        };
+        let done = renew(driver, NAME, node, &leader, ttl, leads.campaign.is_some()).await?;
         if done && asked.elapsed() < ttl {
             driver.port_state().led.lock().insert(node.to_owned());
             return Ok(true);
@@ -120,27 +111,27 @@ pub(super) async fn try_acquire_leadership<D: Driver + ?Sized>(driver: &D, node:
 
 /// Steps down, unless it was the election recipe that made the node leader.
 pub(super) async fn resign(driver: &dyn Driver, node: &str) -> Result<()> {
-    const NAME: &str = "resign";
-    let key = Area::Elections.key(DEFAULT_GROUP)?;
-    let Some(leader) = current(driver, NAME, node, &key).await? else { return Ok(()) };
-    let leads = led_by(NAME, node, &leader)?;
-    if leads.node_id.as_str() == node && leads.campaign.is_none() {
-        let resign = Transaction::new().version_is(key.clone(), leader.version).delete(key);
-        commit(driver, NAME, node, resign).await?;
-    }
-    Ok(())
+    step_down(driver, "resign", node, |leads| leads.campaign.is_none()).await.map(drop)
 }
 
 pub(super) async fn release_leadership<D: Driver + ?Sized>(driver: &D, node: &str) -> Result<bool> {
-    const NAME: &str = "release_leadership";
-    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(DEFAULT_GROUP)?);
-    match current(driver, NAME, node, &key).await? {
-        Some(leader) if led_by(NAME, node, &leader)?.node_id == node_id => {
-            let resign = Transaction::new().version_is(key.clone(), leader.version).delete(key);
-            Ok(commit(driver, NAME, node, resign).await?.is_committed())
-        }
-        _ => Ok(false),
+    step_down(driver, "release_leadership", NodeId::new(node)?.as_str(), |_| true).await
+}
+
+/// Ends the term of a node, if it leads and `may` says so; whether it did.
+async fn step_down<D: Driver + ?Sized>(
+    driver: &D,
+    operation: &'static str,
+    node: &str,
+    may: fn(&Leader) -> bool,
+) -> Result<bool> {
+    let key = Area::Elections.key(DEFAULT_GROUP)?;
+    let Some(entry) = current(driver, operation, node, &key).await? else { return Ok(false) };
+    let leads = led_by(operation, node, &entry)?;
+    if leads.node_id.as_str() != node || !may(&leads) {
+        return Ok(false);
     }
+    delete(driver, operation, node, &entry).await
 }
 
 pub(super) async fn get_leader<D: Driver + ?Sized>(driver: &D) -> Result<Option<String>> {
@@ -166,7 +157,29 @@ async fn current<D: Driver + ?Sized>(
 ) -> Result<Option<Entry>> {
     let snapshot = Driver::get(driver, std::slice::from_ref(key)).await;
     let snapshot = snapshot.map_err(|error| named(error.with_operation(operation), subject))?;
-    Ok(snapshot.entries.into_iter().flatten().next())
+    Ok(snapshot.into_entry())
+}
+
+/// Deletes an entry; `false` if it was gone or rewritten meanwhile.
+async fn delete<D: Driver + ?Sized>(driver: &D, operation: &'static str, subject: &str, entry: &Entry) -> Result<bool> {
+    let delete = Transaction::new().version_is(entry.key.clone(), entry.version).delete(entry.key.clone());
+    Ok(commit(driver, operation, subject, delete).await?.is_committed())
+}
+
+/// Gives an entry another TTL. What a recipe keeps it renews by a TTL of its own: that is extended, never cut short.
+async fn renew<D: Driver + ?Sized>(
+    driver: &D,
+    operation: &'static str,
+    subject: &str,
+    entry: &Entry,
+    ttl: Duration,
+    kept_by_a_recipe: bool,
+) -> Result<bool> {
+    if kept_by_a_recipe {
+        extend(driver, operation, subject, entry, ttl).await
+    } else {
+        set_ttl(driver, operation, subject, entry, ttl).await
+    }
 }
 
 /// Sets the TTL of an entry, to a shorter one too; `false` if it was gone or rewritten meanwhile.

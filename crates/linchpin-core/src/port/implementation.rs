@@ -48,7 +48,7 @@ impl<D: Driver + ?Sized> DistributedCoordination for D {
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let snapshot = Driver::get(self, &[Area::User.key(key)?]).await.map_err(|error| named(error, key))?;
-        Ok(snapshot.entries.into_iter().flatten().next().map(|entry| entry.value.into()))
+        Ok(snapshot.into_entry().map(|entry| entry.value.into()))
     }
 
     async fn set(&self, key: &str, value: &[u8], ttl: Option<Duration>) -> Result<()> {
@@ -66,7 +66,7 @@ impl<D: Driver + ?Sized> DistributedCoordination for D {
     async fn ttl(&self, key: &str) -> Result<Option<Duration>> {
         let snapshot = Driver::get(self, &[Area::User.key(key)?]).await;
         let snapshot = snapshot.map_err(|error| named(error.with_operation("ttl"), key))?;
-        Ok(snapshot.entries.into_iter().flatten().next().and_then(|entry| entry.ttl))
+        Ok(snapshot.into_entry().and_then(|entry| entry.ttl))
     }
 
     async fn incr(&self, key: &str, delta: i64, ttl: Option<Duration>) -> Result<i64> {

@@ -19,9 +19,9 @@ pub struct PortState {
     pub(super) published: Rate,
     pub(super) received: Arc<Rate>,
     pub(super) subscriptions: Arc<AtomicUsize>,
+    /// The nodes that this handle keeps listed, with the metadata that it lists them with.
     pub(super) registered: Mutex<HashMap<String, Bytes>>,
-    /// The nodes that this handle keeps listed, and those that it has made leader.
-    pub(super) listed: Mutex<HashSet<String>>,
+    /// The nodes that it has made leader.
     pub(super) led: Mutex<HashSet<String>>,
     pub(super) inbox: tokio::sync::OnceCell<AckInbox>,
 }
@@ -39,7 +39,7 @@ impl PortState {
         if self.led.lock().remove(node_id) {
             cluster::resign(driver, node_id).await?;
         }
-        if self.listed.lock().remove(node_id) {
+        if self.registered.lock().remove(node_id).is_some() {
             cluster::delist(driver, node_id).await?;
         }
         Ok(())

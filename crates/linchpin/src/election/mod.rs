@@ -192,7 +192,7 @@ impl Election {
     pub async fn leader(&self) -> Result<Option<Leader>> {
         let named = |error: Error| error.with_operation("leader").with_subject(&self.name);
         let snapshot = self.driver.get(&[self.seat().map_err(named)?]).await.map_err(named)?;
-        snapshot.entries.into_iter().flatten().next().map(|entry| Leader::of(&entry)).transpose().map_err(named)
+        snapshot.into_entry().map(|entry| Leader::of(&entry)).transpose().map_err(named)
     }
 
     /// The leaders from now on, in the order of their terms: first who leads now, then every election and every
@@ -261,7 +261,7 @@ impl Election {
     /// the seat tells, and the whole queue is looked at only if somebody gave up.
     async fn after(&self, queue: &Queue<'_>, place: &Place, before: &Key) -> Result<Standing> {
         let seat = self.driver.get(&[self.seat()?]).await.map_err(|error| queue.named(error))?;
-        let campaign = match seat.entries.into_iter().flatten().next() {
+        let campaign = match seat.into_entry() {
             Some(entry) => stored::Leader::decode(&entry.value).map_err(|error| queue.named(error))?.campaign,
             None => None,
         };

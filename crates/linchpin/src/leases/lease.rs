@@ -237,8 +237,10 @@ mod tests {
         let key = Key::new("k").expect("a name");
         let lease = Lease::new(1, Kind::Seat, key, held, Instant::now(), Duration::from_secs(1));
         lease.end(Status::Lost);
-        let on_lost = Arc::new(move || drop(counted.fetch_add(1, Ordering::SeqCst).to_string()));
-        lease.tell(Callbacks { on_lost: Some(on_lost), ..Callbacks::default() });
+        let on_lost = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        lease.tell(Callbacks { on_lost: Some(Arc::new(on_lost)), ..Callbacks::default() });
         lease.end(Status::Lost);
         assert_eq!(told.load(Ordering::SeqCst), 1);
     }

@@ -110,6 +110,6 @@ impl Shared {
 
     pub(super) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {
         let snapshot = self.driver.get(std::slice::from_ref(key)).await?;
-        Ok(snapshot.entries.into_iter().flatten().next())
+        Ok(snapshot.into_entry())
     }
 }

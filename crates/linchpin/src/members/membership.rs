@@ -1,6 +1,6 @@
 //! A membership that is kept.
 
-use super::{Members, check_capabilities};
+use super::{Members, ascending, check_capabilities};
 use crate::leases::{Answer, Callbacks, Kind, Lease, Leases, Request, call};
 use bytes::Bytes;
 use linchpin_core::{Error, ErrorKind, Key, Result, stored};
@@ -88,9 +88,7 @@ impl Membership {
     /// # Cancel safety
     /// As [`update`](Self::update).
     pub async fn update_capabilities<C: Into<String>>(&self, capabilities: impl IntoIterator<Item = C>) -> Result<()> {
-        let mut capabilities: Vec<String> = capabilities.into_iter().map(Into::into).collect();
-        capabilities.sort_unstable();
-        capabilities.dedup();
+        let capabilities = ascending(capabilities);
         let checked = check_capabilities("update_capabilities", &capabilities);
         checked.map_err(|error| error.with_subject(&self.shared.id))?;
         self.shared.say("update_capabilities", |node| node.capabilities = capabilities).await

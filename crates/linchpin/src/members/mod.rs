@@ -14,6 +14,7 @@ pub use membership::Membership;
 pub use watch::{MemberEvent, MemberStream};
 
 use crate::leases::{Callbacks, Leases, check_ttl};
+use crate::range::read_all;
 use bytes::Bytes;
 use linchpin_core::{Area, Driver, Entry, Error, MAX_NAME, NodeId, Page, Range, Result, Revision, stored};
 use std::fmt;
@@ -74,9 +75,7 @@ impl Members {
 
     /// What the member can do, for others to choose by: each 1 to 512 bytes of text without NUL and line breaks.
     pub fn capabilities<C: Into<String>>(mut self, capabilities: impl IntoIterator<Item = C>) -> Self {
-        self.node.capabilities = capabilities.into_iter().map(Into::into).collect();
-        self.node.capabilities.sort_unstable();
-        self.node.capabilities.dedup();
+        self.node.capabilities = ascending(capabilities);
         self
     }
 
@@ -119,17 +118,8 @@ impl Members {
         let named = |error: Error| error.with_operation("list").with_subject(&self.group);
         let prefix = Area::Nodes.group(&self.group).map_err(named)?;
         let range = Range::prefix(prefix.clone()).map_err(named)?;
-        let (mut members, mut page) = (Vec::new(), Page::first());
-        loop {
-            let found = self.driver.scan(&range, &page).await.map_err(named)?;
-            page.after = found.entries.last().map(|entry| entry.key.clone()).or(page.after);
-            for entry in found.entries {
-                members.push(Member::of(&prefix, &entry).map_err(named)?);
-            }
-            if !found.more {
-                return Ok(members);
-            }
-        }
+        let entries = read_all(&*self.driver, &range, Page::first()).await.map_err(named)?;
+        entries.iter().map(|entry| Member::of(&prefix, entry).map_err(named)).collect()
     }
 
     /// Watches who comes and goes: first who is there, then [`MemberEvent::Synced`], then changes. Somebody who reads
@@ -164,6 +154,14 @@ impl Members {
         let prefix = Area::Nodes.group(&self.group).map_err(named)?;
         watch::changes(&*self.driver, prefix, self.group.clone()).await.map_err(named)
     }
+}
+
+/// Capabilities as they are stored: each once.
+fn ascending<C: Into<String>>(capabilities: impl IntoIterator<Item = C>) -> Vec<String> {
+    let mut capabilities: Vec<String> = capabilities.into_iter().map(Into::into).collect();
+    capabilities.sort_unstable();
+    capabilities.dedup();
+    capabilities
 }
 
 /// Refuses what would not come back as it was.
