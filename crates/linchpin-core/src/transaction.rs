@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a key must be for a transaction to be applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guard {
     /// The key looked at.
     pub key: Key,
@@ -17,7 +17,7 @@ pub struct Guard {
 }
 
 /// What a [`Guard`] asks of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// The key does not exist.
     Absent,
@@ -39,7 +39,7 @@ impl Condition {
 }
 
 /// One change to one key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mutation {
     /// Writes the value; without a TTL the key lives for ever, whatever it had before.
     Put {

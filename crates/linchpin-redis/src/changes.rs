@@ -1,255 +1,260 @@
-//! Watching: one reader of the change log and one sweeper of expired keys per handle, while anybody watches.
+//! Watching: what the scripts tell of changes, and one sweeper of expired keys per handle, while anybody watches.
 
-use crate::codec::Reader;
-use crate::commands::{self, Prefix};
+use crate::commands::{self, LOG, Prefix};
 use crate::connection::{Backoff, Connection};
+use crate::hub::{Hub, Listener, Listening};
 use crate::state;
+use crate::topics::Topic;
+use bytes::Bytes;
 use linchpin_core::fanout::{Change, Scan, Watchers};
-use linchpin_core::{Error, Key, Page, Range, Result, Revision, WatchStream};
-use redis::Value;
-use redis::aio::MultiplexedConnection;
-use std::collections::HashMap;
+use linchpin_core::{Entry, Error, Key, MAX_TTL, Page, Range, Result, Revision, WatchStream};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-/// How long one read of the log waits: the pause after which a dead connection is noticed.
-const BLOCK: Duration = Duration::from_millis(1500);
-/// Before the first record of the log.
-const START: &str = "0-0";
 /// How late a sweeper may come, at random, so that one of many processes comes first.
 const JITTER: Duration = Duration::from_millis(20);
 
 /// The watchers of a handle and what serves them.
 pub(crate) struct Changes {
-    shared: Arc<Shared>,
-    tasks: OnceCell<Tasks>,
-}
-
-struct Shared {
     connection: Arc<Connection>,
     prefix: Prefix,
-    watchers: Watchers,
-    /// A deadline came up that may be earlier than the one the sweeper sleeps for.
-    deadline: Notify,
-    broken: AtomicBool,
+    hub: Arc<Hub>,
+    feed: Arc<Feed>,
+    serving: OnceCell<Serving>,
 }
 
-struct Tasks {
-    reader: JoinHandle<()>,
+struct Serving {
+    _listening: Listening,
     sweeper: JoinHandle<()>,
 }
 
-impl Drop for Tasks {
+impl Drop for Serving {
     fn drop(&mut self) {
-        self.reader.abort();
         self.sweeper.abort();
     }
 }
 
 impl Changes {
-    pub(crate) fn new(connection: Arc<Connection>, prefix: Prefix) -> Self {
-        let shared = Shared {
-            connection,
-            prefix,
-            watchers: Watchers::default(),
-            deadline: Notify::new(),
-            broken: AtomicBool::new(false),
-        };
-        Self { shared: Arc::new(shared), tasks: OnceCell::new() }
+    pub(crate) fn new(connection: Arc<Connection>, prefix: Prefix, hub: Arc<Hub>) -> Self {
+        Self { connection, prefix, hub, feed: Arc::default(), serving: OnceCell::new() }
     }
 
     /// The stream keeps what serves it alive, so it may outlive its handle.
     pub(crate) async fn watch(self: &Arc<Self>, range: &Range) -> Result<WatchStream> {
-        self.tasks.get_or_try_init(|| self.start()).await?;
+        self.serving.get_or_try_init(|| self.serve()).await?;
         let changes = self.clone();
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
             let changes = changes.clone();
-            Box::pin(
-                async move { state::scan(&changes.shared.connection, &changes.shared.prefix, &range, &page).await },
-            )
+            Box::pin(async move { state::scan(&changes.connection, &changes.prefix, &range, &page).await })
         });
-        let stream = self.shared.watchers.add(range.clone(), scan).await?;
-        // What it watches may expire before the sweeper would look next.
-        self.shared.deadline.notify_one();
+        let stream = self.feed.watchers.add(range.clone(), scan).await?;
+        // Without watchers nobody looked when what ends.
+        if self.feed.idle.swap(false, Ordering::SeqCst) {
+            self.feed.ends_in(Duration::ZERO);
+        }
         Ok(stream)
     }
 
-    /// Whether the log cannot be read at present.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.shared.broken.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn close(&self) {
-        self.shared.watchers.end(|| Error::closed("watch"));
-        if let Some(tasks) = self.tasks.get() {
-            tasks.reader.abort();
-            tasks.sweeper.abort();
+        self.feed.end();
+        if let Some(serving) = self.serving.get() {
+            serving.sweeper.abort();
         }
     }
 
-    /// Starts the tasks; the log's end is known when this returns, so nothing after it is missed.
-    async fn start(&self) -> Result<Tasks> {
-        let log = self.shared.open_log().await?;
-        let (reader, sweeper) = (self.shared.clone(), self.shared.clone());
-        Ok(Tasks {
-            reader: tokio::spawn(async move { reader.read(log).await }),
-            sweeper: tokio::spawn(async move { sweeper.sweep().await }),
-        })
+    /// Listens to changes; nothing that changes after this returns is missed.
+    async fn serve(&self) -> Result<Serving> {
+        let listening = self.hub.listen("watch", Topic::Channel(LOG.to_owned()), self.feed.clone()).await?;
+        let (connection, prefix, feed) = (self.connection.clone(), self.prefix.clone(), self.feed.clone());
+        let sweeper = tokio::spawn(async move { sweep(&connection, &prefix, &feed).await });
+        Ok(Serving { _listening: listening, sweeper })
     }
 }
 
-/// A connection to the log and the id of the last record that was read.
-struct Log {
-    connection: MultiplexedConnection,
-    last: String,
+/// What the scripts tell.
+struct Feed {
+    watchers: Watchers,
+    /// How many revisions there were when it was told last.
+    count: Mutex<Option<u64>>,
+    /// When the next key ends, as far as is known: every TTL that is granted is told.
+    due: Mutex<Option<Instant>>,
+    /// It is due earlier than the sweeper knows.
+    sooner: Notify,
+    /// Nobody watches, so nobody sweeps.
+    idle: AtomicBool,
 }
 
-/// A record of the log: the id of the one before it, what happened, to which key, at which revision.
-struct LogRecord {
-    id: String,
-    before: String,
-    kind: String,
-    key: Key,
-    has_deadline: bool,
-}
-
-impl LogRecord {
-    fn revision(&self) -> Revision {
-        Revision(self.id.split('-').next().and_then(|text| text.parse().ok()).unwrap_or_default())
+impl Default for Feed {
+    fn default() -> Self {
+        let (watchers, count, due, sooner) = Default::default();
+        Self { watchers, count, due, sooner, idle: AtomicBool::new(true) }
     }
 }
 
-impl Shared {
-    async fn open_log(&self) -> Result<Log> {
-        let connection = self.connection.blocking("watch", BLOCK).await?;
-        let script = self.prefix.invoke(&commands::POSITION);
-        let last = self.connection.run("watch", &script).await.map_err(Error::of_read)?;
-        Ok(Log { connection, last })
+impl Feed {
+    fn ends_in(&self, time: Duration) {
+        let at = Instant::now() + time.min(MAX_TTL);
+        let mut due = self.due.lock();
+        if due.is_none_or(|due| at < due) {
+            *due = Some(at);
+            self.sooner.notify_one();
+        }
     }
+}
 
-    /// Reads the log for ever. After a break every watcher reads its range again.
-    async fn read(&self, mut log: Log) {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.read_some(&mut log).await {
-                Ok(()) => backoff.reset(),
-                Err(error) => {
-                    self.broken.store(true, Ordering::Relaxed);
-                    tracing::warn!(%error, "the change log broke off; reconnecting");
-                    log = loop {
-                        backoff.pause().await;
-                        match self.open_log().await {
-                            Ok(log) => break log,
-                            Err(error) => tracing::debug!(%error, "the change log is still away"),
-                        }
-                    };
-                    self.broken.store(false, Ordering::Relaxed);
-                    self.mark_gap();
-                }
+impl Listener for Feed {
+    fn receive(&self, _: &str, told: &[u8]) {
+        let Some(Told { before, after, changes }) = Told::read(told) else {
+            tracing::warn!("a change could not be read; watchers read their ranges again");
+            return self.mark_gap();
+        };
+        // A script that failed half way, or a server that lost its data.
+        let missed = self.count.lock().replace(after).is_some_and(|count| count != before);
+        if missed {
+            self.watchers.mark_gap();
+            self.ends_in(Duration::ZERO);
+        }
+        for (change, ttl) in changes {
+            self.watchers.dispatch(&change);
+            if let Some(ttl) = ttl {
+                self.ends_in(ttl);
             }
         }
     }
 
-    /// Changes may have been missed, and deadlines with them.
     fn mark_gap(&self) {
+        *self.count.lock() = None;
         self.watchers.mark_gap();
-        self.deadline.notify_one();
+        self.ends_in(Duration::ZERO);
     }
 
-    async fn read_some(&self, log: &mut Log) -> Result<()> {
-        let read = Reader("watch");
-        let mut command = redis::cmd("XREAD");
-        let block = u64::try_from(BLOCK.as_millis()).unwrap_or(u64::MAX);
-        command.arg("COUNT").arg(512).arg("BLOCK").arg(block).arg("STREAMS").arg(self.prefix.log()).arg(&log.last);
-        let answer: Result<Value, _> = command.query_async(&mut log.connection).await;
-        let answer = answer.map_err(|error| crate::error::of_command("watch", error))?;
-        let Some(stream) = read.list(answer)?.pop() else { return Ok(()) };
-        let records = read.list(read.list(stream)?.pop().unwrap_or(Value::Nil))?;
-        let records = records.into_iter().map(log_record).collect::<Result<Vec<_>>>()?;
-        for record in &records {
-            // A log that was trimmed past this reader, or lost: what came between is unknown.
-            let expected = if log.last == START { "" } else { log.last.as_str() };
-            if record.before != expected {
-                self.mark_gap();
-            }
-            log.last.clone_from(&record.id);
-        }
-        if records.iter().any(|record| record.has_deadline) {
-            self.deadline.notify_one();
-        }
-        self.dispatch(&records).await;
-        Ok(())
+    fn end(&self) {
+        self.watchers.end(|| Error::closed("watch"));
     }
+}
 
-    /// Hands out the newest change of each key that is watched. Values are not in the log: the present
-    /// ones are fetched, so a watcher may see a newer version than the record that caused the look.
-    async fn dispatch(&self, records: &[LogRecord]) {
-        let mut newest: HashMap<&Key, &LogRecord> = HashMap::new();
-        for record in records.iter().filter(|record| self.watchers.wants(&record.key)) {
-            newest.insert(&record.key, record);
-        }
-        let written: Vec<Key> =
-            newest.values().filter(|record| record.kind == "put").map(|record| record.key.clone()).collect();
-        for keys in written.chunks(64) {
-            match state::get(&self.connection, &self.prefix, keys).await {
-                Ok(snapshot) => {
-                    for entry in snapshot.entries.into_iter().flatten() {
-                        self.watchers.dispatch(&Change::Put(entry));
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "changed values could not be read; watchers read their ranges again");
-                    self.mark_gap();
-                }
-            }
-        }
-        for record in newest.values().filter(|record| record.kind == "del") {
-            self.watchers.dispatch(&Change::Deleted(record.key.clone(), record.revision()));
-        }
-    }
+/// What one script tells: how many revisions there were before and after it, and each change with the TTL
+/// that its key got.
+struct Told {
+    before: u64,
+    after: u64,
+    changes: Vec<(Change, Option<Duration>)>,
+}
 
-    /// Removes expired keys as their deadlines pass, so that watchers hear of them; sleeps in between.
-    async fn sweep(&self) {
-        let mut backoff = Backoff::default();
-        loop {
-            let next = if self.watchers.count() == 0 {
-                None
-            } else {
-                match self.connection.run::<i64>("watch", &self.prefix.invoke(&commands::SWEEP)).await {
-                    Ok(next) => {
-                        backoff.reset();
-                        u64::try_from(next).ok().map(Duration::from_micros)
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "expired keys could not be swept");
-                        backoff.pause().await;
-                        Some(Duration::ZERO)
-                    }
-                }
+impl Told {
+    /// Reads what `changed` and `done` of the prelude write: texts with their lengths before them.
+    fn read(told: &[u8]) -> Option<Self> {
+        let rest = &mut &*told;
+        let (before, after) = (number(rest)?, number(rest)?);
+        let mut changes = Vec::new();
+        while let Some((kind, more)) = rest.split_first() {
+            *rest = more;
+            let version = Revision(number(rest)?);
+            let key = Key::stored(text(rest)?).ok()?;
+            let ttl = match kind {
+                b'd' => None,
+                _ => match text(rest)?.as_str() {
+                    "" => None,
+                    micros => Some(Duration::from_micros(micros.parse().ok()?)),
+                },
             };
-            let Some(next) = next else {
-                self.deadline.notified().await;
-                continue;
+            let change = match kind {
+                b'd' => Change::Deleted(key, version),
+                b'b' => Change::Written(key, version),
+                b'p' => {
+                    let created = Revision(number(rest)?);
+                    Change::Put(Entry { key, value: Bytes::copy_from_slice(part(rest)?), created, version, ttl })
+                }
+                _ => return None,
             };
-            let pause = next + JITTER.mul_f64(fastrand::f64());
-            let _ = tokio::time::timeout(pause, self.deadline.notified()).await;
+            changes.push((change, ttl));
+        }
+        Some(Self { before, after, changes })
+    }
+}
+
+fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let colon = rest.iter().position(|byte| *byte == b':')?;
+    let length: usize = str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
+    let end = length.checked_add(colon + 1)?;
+    let part = rest.get(colon + 1..end)?;
+    *rest = &rest[end..];
+    Some(part)
+}
+
+fn text(rest: &mut &[u8]) -> Option<String> {
+    String::from_utf8(part(rest)?.to_vec()).ok()
+}
+
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    str::from_utf8(part(rest)?).ok()?.parse().ok()
+}
+
+/// Removes expired keys as their deadlines pass, so that watchers hear of them; sleeps in between.
+async fn sweep(connection: &Connection, prefix: &Prefix, feed: &Feed) {
+    let mut backoff = Backoff::default();
+    loop {
+        let due = *feed.due.lock();
+        let pause = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due + JITTER.mul_f64(fastrand::f64())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = pause => {}
+            () = feed.sooner.notified() => continue,
+        }
+        // Before asking: what comes up meanwhile is looked at again.
+        *feed.due.lock() = None;
+        feed.idle.store(feed.watchers.count() == 0, Ordering::SeqCst);
+        if feed.watchers.count() == 0 {
+            continue;
+        }
+        feed.idle.store(false, Ordering::SeqCst);
+        match connection.run::<i64>("watch", &prefix.invoke(&commands::SWEEP)).await {
+            Ok(next) => {
+                backoff.reset();
+                if let Ok(next) = u64::try_from(next) {
+                    feed.ends_in(Duration::from_micros(next));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "expired keys could not be swept");
+                backoff.pause().await;
+                feed.ends_in(Duration::ZERO);
+            }
         }
     }
 }
 
-fn log_record(value: Value) -> Result<LogRecord> {
-    let read = Reader("watch");
-    let mut parts = read.list(value)?.into_iter();
-    let id = read.text(parts.next())?;
-    let mut fields = HashMap::new();
-    let mut rest = read.list(parts.next().unwrap_or(Value::Nil))?.into_iter();
-    while let Some(name) = rest.next() {
-        fields.insert(read.text(Some(name))?, read.text(rest.next())?);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_scripts_tell_is_read_and_nothing_that_is_cut_short() {
+        let parts = ["2:122:14", "p2:201:a4:15002:173:x:y", "b2:201:b0:", "d2:213:c:d"];
+        let told = parts.concat().into_bytes();
+        let Told { before, after, changes } = Told::read(&told).expect("readable");
+        assert_eq!((before, after), (12, 14));
+        let key = |name: &str| Key::new(name).expect("valid");
+        let ttl = Some(Duration::from_micros(1500));
+        let entry = Entry { key: key("a"), value: "x:y".into(), created: Revision(17), version: Revision(20), ttl };
+        let expected = [
+            (Change::Put(entry), ttl),
+            (Change::Written(key("b"), Revision(20)), None),
+            (Change::Deleted(key("c:d"), Revision(21)), None),
+        ];
+        assert_eq!(changes, expected);
+        let ends = [parts[..1].concat().len(), parts[..2].concat().len(), parts[..3].concat().len()];
+        for cut in (0..told.len()).filter(|cut| !ends.contains(cut)) {
+            assert!(Told::read(&told[..cut]).is_none(), "{cut}");
+        }
     }
-    let mut take = |name: &str| fields.remove(name).unwrap_or_default();
-    let (before, kind, key) = (take("p"), take("t"), Key::stored(take("k"))?);
-    Ok(LogRecord { id, before, kind, key, has_deadline: !take("d").is_empty() })
 }

@@ -43,7 +43,20 @@ impl Reader {
     }
 
     pub(crate) fn number(self, value: Option<Value>) -> Result<u64> {
-        self.text(value)?.parse().map_err(|_| unexpected(self.0, "no number"))
+        let number = match value {
+            Some(Value::BulkString(bytes)) => str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()),
+            Some(Value::Int(number)) => u64::try_from(number).ok(),
+            _ => None,
+        };
+        number.ok_or_else(|| unexpected(self.0, "no number"))
+    }
+
+    /// A number, or 0 where there is none.
+    pub(crate) fn optional_number(self, value: Option<Value>) -> Result<u64> {
+        match value {
+            Some(Value::Nil) | None => Ok(0),
+            value => self.number(value),
+        }
     }
 
     pub(crate) fn revision(self, value: Option<Value>) -> Result<Revision> {

@@ -1,7 +1,7 @@
 //! The Lua scripts and the names that keys have on the server.
 
 use linchpin_core::{Namespace, StreamName};
-use redis::Script;
+use redis::{Cmd, Script, ToRedisArgs};
 use std::sync::LazyLock;
 
 macro_rules! script {
@@ -12,9 +12,8 @@ macro_rules! script {
 
 pub(crate) static GET: LazyLock<Script> = script!("prelude", "get");
 pub(crate) static SCAN: LazyLock<Script> = script!("prelude", "scan");
-pub(crate) static COMMIT: LazyLock<Script> = script!("prelude", "commit");
+pub(crate) static COMMIT: LazyLock<Script> = script!("simple", "prelude", "commit");
 pub(crate) static SWEEP: LazyLock<Script> = script!("prelude", "sweep");
-pub(crate) static POSITION: LazyLock<Script> = script!("prelude", "position");
 pub(crate) static CLEAR: LazyLock<Script> = script!("prelude", "clear");
 pub(crate) static APPEND: LazyLock<Script> = script!("prelude", "streams", "append");
 pub(crate) static CLAIM: LazyLock<Script> = script!("prelude", "streams", "claim");
@@ -31,36 +30,44 @@ impl Prefix {
         Self(format!("linchpin:{{{namespace}}}:"))
     }
 
+    /// A name on the server.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.0)
+    }
+
+    /// The name within the namespace of one on the server.
+    pub(crate) fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.0.as_str())
+    }
+
     /// Prepares a script: the key that routes it, and the prefix that it builds all others from.
-    pub(crate) fn invoke<'a>(&self, script: &'a Script) -> redis::ScriptInvocation<'a> {
-        let mut invocation = script.key(format!("{}meta", self.0));
-        invocation.arg(&self.0);
-        invocation
+    pub(crate) fn invoke(&self, script: &'static Script) -> ScriptCall {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(1).arg(self.name("meta")).arg(&self.0);
+        ScriptCall { script, command }
     }
+}
 
-    /// The change log.
-    pub(crate) fn log(&self) -> String {
-        format!("{}log", self.0)
-    }
+/// The channel on which the scripts tell of changes, by its name within the namespace.
+pub(crate) const LOG: &str = "log";
+/// What a user's channel starts with, within the namespace.
+pub(crate) const CHANNELS: &str = "c:";
 
-    /// A user's channel, or the literal start of some.
-    pub(crate) fn channel(&self, name: &str) -> String {
-        format!("{}c:{name}", self.0)
-    }
+/// The channel, within the namespace, on which a stream's waiting members are woken.
+pub(crate) fn wake(stream: &StreamName) -> String {
+    format!("w:{}", stream.storage_name())
+}
 
-    /// The pattern of all channels, as the namespace's ACL writes it.
-    pub(crate) fn whole(&self) -> String {
-        format!("{}*", self.0)
-    }
+/// A script with its arguments.
+pub(crate) struct ScriptCall {
+    pub(crate) script: &'static Script,
+    pub(crate) command: Cmd,
+}
 
-    /// The channel on which a stream's waiting members are woken.
-    pub(crate) fn wake(&self, stream: &StreamName) -> String {
-        format!("{}w:{}", self.0, stream.storage_name())
-    }
-
-    /// The user's channel that a server's channel stands for.
-    pub(crate) fn own_channel<'a>(&self, channel: &'a str) -> Option<&'a str> {
-        channel.strip_prefix(self.0.as_str())?.strip_prefix("c:")
+impl ScriptCall {
+    pub(crate) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
     }
 }
 

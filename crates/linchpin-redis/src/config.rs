@@ -1,7 +1,9 @@
 //! Where the server is and how to talk to it.
 
 use linchpin_core::{Error, Namespace, Result};
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates};
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
+};
 use std::fmt;
 use std::time::Duration;
 use url::Url;
@@ -120,26 +122,26 @@ impl RedisConfig {
         format!("{}://{}:{}", if self.tls { "rediss" } else { "redis" }, self.host, self.port)
     }
 
-    pub(crate) fn client(&self) -> Result<redis::Client> {
+    pub(crate) fn client(&self, protocol: ProtocolVersion) -> Result<redis::Client> {
         let refused = |_| invalid("the redis client does not accept this configuration");
         if self.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
             // Somebody else may be quicker; then theirs is used.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         let certificates = TlsCertificates { client_tls: None, root_cert: self.root_certificate.clone() };
-        let info = self.connection_info().map_err(refused)?;
+        let info = self.connection_info(protocol).map_err(refused)?;
         if self.tls { redis::Client::build_with_tls(info, certificates) } else { redis::Client::open(info) }
             .map_err(|error| invalid("the redis client does not accept this configuration").with_source(error))
     }
 
-    fn connection_info(&self) -> redis::RedisResult<ConnectionInfo> {
+    fn connection_info(&self, protocol: ProtocolVersion) -> redis::RedisResult<ConnectionInfo> {
         let (host, port) = (self.host.clone(), self.port);
         let address = if self.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
         } else {
             ConnectionAddr::Tcp(host, port)
         };
-        let mut settings = RedisConnectionInfo::default().set_db(self.database);
+        let mut settings = RedisConnectionInfo::default().set_db(self.database).set_protocol(protocol);
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
         }

@@ -1,14 +1,19 @@
 //! Connections: one for commands that is rebuilt when it breaks, and fresh ones for the readers.
 
+use crate::commands::ScriptCall;
 use crate::config::RedisConfig;
 use crate::error;
 use linchpin_core::{Error, ErrorKind, Result, Retry};
 use parking_lot::{Mutex as PlainMutex, RwLock};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind as Native, FromRedisValue, RedisError, ServerErrorKind, Value};
-use std::sync::atomic::{AtomicBool, Ordering};
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind as Native, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, RedisError,
+    ServerErrorKind, Value,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 /// The connection for commands, shared by all tasks of a handle.
 ///
@@ -16,6 +21,8 @@ use tokio::sync::Mutex;
 /// build a new connection: a half-open one is never kept.
 pub(crate) struct Connection {
     client: redis::Client,
+    /// The same server in the version of the protocol in which it confirms subscriptions in line with messages.
+    subscriber: redis::Client,
     address: String,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -29,7 +36,8 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
         let connection = Self {
-            client: config.client()?,
+            client: config.client(ProtocolVersion::RESP2)?,
+            subscriber: config.client(ProtocolVersion::RESP3)?,
             address: config.address(),
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
@@ -51,31 +59,38 @@ impl Connection {
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
     }
 
-    /// Runs a script, loading it if the server does not know it (any more).
-    pub(crate) async fn run<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        script: &redis::ScriptInvocation<'_>,
-    ) -> Result<T> {
+    /// Sends commands that the server runs with nothing in between.
+    pub(crate) async fn send_all(&self, operation: &'static str, commands: &Pipeline) -> Result<Value> {
         let mut connection = self.get(operation).await?;
         let sent = Sent::by(self);
-        let answer: Result<Value, RedisError> = script.invoke_async(&mut connection).await;
+        let answer = commands.query_async(&mut connection).await;
+        sent.answered(answer).map_err(|error| error::of_command(operation, error))
+    }
+
+    /// Runs a script, loading it if the server does not know it (any more).
+    pub(crate) async fn run<T: FromRedisValue>(&self, operation: &'static str, script: &ScriptCall) -> Result<T> {
+        let mut connection = self.get(operation).await?;
+        let sent = Sent::by(self);
+        let mut answer: Result<Value, RedisError> = script.command.query_async(&mut connection).await;
+        if answer.as_ref().is_err_and(|error| error.kind() == Native::Server(ServerErrorKind::NoScript)) {
+            answer = match script.script.load_async(&mut connection).await {
+                Ok(_) => script.command.query_async(&mut connection).await,
+                Err(error) => Err(error),
+            };
+        }
         let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
     }
 
-    /// A connection of its own for commands that block up to `block`.
-    pub(crate) async fn blocking(&self, operation: &'static str, block: Duration) -> Result<MultiplexedConnection> {
-        self.connect(operation, block + self.response_timeout.min(Duration::from_secs(2))).await
-    }
-
-    /// A connection of its own for subscriptions.
-    pub(crate) async fn subscriber(&self, operation: &'static str) -> Result<redis::aio::PubSub> {
-        let connecting = tokio::time::timeout(self.connect_timeout, self.client.get_async_pubsub());
-        connecting
-            .await
-            .map_err(|_| self.too_slow(operation))?
-            .map_err(|error| error::while_connecting(operation, &self.address, error))
+    /// A connection of its own for what the server pushes, and the pushes.
+    pub(crate) async fn subscriber(
+        &self,
+        operation: &'static str,
+        response: Duration,
+    ) -> Result<(MultiplexedConnection, Pushes)> {
+        let (sender, pushes) = pushes();
+        let config = AsyncConnectionConfig::new().set_push_sender(sender);
+        Ok((self.connect(operation, &self.subscriber, config, response).await?, pushes))
     }
 
     /// How long the server may take to answer.
@@ -107,17 +122,22 @@ impl Connection {
         if let Some(connection) = self.current.read().clone() {
             return Ok(connection);
         }
-        let connection = self.connect(operation, self.response_timeout).await?;
+        let config = AsyncConnectionConfig::new();
+        let connection = self.connect(operation, &self.client, config, self.response_timeout).await?;
         *self.current.write() = Some(connection.clone());
         Ok(connection)
     }
 
-    async fn connect(&self, operation: &'static str, response: Duration) -> Result<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(response));
+    async fn connect(
+        &self,
+        operation: &'static str,
+        client: &redis::Client,
+        config: AsyncConnectionConfig,
+        response: Duration,
+    ) -> Result<MultiplexedConnection> {
+        let config = config.set_connection_timeout(Some(self.connect_timeout)).set_response_timeout(Some(response));
         // The client's own limit does not cover the handshake.
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
         tokio::time::timeout(self.connect_timeout, connecting)
             .await
             .map_err(|_| self.too_slow(operation))?
@@ -170,6 +190,52 @@ impl Drop for Sent<'_> {
             self.connection.forget();
         }
     }
+}
+
+/// How many bytes of pushes may wait to be handed out.
+const MAX_WAITING: usize = 64 * 1024 * 1024;
+
+/// What the server pushed, in order. It ends if more came than is handed out: memory is bounded.
+pub(crate) struct Pushes {
+    receiver: mpsc::UnboundedReceiver<PushInfo>,
+    waiting: Arc<AtomicUsize>,
+}
+
+fn pushes() -> (impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static, Pushes) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let sender = PlainMutex::new(Some(sender));
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let counted = waiting.clone();
+    let send = move |push: PushInfo| {
+        let mut sender = sender.lock();
+        if counted.fetch_add(size(&push), Ordering::Relaxed) > MAX_WAITING {
+            *sender = None;
+        }
+        sender.as_ref().ok_or(())?.send(push).map_err(drop)
+    };
+    (send, Pushes { receiver, waiting })
+}
+
+impl Pushes {
+    /// The next one; `None` at the end. Dropping the future loses nothing.
+    pub(crate) async fn take(&mut self) -> Option<PushInfo> {
+        let push = self.receiver.recv().await?;
+        self.waiting.fetch_sub(size(&push), Ordering::Relaxed);
+        Some(push)
+    }
+
+    /// The next one, if it has come.
+    pub(crate) fn take_now(&mut self) -> Option<PushInfo> {
+        let push = self.receiver.try_recv().ok()?;
+        self.waiting.fetch_sub(size(&push), Ordering::Relaxed);
+        Some(push)
+    }
+}
+
+/// What a push takes in memory, about.
+fn size(push: &PushInfo) -> usize {
+    let bytes = |value: &Value| if let Value::BulkString(bytes) = value { bytes.len() } else { 0 };
+    128 + push.data.iter().map(bytes).sum::<usize>()
 }
 
 /// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.

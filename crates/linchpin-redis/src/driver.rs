@@ -4,8 +4,8 @@ use crate::changes::Changes;
 use crate::commands::Prefix;
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::messages::Messages;
-use crate::{state, streams};
+use crate::hub::Hub;
+use crate::{messages, state, streams};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
@@ -33,7 +33,7 @@ struct Handle {
     connection: Arc<Connection>,
     prefix: Prefix,
     changes: Arc<Changes>,
-    messages: Arc<Messages>,
+    hub: Arc<Hub>,
     port: PortState,
     closed: AtomicBool,
 }
@@ -72,13 +72,14 @@ impl RedisCoordination {
         let connection = Arc::new(Connection::open(&config).await?);
         let info = server_info(&connection, "connect").await?;
         let prefix = Prefix::new(&config.namespace);
+        let hub = Arc::new(Hub::new(connection.clone(), prefix.clone()));
         Ok(Self(Arc::new(Handle {
             address: config.address(),
             node,
             capabilities: capabilities(&info, &connection).await?,
             namespace: config.namespace,
-            changes: Arc::new(Changes::new(connection.clone(), prefix.clone())),
-            messages: Arc::new(Messages::new(connection.clone(), prefix.clone())),
+            changes: Arc::new(Changes::new(connection.clone(), prefix.clone(), hub.clone())),
+            hub,
             connection,
             prefix,
             port: PortState::default(),
@@ -144,13 +145,13 @@ impl Driver for RedisCoordination {
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let handle = self.handle("publish")?;
         handle.capabilities.admit_publish(channel, &payload)?;
-        handle.messages.publish(channel, &payload).await
+        messages::publish(&handle.connection, &handle.prefix, channel, &payload).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let handle = self.handle("subscribe")?;
         handle.capabilities.admit_subscribe()?;
-        handle.messages.subscribe(pattern).await
+        messages::subscribe(&handle.hub, pattern).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
@@ -162,7 +163,7 @@ impl Driver for RedisCoordination {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let handle = self.handle("claim")?;
         handle.capabilities.admit_claim(claim)?;
-        streams::claim(&handle.connection, &handle.prefix, &handle.messages, claim).await
+        streams::claim(&handle.connection, &handle.prefix, &handle.hub, claim).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
@@ -194,11 +195,8 @@ impl Driver for RedisCoordination {
         let info = server_info(&handle.connection, "health").await?;
         let latency = asked.elapsed();
         let mut degraded = info.degraded();
-        if handle.changes.is_broken() {
-            degraded.push("the connection for watching is being rebuilt".to_owned());
-        }
-        if handle.messages.is_broken() {
-            degraded.push("the connection for subscriptions is being rebuilt".to_owned());
+        if handle.hub.is_broken() {
+            degraded.push("the connection for watches and subscriptions is being rebuilt".to_owned());
         }
         Ok(Health::new(latency, degraded))
     }
@@ -207,7 +205,7 @@ impl Driver for RedisCoordination {
         let handle = &self.0;
         if !handle.closed.swap(true, Ordering::AcqRel) {
             handle.changes.close();
-            handle.messages.close();
+            handle.hub.close();
             handle.connection.close();
         }
         Ok(())

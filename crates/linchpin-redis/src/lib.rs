@@ -22,8 +22,10 @@
 //!   [`COMMANDS`].
 //! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
 //!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
-//! - A watch reads a change stream that the same scripts write, on one connection per handle.
-//! - Messages are Redis pub/sub, on one connection per handle that resubscribes and marks the gap.
+//! - The scripts tell of every change on a pub/sub channel; a watch listens to it, and reads its range again
+//!   where it may have missed something.
+//! - Messages are Redis pub/sub. All that is pushed - changes, messages, wake-ups of waiting stream members -
+//!   comes over one connection per handle, which resubscribes and marks the gap.
 //! - Streams are Redis Streams with consumer groups; due times and deliveries are kept beside them.
 //!
 //! What survives a restart or a loss of power depends on the server's persistence: read it in
@@ -37,9 +39,11 @@ mod config;
 mod connection;
 mod driver;
 mod error;
+mod hub;
 mod messages;
 mod state;
 mod streams;
+mod topics;
 
 pub use config::RedisConfig;
 pub use driver::RedisCoordination;
@@ -48,4 +52,5 @@ pub use driver::RedisCoordination;
 pub const SCHEMES: &[&str] = &["redis", "rediss"];
 
 /// What an ACL user has to be allowed, as `ACL SETUSER` writes it.
-pub const COMMANDS: &str = "+@read +@write +@pubsub +@scripting +@stream +@connection +info +time +config|get";
+pub const COMMANDS: &str =
+    "+@read +@write +@pubsub +@transaction +@scripting +@stream +@connection +info +time +config|get";

@@ -1,14 +1,14 @@
 //! State: reading, scanning and committing.
 
 use crate::codec::{Reader, micros, optional_micros};
-use crate::commands::{self, Prefix, lex_bounds};
+use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
 use crate::error::unexpected;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
     ScanPage, Snapshot, Transaction,
 };
-use redis::{ScriptInvocation, Value};
+use redis::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -16,6 +16,54 @@ use std::time::Duration;
 pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
 
 pub(crate) async fn get(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Snapshot> {
+    match get_present(connection, prefix, keys).await.map_err(Error::of_read)? {
+        Some(snapshot) => Ok(snapshot),
+        None => get_expiring(connection, prefix, keys).await,
+    }
+}
+
+/// Reads keys of which none is past its deadline: plain commands in a MULTI, which take the server less
+/// than half the time of a script. `None` if something is to be done that only a script can do.
+async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Option<Snapshot>> {
+    let read = Reader("get");
+    let mut commands = redis::pipe();
+    commands.atomic().cmd("HMGET").arg(prefix.name("meta")).arg(&["r", "t", "o"]).cmd("TIME");
+    for key in keys {
+        commands.cmd("HMGET").arg(prefix.name(&format!("k:{key}"))).arg(&["m", "c", "d", "v"]);
+    }
+    let mut answer = read.list(connection.send_all("get", &commands).await?)?.into_iter();
+    let mut meta = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
+    let mut clock = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
+    let mut number = || read.optional_number(meta.next());
+    let (revision, acted, offset) = (number()?, number()?, number()?);
+    let now = read.number(clock.next())? * 1_000_000 + read.number(clock.next())? + offset;
+    if now < acted {
+        return Ok(None);
+    }
+    let mut entries = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut fields = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
+        let (version, created) = (read.optional_number(fields.next())?, read.optional_number(fields.next())?);
+        let deadline = read.optional_number(fields.next())?;
+        if deadline != 0 && deadline <= now {
+            return Ok(None);
+        }
+        entries.push(match fields.next() {
+            Some(Value::Nil) | None => None,
+            value => Some(Entry {
+                key: key.clone(),
+                value: read.bytes(value)?,
+                created: Revision(created),
+                version: Revision(version),
+                ttl: (deadline != 0).then(|| Duration::from_micros(deadline - now)),
+            }),
+        });
+    }
+    Ok(Some(Snapshot { revision: Revision(revision), entries }))
+}
+
+/// Reads keys, and removes those that are past their deadline.
+async fn get_expiring(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Snapshot> {
     let read = Reader("get");
     let mut script = prefix.invoke(&commands::GET);
     for key in keys {
@@ -76,20 +124,29 @@ pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction
         "r" => {
             let revision = read.revision(answer.next())?;
             let guard = usize::try_from(read.number(answer.next())?).unwrap_or(usize::MAX);
-            let key = &transaction.guards.get(guard).ok_or_else(|| unexpected("commit", "no such guard"))?.key;
-            let found = (answer.len() > 0).then(|| read.entry(key.clone(), answer)).transpose()?;
+            let key = answer.next().map(|key| Key::stored(read.text(Some(key))?)).transpose()?;
+            let found = key.map(|key| read.entry(key, answer)).transpose()?;
             Ok(Outcome::Refused { guard, found, revision })
         }
         _ => Err(refused_for_good(transaction, read.text(answer.next())?.parse().ok(), &read.text(answer.next())?)),
     }
 }
 
-fn encode(script: &mut ScriptInvocation<'_>, transaction: &Transaction) {
-    let id = transaction.id.map(|id| id.to_string()).unwrap_or_default();
-    script.arg(&id).arg(u64::try_from(ID_WINDOW.as_millis()).unwrap_or(u64::MAX));
-    script.arg(if id.is_empty() { String::new() } else { fingerprint(transaction) });
-    script.arg(transaction.guards.len());
-    for guard in &transaction.guards {
+fn encode(script: &mut ScriptCall, transaction: &Transaction) {
+    let Transaction { id, guards, mutations } = transaction;
+    match id {
+        Some(id) => {
+            script.arg(format!("{:032x}", id.0)).arg(ID_WINDOW.as_secs() * 1000).arg(fingerprint(transaction));
+        }
+        None => {
+            script.arg(&["", "", ""]);
+        }
+    }
+    let expires = |mutation: &Mutation| {
+        matches!(mutation, Mutation::Put { ttl: Some(_), .. } | Mutation::Add { ttl: Some(_), .. })
+    };
+    script.arg(if mutations.iter().any(expires) { "1" } else { "" }).arg(guards.len());
+    for guard in guards {
         let (condition, version) = match guard.condition {
             Condition::Absent => ("a", 0),
             Condition::Present => ("p", 0),
@@ -97,7 +154,7 @@ fn encode(script: &mut ScriptInvocation<'_>, transaction: &Transaction) {
         };
         script.arg(guard.key.as_str()).arg(condition).arg(version);
     }
-    for mutation in &transaction.mutations {
+    for mutation in mutations {
         let key = mutation.key().as_str();
         match mutation {
             Mutation::Put { value, ttl, .. } => {
@@ -118,17 +175,9 @@ fn encode(script: &mut ScriptInvocation<'_>, transaction: &Transaction) {
 
 /// Tells a repeated transaction from another one under the same id. Only compared with itself, so any
 /// hash will do that every build of this adapter computes alike.
-fn fingerprint(transaction: &Transaction) -> String {
+fn fingerprint(Transaction { guards, mutations, .. }: &Transaction) -> String {
     let mut hasher = DefaultHasher::new();
-    for guard in &transaction.guards {
-        (&guard.key, format!("{:?}", guard.condition)).hash(&mut hasher);
-    }
-    for mutation in &transaction.mutations {
-        (format!("{mutation:?}")).hash(&mut hasher);
-        if let Mutation::Put { value, .. } = mutation {
-            value.hash(&mut hasher);
-        }
-    }
+    (guards, mutations).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 

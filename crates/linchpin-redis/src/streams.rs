@@ -3,12 +3,14 @@
 use crate::codec::{Reader, encode_record, micros, optional_micros};
 use crate::commands::{self, Prefix};
 use crate::connection::Connection;
-use crate::messages::Messages;
+use crate::hub::Hub;
+use crate::messages::Waker;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, MAX_TTL, Position, Receipt, Record, Result,
     Retention, Settled, Settlement, StreamInfo, StreamName, dead_letter,
 };
 use redis::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -44,7 +46,7 @@ pub(crate) async fn append(
 pub(crate) async fn claim(
     connection: &Connection,
     prefix: &Prefix,
-    messages: &Messages,
+    hub: &Arc<Hub>,
     claim: &Claim,
 ) -> Result<Vec<Delivery>> {
     let deadline = Instant::now() + claim.wait.min(MAX_TTL);
@@ -52,7 +54,7 @@ pub(crate) async fn claim(
     if !given.is_empty() || claim.wait.is_zero() {
         return Ok(given);
     }
-    let mut waker = messages.waker(&claim.stream).await?;
+    let mut waker = Waker::of(hub, &claim.stream).await?;
     loop {
         // Looked at after the subscription is live: what was appended before it is found, what comes after
         // it wakes.

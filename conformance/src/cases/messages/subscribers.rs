@@ -12,6 +12,8 @@ cases! { Messages "messages";
         "Overlapping patterns deliver once to each subscription";
     many_patterns_on_one_handle [Messages]
         "A subscription yields the messages that match its pattern, whatever else its handle is subscribed to";
+    others_come_and_go_unnoticed [Messages]
+        "Each message arrives once, whatever overlapping patterns the same handle subscribes to and drops meanwhile";
     dropping_ends_a_subscription [Messages]
         "Dropping a subscription ends it, at the server too";
     dropping_leaves_the_others [Messages]
@@ -71,6 +73,38 @@ async fn many_patterns_on_one_handle(ctx: Context) -> CaseResult {
     }
     for (n, listener) in &mut listeners {
         ensure_eq!(listener.text().await?.0, format!("c{n}/x"), "the channel of subscription {n}");
+    }
+    Ok(())
+}
+
+async fn others_come_and_go_unnoticed(ctx: Context) -> CaseResult {
+    const MESSAGES: usize = 600;
+    let (driver, publisher) = (ctx.driver(), ctx.another().await?);
+    let mut kept = [Listener::open(&driver, "a/b/c").await?, Listener::open(&driver, "a/b/*").await?];
+    let publishing = async {
+        let channel = Channel::new("a/b/c")?;
+        for n in 0..MESSAGES {
+            publisher.publish(&channel, n.to_string().into()).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    let churning = async {
+        loop {
+            for pattern in ["a/*", "*", "a/b/c", "a/b/?", "a/b*"] {
+                let (wide, narrow) = (Listener::open(&driver, pattern).await?, Listener::open(&driver, "a/b/c").await?);
+                drop(wide);
+                drop(narrow);
+            }
+        }
+    };
+    tokio::select! {
+        sent = publishing => sent?,
+        failed = churning => return failed,
+    }
+    for listener in &mut kept {
+        for n in 0..MESSAGES {
+            ensure_eq!(listener.text().await?.1, n.to_string(), "the message after {n} others");
+        }
     }
     Ok(())
 }

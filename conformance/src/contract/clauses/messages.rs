@@ -24,7 +24,11 @@ pub(super) const MESSAGES: Chapter = Chapter {
         },
         Clause {
             text: "A subscription yields what matches its pattern, whatever else its handle is subscribed to.",
-            cases: &["messages.many_patterns_on_one_handle", "messages.equal_payloads_are_messages_each"],
+            cases: &[
+                "messages.many_patterns_on_one_handle",
+                "messages.equal_payloads_are_messages_each",
+                "messages.others_come_and_go_unnoticed",
+            ],
         },
         Clause {
             text: "Messages are ordered per publisher and channel.",

@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 pub enum Change {
     /// It was written.
     Put(Entry),
+    /// It was written at this revision, with a value that did not come along: each watcher reads it.
+    Written(Key, Revision),
     /// It was deleted or expired, at this revision.
     Deleted(Key, Revision),
 }
@@ -27,7 +29,7 @@ impl Change {
     pub fn key(&self) -> &Key {
         match self {
             Self::Put(entry) => &entry.key,
-            Self::Deleted(key, _) => key,
+            Self::Written(key, _) | Self::Deleted(key, _) => key,
         }
     }
 
@@ -35,7 +37,7 @@ impl Change {
     pub fn version(&self) -> Revision {
         match self {
             Self::Put(entry) => entry.version,
-            Self::Deleted(_, version) => *version,
+            Self::Written(_, version) | Self::Deleted(_, version) => *version,
         }
     }
 }
@@ -236,7 +238,7 @@ impl Watch {
                 return Ok(event);
             }
             match self.queue.next().await {
-                Next::Change(change) => self.take(change),
+                Next::Change(change) => self.take(change).await?,
                 Next::Ended(error) => return Err(error),
                 Next::Resync => self.resync().await?,
             }
@@ -260,23 +262,32 @@ impl Watch {
     }
 
     /// Tells a change, unless the watcher was told as much or more already.
-    fn take(&mut self, change: Change) {
+    async fn take(&mut self, change: Change) -> Result<()> {
         let version = change.version();
         let known = self.known.get(change.key()).copied();
         if version <= known.unwrap_or_else(|| self.floor(change.key())) {
-            return;
+            return Ok(());
         }
         match change {
-            Change::Put(entry) => {
-                self.known.insert(entry.key.clone(), version);
-                self.ready.push_back(WatchEvent::Put(entry));
-            }
+            Change::Put(entry) => self.tell(entry),
+            Change::Written(key, _) => match (self.scan)(Range::Key(key), Page::first()).await {
+                // Gone or written again by now: that is told by a change of its own.
+                Ok(page) => page.entries.into_iter().for_each(|entry| self.tell(entry)),
+                Err(error) if error.is_transient() => self.queue.state.lock().lose(),
+                Err(error) => return Err(error),
+            },
             Change::Deleted(key, version) => {
                 if self.known.remove(&key).is_some() {
                     self.ready.push_back(WatchEvent::Deleted { key, version });
                 }
             }
         }
+        Ok(())
+    }
+
+    fn tell(&mut self, entry: Entry) {
+        self.known.insert(entry.key.clone(), entry.version);
+        self.ready.push_back(WatchEvent::Put(entry));
     }
 
     /// Reads the range and tells how it differs from what the watcher knows.
@@ -343,9 +354,10 @@ mod tests {
     /// A range whose content the test sets: (revision, entries).
     fn source(content: &Arc<Mutex<(u64, Vec<Entry>)>>) -> Scan {
         let content = content.clone();
-        Arc::new(move |_, page| {
+        Arc::new(move |range, page| {
             let (revision, entries) = content.lock().clone();
-            let rest: Vec<_> = entries.into_iter().filter(|e| page.after.as_ref().is_none_or(|a| e.key > *a)).collect();
+            let wanted = |e: &Entry| range.contains(&e.key) && page.after.as_ref().is_none_or(|after| e.key > *after);
+            let rest: Vec<_> = entries.into_iter().filter(wanted).collect();
             let more = rest.len() > 2;
             let entries = rest.into_iter().take(2).collect();
             Box::pin(async move { Ok(ScanPage { revision: Revision(revision), entries, more }) })
@@ -396,6 +408,14 @@ mod tests {
         watchers.dispatch(&Change::Put(entry("b", 8)));
         watchers.dispatch(&Change::Put(entry("b", 10)));
         assert_eq!(told(&mut stream).await, "+b@10");
+        // A value that did not come along is read; one that is gone again is told as gone, not as written.
+        *content.lock() = (11, vec![entry("a", 7), entry("b", 11), entry("c", 9)]);
+        watchers.dispatch(&Change::Written(key("b"), Revision(11)));
+        assert_eq!(told(&mut stream).await, "+b@11");
+        *content.lock() = (13, vec![entry("a", 7), entry("c", 9)]);
+        watchers.dispatch(&Change::Written(key("b"), Revision(12)));
+        watchers.dispatch(&Change::Deleted(key("b"), Revision(13)));
+        assert_eq!(told(&mut stream).await, "-b@13");
         watchers.end(|| Error::closed("watch"));
         assert_eq!(told(&mut stream).await, "closed");
         assert_eq!(told(&mut stream).await, "end");

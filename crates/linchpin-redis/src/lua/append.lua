@@ -3,18 +3,18 @@
 local name, window = ARGV[2], tonumber(ARGV[3])
 local seen, forgotten = P .. 'sd:' .. name, P .. 'sx:' .. name
 -- More than this call can add, so that they never pile up.
-local old = redis.call('ZRANGEBYSCORE', forgotten, '-inf', num(now), 'LIMIT', 0, 64 + #ARGV)
+local old = call('ZRANGEBYSCORE', forgotten, '-inf', num(now), 'LIMIT', 0, 64 + #ARGV)
 for _, id in ipairs(old) do
-  redis.call('HDEL', seen, id)
-  redis.call('ZREM', forgotten, id)
+  call('HDEL', seen, id)
+  call('ZREM', forgotten, id)
 end
 local reply, fresh = {}, false
 for at = 4, #ARGV, 3 do
   local id, delay, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local known = nil
   if id ~= '' then
-    local expires = redis.call('ZSCORE', forgotten, id)
-    if expires and tonumber(expires) > now then known = redis.call('HGET', seen, id) end
+    local expires = call('ZSCORE', forgotten, id)
+    if expires and tonumber(expires) > now then known = call('HGET', seen, id) end
   end
   if known then
     reply[#reply + 1] = { known, '1' }
@@ -24,8 +24,8 @@ for at = 4, #ARGV, 3 do
     local position = num(append(name, blob, due))
     fresh = true
     if id ~= '' then
-      redis.call('HSET', seen, id, position)
-      redis.call('ZADD', forgotten, num(now + window), id)
+      call('HSET', seen, id, position)
+      call('ZADD', forgotten, num(now + window), id)
     end
     reply[#reply + 1] = { position, '0' }
   end

@@ -1,42 +1,60 @@
--- ARGV: prefix, id or '', its window in ms, fingerprint, number of guards, then per guard: key, condition
--- (a, p or v), version; then per mutation: op (put, del, add or ext), key, and three arguments.
--- Everything is decided before the first write: Redis has no rollback.
+-- ARGV: prefix, id or '', its window in ms, fingerprint, '1' if something gets a TTL, number of guards, then
+-- per guard: key, condition (a, p, v or n), version; then per mutation: op (put, del, add or ext), key, and
+-- two arguments. Everything is decided before the first write: Redis has no rollback.
 -- -> 'c', revision, two values per mutation | 'r', revision, guard, entry | 'e', mutation or -1, problem
 local id = ARGV[2]
 if id ~= '' then
-  local kept = redis.call('GET', P .. 't:' .. id)
+  local kept = call('GET', P .. 't:' .. id)
   if kept then
     kept = cmsgpack.unpack(kept)
     if kept[1] ~= ARGV[4] then return { 'e', -1, 'id' } end
     return kept[2]
   end
 end
-sweep(8)
+-- Whoever adds keys that end removes some that have ended, so that they never pile up.
+if ARGV[5] == '1' then sweep(8) end
 
 -- The outcome, whatever it is, is what a repeat gets: an attempt that arrives late changes nothing.
 local function finish(reply)
   if id ~= '' then
-    redis.call('SET', P .. 't:' .. id, cmsgpack.pack({ ARGV[4], reply }), 'PX', ARGV[3])
+    call('SET', P .. 't:' .. id, cmsgpack.pack({ ARGV[4], reply }), 'PX', ARGV[3])
   end
-  return reply
+  return done(reply)
 end
 
-local at = 6
-for i = 1, tonumber(ARGV[5]) do
-  local key, condition, version = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+-- The first live key that starts with `prefix`, and its fields.
+local function first(prefix)
+  while true do
+    local key = call('ZRANGEBYLEX', P .. 'keys', '[' .. prefix, '(' .. prefix .. '\255', 'LIMIT', 0, 1)[1]
+    if not key then return nil end
+    local e = load(key)
+    if e then return e, key end
+    -- Expired just now, or evicted by a server that is configured to.
+    call('ZREM', P .. 'keys', key)
+  end
+end
+
+local at = 7
+for i = 1, tonumber(ARGV[6]) do
+  local key, condition, wanted = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   at = at + 3
-  local e = load(key)
-  local holds
-  if condition == 'a' then
+  local e, holds
+  if condition == 'n' then
+    e, key = first(key)
     holds = not e
-  elseif condition == 'p' then
-    holds = e
   else
-    holds = e and e[1] == version
+    e = load(key)
+    if condition == 'a' then
+      holds = not e
+    elseif condition == 'p' then
+      holds = e
+    else
+      holds = e and e[1] == wanted
+    end
   end
   if not holds then
     if not e then return finish({ 'r', num(rev), i - 1 }) end
-    return finish({ 'r', num(rev), i - 1, e[1], e[2], left(e), e[4] })
+    return finish({ 'r', num(rev), i - 1, key, e[1], e[2], left(e), e[4] })
   end
 end
 
@@ -45,86 +63,73 @@ local function sum(current, delta)
   if not string.find(current, '^%-?%d+$') then return nil, 'counter' end
   if #current <= 15 and #delta <= 15 then return num(tonumber(current) + tonumber(delta)) end
   -- Doubles end at 2^53; Redis itself adds exactly and knows the limits.
-  redis.call('SET', P .. 'sum', current)
+  call('SET', P .. 'sum', current)
   local ok = redis.pcall('INCRBY', P .. 'sum', delta)
-  local result = redis.call('GET', P .. 'sum')
-  redis.call('DEL', P .. 'sum')
+  local result = call('GET', P .. 'sum')
+  call('DEL', P .. 'sum')
   if type(ok) == 'table' and ok.err then return nil, 'overflow' end
   return result
 end
 
-local plan, index = {}, 0
+-- What stands at the key of each mutation, and the value that it will write.
+local mutations, found, values, writes = at, {}, {}, false
 while at <= #ARGV do
-  local op, key, a, b = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  at = at + 4
-  local e = load(key)
-  local step = { op = op, key = key, e = e, a = a, b = b }
+  local op, e = ARGV[at], load(ARGV[at + 1])
+  found[at], values[at] = e, ARGV[at + 2]
   if op == 'add' then
     local problem
-    step.value, problem = sum(e and e[4] or '0', a)
-    if not step.value then return finish({ 'e', index, problem }) end
+    values[at], problem = sum(e and e[4] or '0', ARGV[at + 2])
+    if problem then return finish({ 'e', (at - mutations) / 4, problem }) end
   end
-  plan[#plan + 1] = step
-  index = index + 1
-end
-
-local writes = false
-for _, step in ipairs(plan) do
-  if step.op == 'put' or step.op == 'add' or (step.op == 'del' and step.e) then writes = true end
+  writes = writes or op == 'put' or op == 'add' or (op == 'del' and e)
+  at = at + 4
 end
 if writes then tick() end
 
-local function deadline(key, ttl)
-  if ttl == '' then
-    redis.call('HDEL', P .. 'k:' .. key, 'd')
-    redis.call('ZREM', P .. 'ttl', key)
-    return nil
-  end
-  local due = num(now + tonumber(ttl))
-  redis.call('HSET', P .. 'k:' .. key, 'd', due)
-  redis.call('ZADD', P .. 'ttl', due, key)
-  return due
+local function expire(key, ttl)
+  local due = num(now + ttl)
+  call('HSET', P .. 'k:' .. key, 'd', due)
+  call('ZADD', P .. 'ttl', due, key)
 end
 
-local function write(step, value)
-  local created = step.e and step.e[2] or num(rev)
-  redis.call('HSET', P .. 'k:' .. step.key, 'v', value, 'c', created, 'm', num(rev))
-  if not step.e then redis.call('ZADD', P .. 'keys', 0, step.key) end
+local function forever(key)
+  call('HDEL', P .. 'k:' .. key, 'd')
+  call('ZREM', P .. 'ttl', key)
+end
+
+-- Writes a value; a TTL of nil leaves the one that the key has.
+local function write(key, e, value, ttl)
+  local created = e and e[2] or version
+  call('HSET', P .. 'k:' .. key, 'v', value, 'c', created, 'm', version)
+  if not e then call('ZADD', P .. 'keys', 0, key) end
+  if ttl and ttl ~= '' then
+    expire(key, ttl)
+  elseif ttl and e and e[3] then
+    forever(key)
+  end
+  changed(key, created, ttl or left(e), value)
   return created
 end
 
 local reply = { 'c', num(rev) }
-local function answer(a, b)
-  reply[#reply + 1] = a
-  reply[#reply + 1] = b or ''
-end
-
-local apply = {
-  put = function(step)
-    local created = write(step, step.a)
-    record('put', step.key, deadline(step.key, step.b))
-    answer(created, step.b)
-  end,
-  del = function(step)
-    if step.e then remove(step.key) end
-    answer(step.e and '1' or '0')
-  end,
-  add = function(step)
-    write(step, step.value)
+for at = mutations, #ARGV, 4 do
+  local op, key, b, e = ARGV[at], ARGV[at + 1], ARGV[at + 3], found[at]
+  local result, ttl = '', ''
+  if op == 'put' then
+    result, ttl = write(key, e, values[at], b), b
+  elseif op == 'del' then
+    if e then remove(key) end
+    result = e and '1' or '0'
+  elseif op == 'add' then
     -- A counter that exists keeps its time to live.
-    local due = step.e and step.e[3] or nil
-    if not step.e then due = deadline(step.key, step.b) end
-    record('put', step.key, due)
-    answer(step.value)
-  end,
-  ext = function(step)
-    local e = step.e
-    if not (e and e[1] == step.a) then return answer('') end
+    write(key, e, values[at], not e and b or nil)
+    result = values[at]
+  elseif e and e[1] == ARGV[at + 2] then
     -- Never earlier than before, and no new version.
-    if e[3] and now + tonumber(step.b) > tonumber(e[3]) then deadline(step.key, step.b) end
-    answer(step.b)
-  end,
-}
-for _, step in ipairs(plan) do apply[step.op](step) end
-
+    if e[3] and now + b > tonumber(e[3]) then expire(key, b) end
+    result = b
+  end
+  reply[#reply + 1] = result
+  reply[#reply + 1] = ttl
+end
 return finish(reply)

@@ -4,4 +4,4 @@ for i = 2, #ARGV do
   local e = load(ARGV[i])
   found[i - 1] = e and { e[1], e[2], left(e), e[4] } or false
 end
-return { num(rev), found }
+return done({ num(rev), found })

@@ -1,7 +1,7 @@
 -- ARGV: prefix, min, max (of ZRANGEBYLEX), limit, '1' with values
 -- -> revision, '1' if there may be more, entries of key, m, c, left, v
 local limit = tonumber(ARGV[4])
-local keys = redis.call('ZRANGEBYLEX', P .. 'keys', ARGV[2], ARGV[3], 'LIMIT', 0, limit + 1)
+local keys = call('ZRANGEBYLEX', P .. 'keys', ARGV[2], ARGV[3], 'LIMIT', 0, limit + 1)
 local found, bytes, more = {}, 0, '0'
 for i, key in ipairs(keys) do
   -- A page of large values ends early: a script holds up everybody else.
@@ -11,7 +11,7 @@ for i, key in ipairs(keys) do
   end
   local e = load(key)
   -- Expired just now, or evicted by a server that is configured to.
-  if not e then redis.call('ZREM', P .. 'keys', key) end
+  if not e then call('ZREM', P .. 'keys', key) end
   if e then
     local value = ''
     if ARGV[5] == '1' then value = e[4] end
@@ -19,4 +19,4 @@ for i, key in ipairs(keys) do
     found[#found + 1] = { key, e[1], e[2], left(e), value }
   end
 end
-return { num(rev), more, found }
+return done({ num(rev), more, found })

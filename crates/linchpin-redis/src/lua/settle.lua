@@ -5,17 +5,17 @@ for at = 2, #ARGV, 6 do
   local name, group, position = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local delivery, action, argument = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local pending, counts = P .. 'sp:' .. name .. '\0' .. group, P .. 'sc:' .. name .. '\0' .. group
-  if redis.call('HGET', counts, position) ~= delivery .. 'h' then
+  if call('HGET', counts, position) ~= delivery .. 'h' then
     reply[#reply + 1] = '0'
   else
     if action == 'ack' then
       forget(name, group, tonumber(position))
     elseif action == 'retry' then
-      redis.call('ZADD', pending, num(now + tonumber(argument)), position)
-      redis.call('HSET', counts, position, delivery .. 'w')
+      call('ZADD', pending, num(now + tonumber(argument)), position)
+      call('HSET', counts, position, delivery .. 'w')
       wake(name)
     elseif action == 'extend' then
-      redis.call('ZADD', pending, num(now + tonumber(argument)), position)
+      call('ZADD', pending, num(now + tonumber(argument)), position)
     else
       bury(name, group, tonumber(position), tonumber(delivery), argument)
     end

@@ -10,23 +10,23 @@
 --   sc:<stream>\0<group>  hash: position -> deliveries, then h (held by a member) or w (waiting)
 local function entry_id(position) return num(position) .. '-0' end
 
-local function wake(name) redis.call('PUBLISH', P .. 'w:' .. name, '') end
+local function wake(name) call('PUBLISH', P .. 'w:' .. name, '') end
 
 local function append(name, blob, due, story)
-  local cleared = redis.call('GET', P .. 'sf:' .. name)
-  if cleared then redis.call('SETNX', P .. 'sm:' .. name, cleared) end
-  local position = redis.call('INCR', P .. 'sm:' .. name)
+  local cleared = call('GET', P .. 'sf:' .. name)
+  if cleared then call('SETNX', P .. 'sm:' .. name, cleared) end
+  local position = call('INCR', P .. 'sm:' .. name)
   local fields = { 'r', blob }
   if due then fields = { 'r', blob, 'd', due } end
   if story then fields = { 'r', blob, 'x', story } end
-  redis.call('XADD', P .. 's:' .. name, entry_id(position), unpack(fields))
-  redis.call('ZADD', P .. 'streams', 0, name)
+  call('XADD', P .. 's:' .. name, entry_id(position), unpack(fields))
+  call('ZADD', P .. 'streams', 0, name)
   return position
 end
 
 -- The fields of the record at a position, or nil if it is gone.
 local function fetch(name, position)
-  local found = redis.call('XRANGE', P .. 's:' .. name, entry_id(position), entry_id(position))
+  local found = call('XRANGE', P .. 's:' .. name, entry_id(position), entry_id(position))
   if not found[1] then return nil end
   local fields, list = {}, found[1][2]
   for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
@@ -34,9 +34,9 @@ local function fetch(name, position)
 end
 
 local function forget(name, group, position)
-  redis.call('XACK', P .. 's:' .. name, group, entry_id(position))
-  redis.call('ZREM', P .. 'sp:' .. name .. '\0' .. group, num(position))
-  redis.call('HDEL', P .. 'sc:' .. name .. '\0' .. group, num(position))
+  call('XACK', P .. 's:' .. name, group, entry_id(position))
+  call('ZREM', P .. 'sp:' .. name .. '\0' .. group, num(position))
+  call('HDEL', P .. 'sc:' .. name .. '\0' .. group, num(position))
 end
 
 local function bury(name, group, position, deliveries, reason)

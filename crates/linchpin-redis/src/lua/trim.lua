@@ -1,18 +1,18 @@
 -- ARGV: prefix, stream, 'newest' or 'from', number -> how many records were dropped
 local name, stream = ARGV[2], P .. 's:' .. ARGV[2]
-if redis.call('EXISTS', stream) == 0 then return 0 end
+if call('EXISTS', stream) == 0 then return 0 end
 local keep = tonumber(ARGV[4])
 if ARGV[3] == 'newest' then
-  keep = tonumber(redis.call('GET', P .. 'sm:' .. name) or '0') - keep + 1
+  keep = tonumber(call('GET', P .. 'sm:' .. name) or '0') - keep + 1
 end
 -- What a group has not settled, or not looked at, stays.
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+for _, info in ipairs(call('XINFO', 'GROUPS', stream)) do
   local fields = {}
   for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
   local looked = tonumber(string.match(fields['last-delivered-id'], '^%d+'))
   keep = math.min(keep, looked + 1)
-  local unsettled = redis.call('XPENDING', stream, fields['name'])
+  local unsettled = call('XPENDING', stream, fields['name'])
   if unsettled[2] then keep = math.min(keep, tonumber(string.match(unsettled[2], '^%d+'))) end
 end
 if keep <= 1 then return 0 end
-return redis.call('XTRIM', stream, 'MINID', '=', entry_id(keep))
+return call('XTRIM', stream, 'MINID', '=', entry_id(keep))
