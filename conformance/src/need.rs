@@ -13,6 +13,8 @@ pub enum Need {
     MultiKey,
     /// Transaction ids.
     TransactionIds,
+    /// Guards that no key starts with a text.
+    PrefixGuards,
     /// Time to live.
     Ttl,
     /// Watching.
@@ -31,9 +33,10 @@ pub enum Need {
 
 impl Need {
     /// Every need.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::MultiKey,
         Self::TransactionIds,
+        Self::PrefixGuards,
         Self::Ttl,
         Self::Watch,
         Self::Messages,
@@ -49,6 +52,7 @@ impl Need {
         match self {
             Self::MultiKey => capabilities.transactions == TransactionScope::MultiKey,
             Self::TransactionIds => capabilities.transaction_ids.is_some(),
+            Self::PrefixGuards => capabilities.prefix_guards,
             Self::Ttl => capabilities.ttl.is_some(),
             Self::Watch => capabilities.watch != WatchCompleteness::None,
             Self::Messages => capabilities.messages.is_some(),
@@ -64,6 +68,7 @@ impl Need {
         match self {
             Self::MultiKey => "transactions over several keys",
             Self::TransactionIds => "transaction ids",
+            Self::PrefixGuards => "guards on a prefix",
             Self::Ttl => "TTLs",
             Self::Watch => "watches",
             Self::Messages => "messages",
@@ -80,6 +85,7 @@ impl Need {
         match self {
             Self::MultiKey => |ctx| Box::pin(refusals::multi_key(ctx)),
             Self::TransactionIds => |ctx| Box::pin(refusals::transaction_ids(ctx)),
+            Self::PrefixGuards => |ctx| Box::pin(refusals::prefix_guards(ctx)),
             Self::Ttl => |ctx| Box::pin(refusals::ttl(ctx)),
             Self::Watch => |ctx| Box::pin(refusals::watch(ctx)),
             Self::Messages => |ctx| Box::pin(refusals::messages(ctx)),

@@ -33,6 +33,12 @@ pub(crate) async fn transaction_ids(ctx: Context) -> CaseResult {
     unsupported(ctx.driver().commit(&named).await, "a transaction with an id")
 }
 
+pub(crate) async fn prefix_guards(ctx: Context) -> CaseResult {
+    let key = Key::new("a")?;
+    let guarded = Transaction::new().prefix_absent(key.clone()).put(key, "1", None);
+    unsupported(ctx.driver().commit(&guarded).await, "a guard on a prefix")
+}
+
 pub(crate) async fn ttl(ctx: Context) -> CaseResult {
     let key = Key::new("a")?;
     let put = Transaction::new().put(key.clone(), "1", Some(MINUTE));

@@ -11,6 +11,7 @@ fn nothing_else(capabilities: &mut Capabilities) {
     "limited".clone_into(&mut capabilities.backend);
     capabilities.transactions = TransactionScope::SingleKey;
     capabilities.transaction_ids = None;
+    capabilities.prefix_guards = false;
     capabilities.watch = WatchCompleteness::None;
     capabilities.ttl = None;
     capabilities.messages = None;

@@ -11,6 +11,7 @@ fn one_key(capabilities: &mut Capabilities) {
     "single-key".clone_into(&mut capabilities.backend);
     capabilities.transactions = TransactionScope::SingleKey;
     capabilities.transaction_ids = None;
+    capabilities.prefix_guards = false;
 }
 
 fn main() -> ExitCode {

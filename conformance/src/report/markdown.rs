@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(rows.len(), cases().len());
         assert!(rows[1].contains("**FAILED**: a \\| b c |"), "{}", rows[1]);
         assert!(text.contains("| area | passed | refused as declared | FAILED | not run |"), "{text}");
-        assert!(text.contains("Not declared: MultiKey, TransactionIds, Ttl"), "{text}");
+        assert!(text.contains("Not declared: MultiKey, TransactionIds, PrefixGuards, Ttl"), "{text}");
     }
 }

@@ -154,6 +154,7 @@ pub(crate) mod tests {
             version: "1.2.3".to_owned(),
             transactions: TransactionScope::SingleKey,
             transaction_ids: None,
+            prefix_guards: false,
             watch: WatchCompleteness::None,
             ttl: None,
             messages: None,

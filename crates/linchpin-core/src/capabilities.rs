@@ -4,7 +4,7 @@ use crate::entry::Page;
 use crate::error::{Error, Result};
 use crate::name::{Channel, StreamName};
 use crate::stream::{Action, Claim, Record, Settlement};
-use crate::transaction::{Mutation, Transaction};
+use crate::transaction::{Condition, Guard, Mutation, Transaction};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub struct Capabilities {
     /// For how long a transaction's id is remembered; `None` if ids are not offered. Retries stop at half of it, so
     /// it should be longer than twice what a call may take with all its retries (10 seconds by default).
     pub transaction_ids: Option<Duration>,
+    /// Whether a guard may ask that no key starts with a text: [`Condition::PrefixAbsent`]. With it, whoever takes a
+    /// free lock asks the backend once instead of twice.
+    pub prefix_guards: bool,
     /// What a watcher may miss.
     pub watch: WatchCompleteness,
     /// How time to live is counted; `None` if it is not offered.
@@ -150,6 +153,10 @@ impl Capabilities {
         self.admit_scope(transaction)?;
         if transaction.id.is_some() && self.transaction_ids.is_none() {
             return Err(self.unsupported(COMMIT, "transaction ids"));
+        }
+        let asks_prefix = |guard: &Guard| guard.condition == Condition::PrefixAbsent;
+        if !self.prefix_guards && transaction.guards.iter().any(asks_prefix) {
+            return Err(self.unsupported(COMMIT, "guards on a prefix"));
         }
         let mut seen = HashSet::with_capacity(transaction.mutations.len());
         for mutation in &transaction.mutations {

@@ -65,7 +65,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome>;
 
     /// Watches a range: first the present entries, then `Synced`, then changes. It is live when this
-    /// returns, and reconnects by itself.
+    /// returns, and reconnects by itself. Keys that come to be after `Synced` are told in the order in which they do:
+    /// locks and elections rest on that.
     async fn watch(&self, range: &Range) -> Result<WatchStream>;
 
     /// Sends a message to those subscribed now. At most once; ordered per publisher and channel.

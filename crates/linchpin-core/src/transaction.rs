@@ -10,7 +10,7 @@ use std::time::Duration;
 /// What a key must be for a transaction to be applied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guard {
-    /// The key looked at.
+    /// The key looked at; of [`Condition::PrefixAbsent`] what the keys start with.
     pub key: Key,
     /// What it must be.
     pub condition: Condition,
@@ -25,13 +25,17 @@ pub enum Condition {
     Present,
     /// The key exists and its last write was at this revision.
     VersionIs(Revision),
+    /// No key exists that starts with this one. Not offered everywhere: see
+    /// [`Capabilities::prefix_guards`](crate::Capabilities::prefix_guards). Where it does not hold, one of the keys
+    /// that do exist is what stood there.
+    PrefixAbsent,
 }
 
 impl Condition {
-    /// Whether `entry`, or its absence, is what the condition asks for.
+    /// Whether an entry of this version, or the absence of any, is what the condition asks for.
     pub fn holds(self, version: Option<Revision>) -> bool {
         match self {
-            Self::Absent => version.is_none(),
+            Self::Absent | Self::PrefixAbsent => version.is_none(),
             Self::Present => version.is_some(),
             Self::VersionIs(wanted) => version == Some(wanted),
         }
@@ -181,6 +185,11 @@ impl Transaction {
     /// The key's last write must have been at `version`.
     pub fn version_is(self, key: Key, version: Revision) -> Self {
         self.guard(key, Condition::VersionIs(version))
+    }
+
+    /// No key may exist that starts with `prefix`.
+    pub fn prefix_absent(self, prefix: Key) -> Self {
+        self.guard(prefix, Condition::PrefixAbsent)
     }
 
     /// Writes a value.

@@ -6,7 +6,7 @@ use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
 use linchpin_core::fanout::Change;
-use linchpin_core::{Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
+use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
 use std::time::Duration;
 
 /// What a mutation will do; decided for all of a transaction before the first of them is done.
@@ -89,11 +89,14 @@ impl Machine {
 
     fn refusal(&self, transaction: &Transaction) -> Option<Outcome> {
         transaction.guards.iter().enumerate().find_map(|(index, guard)| {
-            let stored = self.keys.get(&guard.key, self.clock);
-            if guard.condition.holds(stored.map(|stored| stored.version)) {
+            let found = match guard.condition {
+                Condition::PrefixAbsent => self.keys.first(guard.key.as_str(), self.clock),
+                _ => self.keys.get(&guard.key, self.clock).map(|stored| (&guard.key, stored)),
+            };
+            if guard.condition.holds(found.map(|(_, stored)| stored.version)) {
                 return None;
             }
-            let found = stored.map(|stored| stored.entry(&guard.key, self.clock));
+            let found = found.map(|(key, stored)| stored.entry(key, self.clock));
             Some(Outcome::Refused { guard: index, found, revision: self.revision })
         })
     }

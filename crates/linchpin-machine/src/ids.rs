@@ -112,6 +112,7 @@ fn fingerprint(transaction: &Transaction) -> u64 {
             Condition::Absent => (0, 0),
             Condition::Present => (1, 0),
             Condition::VersionIs(version) => (2, version.0),
+            Condition::PrefixAbsent => (3, 0),
         };
         hash.byte(kind);
         hash.number(version);

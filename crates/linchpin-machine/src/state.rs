@@ -58,6 +58,12 @@ impl Keys {
         self.entries.get(key).filter(|stored| stored.is_live(now))
     }
 
+    /// The first key that starts with `prefix`, and its content.
+    pub(crate) fn first(&self, prefix: &str, now: Time) -> Option<(&Key, &Stored)> {
+        let rest = self.starting_at(Bound::Included(prefix));
+        rest.take_while(|(key, _)| key.as_str().starts_with(prefix)).find(|(_, stored)| stored.is_live(now))
+    }
+
     pub(crate) fn entry(&self, key: &Key, now: Time) -> Option<Entry> {
         self.get(key, now).map(|stored| stored.entry(key, now))
     }

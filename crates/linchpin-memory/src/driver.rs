@@ -107,6 +107,7 @@ fn capabilities() -> Capabilities {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         transactions: TransactionScope::MultiKey,
         transaction_ids: Some(ID_WINDOW),
+        prefix_guards: true,
         watch: WatchCompleteness::LatestVersion,
         ttl: Some(TtlSupport {
             granularity: Duration::from_micros(1),

@@ -268,6 +268,7 @@ async fn capabilities(info: &ServerInfo, connection: &Connection) -> Result<Capa
         version: info.version(),
         transactions: TransactionScope::MultiKey,
         transaction_ids: Some(state::ID_WINDOW),
+        prefix_guards: true,
         watch: WatchCompleteness::LatestVersion,
         ttl: Some(TtlSupport {
             granularity: Duration::from_micros(1),

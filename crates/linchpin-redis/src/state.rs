@@ -151,6 +151,7 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
             Condition::Absent => ("a", 0),
             Condition::Present => ("p", 0),
             Condition::VersionIs(Revision(version)) => ("v", version),
+            Condition::PrefixAbsent => ("n", 0),
         };
         script.arg(guard.key.as_str()).arg(condition).arg(version);
     }

@@ -3,6 +3,7 @@
 use crate::connect::open;
 use crate::election::Election;
 use crate::leases::{Leases, MIN_TTL};
+use crate::lines::Lines;
 use crate::lock::LockBuilder;
 use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
@@ -56,6 +57,7 @@ struct Shared {
     lock_ttl: Duration,
     metrics: Metrics,
     leases: Arc<Leases>,
+    lines: Arc<Lines>,
 }
 
 impl Coordinator {
@@ -100,16 +102,18 @@ impl Coordinator {
     /// A lock: one holder at a time among all who name it alike in this namespace. Nothing is sent until
     /// it is acquired. See [`LockBuilder`].
     pub fn lock(&self, name: impl Into<String>) -> LockBuilder {
-        LockBuilder::new(self.driver.clone(), self.shared.leases.clone(), name.into())
-            .ttl(self.shared.lock_ttl)
-            .holder(self.shared.node_id.clone())
+        let Shared { node_id, lock_ttl, leases, lines, .. } = &*self.shared;
+        LockBuilder::new(self.driver.clone(), leases.clone(), lines.clone(), name.into())
+            .ttl(*lock_ttl)
+            .holder(node_id.clone())
     }
 
     /// An election: one leader at a time among all who name it alike in this namespace. Nothing is sent until it
     /// is taken part in. See [`Election`].
     pub fn election(&self, name: impl Into<String>) -> Election {
-        let Shared { node_id, lock_ttl, leases, .. } = &*self.shared;
-        Election::new(self.driver.clone(), leases.clone(), name.into(), node_id.clone(), *lock_ttl)
+        let Shared { node_id, lock_ttl, leases, lines, .. } = &*self.shared;
+        let (driver, leases, lines) = (self.driver.clone(), leases.clone(), lines.clone());
+        Election::new(driver, leases, lines, name.into(), node_id.clone(), *lock_ttl)
     }
 
     /// A group of members in this namespace: who is there, what they can do, who comes and goes. Nothing is sent
@@ -283,7 +287,8 @@ impl CoordinatorBuilder {
         let driver = self.layers.timeout(self.timeout).wrap(driver);
         let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
         let leases = Arc::new(Leases::new(driver.clone()));
-        let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases };
+        let lines = Arc::new(Lines::new(driver.clone()));
+        let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases, lines };
         Ok(Coordinator { driver, port, shared: Arc::new(shared) })
     }
 }

@@ -32,6 +32,7 @@ mod connect;
 mod coordinator;
 pub mod election;
 mod leases;
+mod lines;
 pub mod lock;
 pub mod members;
 mod queue;

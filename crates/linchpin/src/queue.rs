@@ -1,20 +1,20 @@
 //! Queues of those who want the same thing: first come, first served, and nobody is woken in vain.
 //!
 //! After etcd's recipe (`client/v3/concurrency/mutex.go`): everybody who comes creates a key of its own under
-//! the queue's name. The revision that created it is its place. Everybody watches the place right before
-//! its own, so one that leaves wakes one. A waiter that dies is skipped when its key expires.
+//! the queue's name. The revision that created it is its place. A waiter that dies is skipped when its key
+//! expires. Who finds the queue empty is first at once; how the others learn that they are, see
+//! [`lines`](crate::lines).
 
 use crate::leases::{Answer, Kind, Lease, Leases, Request};
-use crate::range::read_all;
-use futures::StreamExt;
-use linchpin_core::{Area, Driver, Entry, Error, ErrorKind, Key, Page, Range, Result, WatchEvent};
+use crate::lines::{Line, Lines, Standing};
+use linchpin_core::{Area, Driver, Error, ErrorKind, Key, Page, Range, Result, TransactionScope};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the keys of those who wait lie, and for which operation they are looked at.
 pub(crate) struct Queue<'a> {
-    driver: &'a Arc<dyn Driver>,
     leases: &'a Arc<Leases>,
+    lines: &'a Lines,
     prefix: String,
     range: Range,
     name: &'a str,
@@ -27,11 +27,11 @@ impl<'a> Queue<'a> {
         operation: &'static str,
         area: Area,
         name: &'a str,
-        driver: &'a Arc<dyn Driver>,
         leases: &'a Arc<Leases>,
+        lines: &'a Lines,
     ) -> Result<Self> {
         let prefix = area.group(name).map_err(|error| error.with_operation(operation))?;
-        Ok(Self { driver, leases, range: Range::prefix(prefix.clone())?, prefix, name, operation })
+        Ok(Self { leases, lines, range: Range::prefix(prefix.clone())?, prefix, name, operation })
     }
 
     /// Takes a place at the end.
@@ -39,6 +39,48 @@ impl<'a> Queue<'a> {
     /// # Cancel safety
     /// Dropping the future gives the place up.
     pub(crate) async fn enter(&self, who: &str, ttl: Duration) -> Result<Place> {
+        // Watched while the place is on its way.
+        let line = self.lines.join(&self.range);
+        match self.request(who, ttl, None).await? {
+            (Answer::Granted(lease), ticket) => Ok(self.place(lease, ticket, Some(line))),
+            (Answer::Taken, _) => {
+                let problem = "a key with a random name existed already";
+                Err(self.named(Error::new(ErrorKind::Backend, self.operation, problem)))
+            }
+        }
+    }
+
+    /// Takes the first place if the queue is empty, which asks the backend once; `None` if it is not, or if the
+    /// backend cannot be asked that.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place up.
+    pub(crate) async fn enter_first(&self, who: &str, ttl: Duration) -> Result<Option<Place>> {
+        let empty = Key::stored(self.prefix.clone())?;
+        Ok(match self.request(who, ttl, Some(empty)).await? {
+            (Answer::Granted(lease), ticket) => Some(self.place(lease, ticket, None)),
+            (Answer::Taken, _) => None,
+        })
+    }
+
+    /// Whether [`enter_first`](Self::enter_first) can be asked of a backend.
+    pub(crate) fn knows_emptiness(driver: &dyn Driver) -> bool {
+        let capabilities = driver.capabilities();
+        capabilities.prefix_guards && capabilities.transactions == TransactionScope::MultiKey
+    }
+
+    /// Asks the backend whether nobody is in the queue.
+    pub(crate) async fn is_empty(&self, driver: &dyn Driver) -> Result<bool> {
+        let page = Page { limit: 1, ..Page::first_keys() };
+        Ok(driver.scan(&self.range, &page).await.map_err(|error| self.named(error))?.entries.is_empty())
+    }
+
+    /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
+    pub(crate) fn seems_taken(&self) -> bool {
+        self.lines.is_somebody_in(&self.range)
+    }
+
+    async fn request(&self, who: &str, ttl: Duration, empty: Option<Key>) -> Result<(Answer, u64)> {
         let ticket = fastrand::u64(..);
         let request = Request {
             operation: self.operation,
@@ -46,73 +88,49 @@ impl<'a> Queue<'a> {
             key: Key::stored(format!("{}{ticket:016x}", self.prefix))?,
             value: who.to_owned().into(),
             ttl,
+            empty,
         };
-        match self.leases.request(request).await.map_err(|error| self.named(error))? {
-            Answer::Granted(lease) => Ok(Place { ticket, lease, leases: Some(self.leases.clone()) }),
-            Answer::Taken => {
-                let problem = "a key with a random name existed already";
-                Err(self.named(Error::new(ErrorKind::Backend, self.operation, problem)))
-            }
-        }
+        Ok((self.leases.request(request).await.map_err(|error| self.named(error))?, ticket))
     }
 
-    /// Looks at the whole queue.
-    pub(crate) async fn standing(&self, place: &Place) -> Result<Standing> {
-        let own = &place.lease;
-        let places = self.places().await?;
-        // A place that has gone cannot win: its turn may have passed to another already.
-        if !own.is_held() || !places.iter().any(|entry| entry.key == own.key && entry.created == own.created) {
-            return Ok(Standing::Gone);
-        }
-        let before = places.into_iter().filter(|entry| entry.created < own.created);
-        Ok(before.max_by_key(|entry| entry.created).map_or(Standing::First, |entry| Standing::Behind(entry.key)))
+    fn place(&self, lease: Arc<Lease>, ticket: u64, line: Option<Arc<Line>>) -> Place {
+        Place { ticket, lease, line, leases: Some(self.leases.clone()) }
     }
 
-    pub(crate) async fn is_empty(&self) -> Result<bool> {
-        Ok(self.places().await?.is_empty())
+    /// Where a place stands.
+    pub(crate) async fn look(&self, place: &Place) -> Result<Standing> {
+        self.standing(place, false).await
     }
 
-    async fn places(&self) -> Result<Vec<Entry>> {
-        let places = read_all(&**self.driver, &self.range, Page::first_keys()).await;
-        places.map_err(|error| self.named(error))
+    /// Returns when a place is first, or gone.
+    pub(crate) async fn turn(&self, place: &Place) -> Result<Standing> {
+        self.standing(place, true).await
     }
 
-    /// Returns when a key is gone; `false` if the place was lost before that.
-    pub(crate) async fn left(&self, place: &Place, key: Key) -> Result<bool> {
+    async fn standing(&self, place: &Place, wait: bool) -> Result<Standing> {
+        let Some(line) = &place.line else { return Ok(Standing::First) };
+        let created = place.lease.created;
+        let standing = async { if wait { line.turn(created).await } else { line.look(created).await } };
         tokio::select! {
-            () = place.lease.lost() => Ok(false),
-            gone = self.gone(key) => gone.map(|()| true),
+            // A place that has gone cannot win: its turn may have passed to another already.
+            biased;
+            () = place.lease.lost() => Ok(Standing::Gone),
+            standing = standing => standing.map_err(|error| self.named(error)),
         }
-    }
-
-    async fn gone(&self, key: Key) -> Result<()> {
-        let mut events = self.driver.watch(&Range::Key(key)).await.map_err(|error| self.named(error))?;
-        let mut present = false;
-        while let Some(event) = events.next().await {
-            match event.map_err(|error| self.named(error))? {
-                WatchEvent::Put(_) => present = true,
-                WatchEvent::Synced { .. } if present => {}
-                WatchEvent::Synced { .. } | WatchEvent::Deleted { .. } => return Ok(()),
-            }
-        }
-        Err(self.named(Error::new(ErrorKind::Unavailable, self.operation, "the watch ended")))
     }
 
     /// An error of what the user called, about what the user named.
     pub(crate) fn named(&self, error: Error) -> Error {
         error.with_operation(self.operation).with_subject(self.name)
     }
-
-    /// The number of the ticket that a place's key is for.
-    pub(crate) fn ticket(&self, key: &Key) -> Option<u64> {
-        u64::from_str_radix(key.as_str().strip_prefix(&self.prefix)?, 16).ok()
-    }
 }
 
 /// A place in a queue; given up when it is dropped.
 pub(crate) struct Place {
     pub(crate) ticket: u64,
-    lease: Arc<Lease>,
+    pub(crate) lease: Arc<Lease>,
+    /// What is known of the others; `None` for who was first at once.
+    line: Option<Arc<Line>>,
     leases: Option<Arc<Leases>>,
 }
 
@@ -130,12 +148,4 @@ impl Drop for Place {
             leases.forget(&self.lease);
         }
     }
-}
-
-/// Where a place stands.
-pub(crate) enum Standing {
-    First,
-    /// Behind this one.
-    Behind(Key),
-    Gone,
 }

@@ -1,10 +1,11 @@
 //! What goes wrong once in a while only: no single look shows it, the history of many clients does.
 
 use crate::mutant::{Fault, Mutant};
+use futures::StreamExt;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
-    Action, Area, Driver, Entry, Key, Outcome, Page, Range, Result, ScanPage, Settled, Settlement, Snapshot,
-    Transaction,
+    Action, Area, Condition, Driver, Entry, Guard, Key, Outcome, Range, Result, Settled, Settlement, Snapshot,
+    Transaction, WatchEvent, WatchStream,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -39,9 +40,15 @@ pub(crate) fn mutants() -> Vec<Mutant> {
         },
         Mutant {
             name: "rarely_alone",
-            breaks: "One look at a lock's queue in five sees only who came last",
+            breaks: "One look in five whether a lock's queue is empty does not look",
             caught_by: "history.locks_never_overlap",
             fault: Arc::new(RarelyAlone::default()),
+        },
+        Mutant {
+            name: "rarely_served",
+            breaks: "Once in 50 times who watches a lock's queue is told that somebody left who is still there",
+            caught_by: "history.locks_never_overlap",
+            fault: Arc::new(RarelyServed::default()),
         },
     ]
 }
@@ -139,13 +146,30 @@ struct RarelyAlone(Turns);
 
 #[async_trait]
 impl Fault for RarelyAlone {
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
-        let mut scanned = inner.scan(range, page).await?;
-        let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(Area::Locks.prefix()));
-        if queue && scanned.entries.len() > 1 && self.0.once_in(5) {
-            let last = scanned.entries.iter().map(|entry| entry.created).max();
-            scanned.entries.retain(|entry| Some(entry.created) == last);
+    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+        let asks = |guard: &Guard| {
+            guard.condition == Condition::PrefixAbsent && guard.key.as_str().starts_with(Area::Locks.prefix())
+        };
+        if transaction.guards.iter().any(asks) && self.0.once_in(5) {
+            return inner.commit(&Transaction { guards: Vec::new(), ..transaction.clone() }).await;
         }
-        Ok(scanned)
+        inner.commit(transaction).await
+    }
+}
+
+#[derive(Default)]
+struct RarelyServed(Arc<Turns>);
+
+#[async_trait]
+impl Fault for RarelyServed {
+    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+        let turns = self.0.clone();
+        let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(Area::Locks.prefix()));
+        Ok(Box::pin(inner.watch(range).await?.map(move |event| match event? {
+            WatchEvent::Put(entry) if queue && turns.once_in(50) => {
+                Ok(WatchEvent::Deleted { key: entry.key, version: entry.version })
+            }
+            event => Ok(event),
+        })))
     }
 }

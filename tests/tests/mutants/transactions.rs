@@ -27,6 +27,18 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             })),
         },
         Mutant {
+            name: "prefixes_taken_for_keys",
+            breaks: "A guard on a prefix looks at the key of that name, and not at those that start with it",
+            caught_by: "transactions.prefix_absent_holds_where_no_key_starts_so",
+            fault: Arc::new(Commits(|transaction| {
+                for guard in &mut transaction.guards {
+                    if guard.condition == Condition::PrefixAbsent {
+                        guard.condition = Condition::Absent;
+                    }
+                }
+            })),
+        },
+        Mutant {
             name: "check_then_write",
             breaks: "The guards are checked first and the mutations applied later, whatever happened in between",
             caught_by: "transactions.one_of_many_creators_wins",

@@ -37,6 +37,12 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             fault: Arc::new(Watches(dropping_the_newest)),
         },
         Mutant {
+            name: "changes_swapped",
+            breaks: "Changes that come together are told by the names of their keys, not by their revisions",
+            caught_by: "watch.keys_come_in_the_order_of_their_creation",
+            fault: Arc::new(Watches(by_name)),
+        },
+        Mutant {
             name: "present_entries_skipped",
             breaks: "A watch tells changes only, and nothing of what was there before",
             caught_by: "watch.present_then_synced_then_changes",
@@ -73,6 +79,19 @@ impl Fault for Watches {
 
 fn without_deletes(watch: WatchStream) -> WatchStream {
     Box::pin(watch.filter(|event| ready(!matches!(event, Ok(WatchEvent::Deleted { .. })))))
+}
+
+fn by_name(watch: WatchStream) -> WatchStream {
+    let sorted = watch.ready_chunks(16).flat_map(|mut events| {
+        if events.iter().all(|event| matches!(event, Ok(WatchEvent::Put(_)))) {
+            events.sort_by_key(|event| match event {
+                Ok(WatchEvent::Put(entry)) => Some(entry.key.clone()),
+                _ => None,
+            });
+        }
+        stream::iter(events)
+    });
+    Box::pin(sorted)
 }
 
 fn dropping_the_newest(mut watch: WatchStream) -> WatchStream {

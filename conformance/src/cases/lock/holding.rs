@@ -17,6 +17,8 @@ cases! { Lock "lock";
         "The fencing token grows with every holder, also after a clear";
     try_acquire_does_not_wait [Ttl, Watch]
         "`try_acquire` takes the lock if nobody holds it or waits for it, and says so at once otherwise";
+    a_free_lock_costs_two_requests [Ttl, Watch, MultiKey, PrefixGuards]
+        "A free lock is taken with one request, and released with one";
     a_held_lock_outlives_its_ttl [Ttl, Watch]
         "A lease is renewed at a third of its TTL: a lock is held for longer than its TTL while its holder lives";
     a_released_lock_is_renewed_no_more [Ttl, Watch]
@@ -89,6 +91,18 @@ async fn try_acquire_does_not_wait(ctx: Context) -> CaseResult {
     ensure!(one.lock("busy").try_acquire().await?.is_none(), "the holder took its own lock again");
     guard.release().await?;
     ensure!(other.lock("busy").try_acquire().await?.is_some(), "a released lock was not taken");
+    Ok(())
+}
+
+async fn a_free_lock_costs_two_requests(ctx: Context) -> CaseResult {
+    let node = coordinator(&ctx).await?;
+    let requests = || node.metrics().operations.values().map(|metrics| metrics.calls).sum::<u64>();
+    for (nth, tried) in [false, true, false].into_iter().enumerate() {
+        let lock = node.lock("l");
+        let held = if tried { lock.try_acquire().await? } else { Some(lock.acquire().await?) };
+        held.ok_or_else(|| Failure::new("a free lock was not taken"))?.release().await?;
+        ensure_eq!(requests(), 2 * (nth as u64 + 1), "requests after {} locks", nth + 1);
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, delete, present, put, read, refused};
-use crate::waiting::together;
+use crate::waiting::{eventually, together};
 use linchpin_core::{Driver, Revision};
 
 cases! { Transactions "transactions";
@@ -14,6 +14,12 @@ cases! { Transactions "transactions";
         "`VersionIs`: the key exists and its last write was at this revision";
     version_never_holds_for_an_absent_key []
         "`VersionIs`: the key exists; one that was deleted has no version";
+    prefix_absent_holds_where_no_key_starts_so [PrefixGuards, MultiKey]
+        "`PrefixAbsent`: no key exists that starts with this one; one that does is what stood there";
+    prefix_absent_does_not_see_what_expired [PrefixGuards, MultiKey, Ttl]
+        "`PrefixAbsent`: no key exists that starts with this one; one that expired or was deleted does not";
+    one_of_many_takes_an_empty_prefix [PrefixGuards, MultiKey]
+        "Transactions are linearizable: of many that write under a prefix that is empty, exactly one does";
     a_version_never_comes_back []
         "A namespace's revisions only grow: a key deleted and written again with the same value has another version";
     a_refusal_tells_what_stood_there []
@@ -51,6 +57,56 @@ async fn present_holds_where_there_is_one(ctx: Context) -> CaseResult {
     put(&driver, &key, "old").await?;
     commit(&driver, replace).await?;
     ensure_eq!(present(&driver, &key).await?.value, "new", "the value");
+    Ok(())
+}
+
+/// Writes a key if no key starts with `l/`.
+fn take(key: &str) -> Result<Transaction, Error> {
+    Ok(Transaction::new().prefix_absent(Key::new("l/")?).put(Key::new(key)?, "taken", None))
+}
+
+async fn prefix_absent_holds_where_no_key_starts_so(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    for other in ["l", "l.", "k/l/", "l0", "lé"] {
+        put(&driver, &Key::new(other)?, "is no key under l/").await?;
+    }
+    commit(&driver, take("l/b")?).await?;
+    for key in ["l/a", "l/b", "l/c", "x"] {
+        let refusal = refused(&driver, take(key)?).await?;
+        let found = refusal.found.map(|found| (found.key.as_str().to_owned(), found.value));
+        ensure_eq!(found, Some(("l/b".to_owned(), "taken".into())), "what stood there");
+    }
+    let both = Transaction::new().prefix_absent(Key::new("l/b")?).prefix_absent(Key::new("m")?);
+    ensure_eq!(refused(&driver, both).await?.guard, 0, "the guard that did not hold: the key itself counts");
+    let check = Transaction::new().present(Key::new("l")?).prefix_absent(Key::new("l/bb")?);
+    commit(&driver, check).await?;
+    Ok(())
+}
+
+async fn prefix_absent_does_not_see_what_expired(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let key = Key::new("l/a")?;
+    commit(&driver, take("l/a")?).await?;
+    delete(&driver, &key).await?;
+    let ttl = ctx.ttl(Duration::from_millis(300));
+    commit(&driver, Transaction::new().put(key, "for a while", Some(ttl))).await?;
+    refused(&driver, take("l/b")?).await?;
+    let look = async || Ok(driver.commit(&take("l/b")?).await?.is_committed().then_some(()));
+    eventually("the end of the key that stood there", look).await?;
+    Ok(())
+}
+
+async fn one_of_many_takes_an_empty_prefix(ctx: Context) -> CaseResult {
+    let (one, other) = (ctx.driver(), ctx.another().await?);
+    for round in 0..10 {
+        let taking = (0..16).map(|n| {
+            let driver = if n % 2 == 0 { one.clone() } else { other.clone() };
+            async move { Ok(driver.commit(&take(&format!("l/{n}"))?).await?.is_committed()) }
+        });
+        let taken = together(taking).await?.into_iter().filter(|taken| *taken).count();
+        ensure_eq!(taken, 1, "how many of 16 took an empty prefix in round {round}");
+        one.clear("l/").await?;
+    }
     Ok(())
 }
 

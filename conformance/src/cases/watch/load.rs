@@ -5,7 +5,7 @@ use crate::calls::{commit, delete, numbered, put, put_all, read, scan};
 use crate::readers::Watcher;
 use crate::waiting::{Meanwhile, together};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range};
+use linchpin_core::{Driver, Range, Revision, WatchEvent};
 use std::sync::Arc;
 
 cases! { Watch "watch";
@@ -17,6 +17,10 @@ cases! { Watch "watch";
         "A watcher that lags never misses the last version, however many keys have changed";
     a_slow_watcher_learns_what_is_gone [Watch]
         "Deletes arrive, also at a watcher that lags";
+    keys_come_in_the_order_of_their_creation [Watch]
+        "Keys come in the order in which they came to be: who is told of one was told of all that are older";
+    a_slow_watcher_is_told_of_keys_in_that_order_too [Watch]
+        "Keys come in the order in which they came to be, also at a watcher that lags";
     what_is_written_while_it_starts_is_told_once [Watch]
         "First the present entries, then changes: what is written in between is in the one or the other";
     an_idle_watcher_blocks_nobody [Watch]
@@ -39,6 +43,50 @@ async fn catches_up(watcher: &mut Watcher, driver: &dyn Driver) -> CaseResult {
     let right = told.eq(stored.iter().map(|entry| (&entry.key, entry.version, &entry.value)));
     ensure!(right, "what was told at last is not what is there");
     Ok(())
+}
+
+/// Reads a watch until it has told `count` keys that came to be after one another.
+async fn told_in_order(watcher: &mut Watcher, count: usize) -> CaseResult {
+    let (mut newest, mut told) = (Revision(0), 0);
+    while told < count {
+        if let WatchEvent::Put(entry) = watcher.next().await? {
+            let created = entry.created;
+            ensure!(created >= newest, "{:?}, created at {created}, was told after a key of {newest}", entry.key);
+            (newest, told) = (created, told + 1);
+        }
+    }
+    Ok(())
+}
+
+async fn keys_come_in_the_order_of_their_creation(ctx: Context) -> CaseResult {
+    const EACH: usize = 100;
+    let (mut watcher, _) = Watcher::synced(&*ctx.driver(), &Range::prefix("q/")?).await?;
+    let mut creating = Vec::new();
+    for n in 0..4 {
+        let driver = ctx.another().await?;
+        creating.push(async move {
+            for key in numbered(&format!("q/{}/", 4 - n), EACH)?.iter().rev() {
+                put(&driver, key, "1").await?;
+            }
+            Ok(())
+        });
+    }
+    let (created, told) = futures::join!(together(creating), told_in_order(&mut watcher, 4 * EACH));
+    created?;
+    told
+}
+
+async fn a_slow_watcher_is_told_of_keys_in_that_order_too(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let mut keys = numbered("q/", 5000)?;
+    keys.reverse();
+    let (mut watcher, _) = Watcher::synced(&driver, &Range::prefix("q/")?).await?;
+    // One that goes and comes again is a new key.
+    put(&driver, &keys[2500], "1").await?;
+    put_all(&driver, &keys[..2500], &"1".into()).await?;
+    delete(&driver, &keys[2500]).await?;
+    put_all(&driver, &keys[2500..], &"1".into()).await?;
+    told_in_order(&mut watcher, keys.len()).await
 }
 
 /// Writes to a few keys through several handles at a time.

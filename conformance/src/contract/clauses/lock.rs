@@ -75,7 +75,11 @@ pub(super) const WAITING: Chapter = Chapter {
             cases: &["lock.first_come_first_served"],
         },
         Clause {
-            text: "Waiting does not poll: a release wakes one waiter, however many there are.",
+            text: "Where prefix guards are declared, a free lock is taken with one request and released with one.",
+            cases: &["lock.a_free_lock_costs_two_requests"],
+        },
+        Clause {
+            text: "Waiting does not poll: a release is one request that wakes one waiter, however many there are.",
             cases: &["lock.one_release_wakes_one_waiter"],
         },
         Clause {

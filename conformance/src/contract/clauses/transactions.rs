@@ -22,6 +22,14 @@ pub(super) const TRANSACTIONS: Chapter = Chapter {
             ],
         },
         Clause {
+            text: "The guard `PrefixAbsent`, where it is declared, holds if no key exists that starts with its key.",
+            cases: &[
+                "transactions.prefix_absent_holds_where_no_key_starts_so",
+                "transactions.prefix_absent_does_not_see_what_expired",
+                "transactions.one_of_many_takes_an_empty_prefix",
+            ],
+        },
+        Clause {
             text: "Guards look at what there was before the transaction's own mutations.",
             cases: &["transactions.guards_see_what_was_before"],
         },

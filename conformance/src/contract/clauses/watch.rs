@@ -52,6 +52,14 @@ pub(super) const WATCHES: Chapter = Chapter {
             cases: &["watch.a_slow_watcher_gets_the_last_versions", "watch.a_slow_watcher_learns_of_every_key"],
         },
         Clause {
+            text: "Keys are told in the order in which they came to be: who is told of a key was told of every older one \
+                   that is still there.",
+            cases: &[
+                "watch.keys_come_in_the_order_of_their_creation",
+                "watch.a_slow_watcher_is_told_of_keys_in_that_order_too",
+            ],
+        },
+        Clause {
             text: "A watcher that lags learns of every key that is gone.",
             cases: &["watch.a_slow_watcher_learns_what_is_gone"],
         },

@@ -72,8 +72,10 @@ struct Queue {
 
 #[derive(Default)]
 struct Pending {
-    order: VecDeque<Key>,
-    newest: HashMap<Key, Change>,
+    /// The newest change of each key, in the order of these: so who is told of a key was told of all that are older.
+    changes: BTreeMap<u64, Change>,
+    places: HashMap<Key, u64>,
+    next: u64,
     resync: bool,
     ended: Option<Arc<dyn Fn() -> Error + Send + Sync>>,
 }
@@ -99,8 +101,7 @@ impl Watchers {
     pub async fn add(&self, range: Range, scan: Scan) -> Result<WatchStream> {
         let queue = Arc::new(Queue { state: Mutex::default(), arrived: Notify::new() });
         self.registry.lock().insert(&range, Arc::downgrade(&queue));
-        let mut watch =
-            Watch { range, scan, queue, known: HashMap::new(), floors: BTreeMap::new(), ready: VecDeque::new() };
+        let mut watch = Watch { range, scan, queue, known: HashMap::new(), floor: Revision(0), ready: VecDeque::new() };
         let revision = watch.read_range().await?;
         watch.ready.push_back(WatchEvent::Synced { revision });
         Ok(Box::pin(stream::unfold(Some(watch), |watch| async move {
@@ -179,11 +180,8 @@ impl Queue {
         if state.resync {
             return;
         }
-        let key = change.key().clone();
-        if state.newest.insert(key.clone(), change).is_none() {
-            state.order.push_back(key);
-        }
-        if state.order.len() > Watchers::CAPACITY {
+        state.put(change);
+        if state.changes.len() > Watchers::CAPACITY {
             state.lose();
         }
         drop(state);
@@ -208,14 +206,23 @@ impl Pending {
         if self.resync {
             return Some(Next::Resync);
         }
-        let key = self.order.pop_front()?;
-        self.newest.remove(&key).map(Next::Change)
+        let (_, change) = self.changes.pop_first()?;
+        self.places.remove(change.key());
+        Some(Next::Change(change))
+    }
+
+    fn put(&mut self, change: Change) {
+        self.next += 1;
+        if let Some(older) = self.places.insert(change.key().clone(), self.next) {
+            self.changes.remove(&older);
+        }
+        self.changes.insert(self.next, change);
     }
 
     /// Forgets everything: the watcher has to read its range again.
     fn lose(&mut self) {
-        self.order.clear();
-        self.newest.clear();
+        self.changes.clear();
+        self.places.clear();
         self.resync = true;
     }
 }
@@ -226,8 +233,8 @@ struct Watch {
     queue: Arc<Queue>,
     /// The version last told, of every key that the watcher believes to exist.
     known: HashMap<Key, Revision>,
-    /// The revision at which keys up to and including this one were last scanned; `None` is the last page.
-    floors: BTreeMap<Option<Key>, Revision>,
+    /// The revision that it has read its range at: what is not known was absent then.
+    floor: Revision,
     ready: VecDeque<WatchEvent>,
 }
 
@@ -265,7 +272,7 @@ impl Watch {
     async fn take(&mut self, change: Change) -> Result<()> {
         let version = change.version();
         let known = self.known.get(change.key()).copied();
-        if version <= known.unwrap_or_else(|| self.floor(change.key())) {
+        if version <= known.unwrap_or(self.floor) {
             return Ok(());
         }
         match change {
@@ -290,44 +297,30 @@ impl Watch {
         self.ready.push_back(WatchEvent::Put(entry));
     }
 
-    /// Reads the range and tells how it differs from what the watcher knows.
+    /// Reads the range and tells how it differs from what the watcher knows: first what is gone, then what was
+    /// written, by the order in which the keys came to be. Keys that came to be after the first page was read
+    /// are left to their changes, which are queued: so nobody is told of a key before those that are older.
     async fn read_range(&mut self) -> Result<Revision> {
         let mut page = Page::first();
-        let mut found = HashMap::new();
-        let mut floors = BTreeMap::new();
-        let mut fresh = VecDeque::new();
-        let revision = loop {
+        let (mut found, mut read_at) = (Vec::new(), None);
+        loop {
             let ScanPage { revision, entries, more } = (self.scan)(self.range.clone(), page.clone()).await?;
+            let read_at = *read_at.get_or_insert(revision);
             page.after = entries.last().map(|entry| entry.key.clone()).or(page.after);
-            for entry in entries {
-                found.insert(entry.key.clone(), entry.version);
-                if self.known.get(&entry.key).is_none_or(|known| *known < entry.version) {
-                    fresh.push_back(WatchEvent::Put(entry));
-                }
-            }
+            found.extend(entries.into_iter().filter(|entry| entry.created <= read_at));
             if !more {
-                floors.insert(None, revision);
-                break revision;
-            }
-            floors.insert(page.after.clone(), revision);
-        };
-        self.ready.append(&mut fresh);
-        self.floors = floors;
-        for (key, _) in std::mem::take(&mut self.known) {
-            if !found.contains_key(&key) {
-                let version = self.floor(&key);
-                self.ready.push_back(WatchEvent::Deleted { key, version });
+                self.floor = read_at;
+                break;
             }
         }
-        self.known = found;
-        Ok(revision)
-    }
-
-    /// The revision at which the key was last seen to be absent.
-    fn floor(&self, key: &Key) -> Revision {
-        // `None` sorts first, so the last page is asked last.
-        let covering = self.floors.range(Some(key.clone())..).next();
-        covering.map(|(_, floor)| *floor).or_else(|| self.floors.get(&None).copied()).unwrap_or_default()
+        let known = found.iter().map(|entry| (entry.key.clone(), entry.version)).collect();
+        let known = std::mem::replace(&mut self.known, known);
+        let gone = known.keys().filter(|key| !self.known.contains_key(*key));
+        self.ready.extend(gone.map(|key| WatchEvent::Deleted { key: key.clone(), version: self.floor }));
+        found.retain(|entry| known.get(&entry.key).is_none_or(|known| *known < entry.version));
+        found.sort_by_key(|entry| entry.created);
+        self.ready.extend(found.into_iter().map(WatchEvent::Put));
+        Ok(self.floor)
     }
 }
 
@@ -403,8 +396,8 @@ mod tests {
         assert_eq!(told(&mut stream).await, "+a@7");
         *content.lock() = (9, vec![entry("a", 7), entry("c", 9)]);
         watchers.mark_gap();
-        assert_eq!(told(&mut stream).await, "+c@9");
         assert_eq!(told(&mut stream).await, "-b@9");
+        assert_eq!(told(&mut stream).await, "+c@9");
         watchers.dispatch(&Change::Put(entry("b", 8)));
         watchers.dispatch(&Change::Put(entry("b", 10)));
         assert_eq!(told(&mut stream).await, "+b@10");

@@ -88,6 +88,7 @@ fn replay(state: &mut BTreeMap<Key, Entry>, change: &Change) {
     match change {
         Change::Put(entry) => state.insert(entry.key.clone(), entry.clone()),
         Change::Deleted(key, _) => state.remove(key),
+        Change::Written(key, _) => panic!("the machine tells values, and none for {key}"),
     };
 }
 

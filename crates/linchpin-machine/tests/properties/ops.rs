@@ -101,6 +101,7 @@ fn guard() -> impl Strategy<Value = Guard> {
         Condition::VersionIs(Revision(0)),
         Condition::VersionIs(Revision(0)),
         Condition::VersionIs(Revision(3)),
+        Condition::PrefixAbsent,
     ]);
     (any_key(), condition).prop_map(|(key, condition)| Guard { key, condition })
 }

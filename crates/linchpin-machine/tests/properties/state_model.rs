@@ -1,6 +1,6 @@
 //! What the contract says of keys and transactions, in the simplest words.
 
-use linchpin_core::{Entry, ErrorKind, Key, Mutation, MutationResult, Outcome, Revision, Transaction};
+use linchpin_core::{Condition, Entry, ErrorKind, Key, Mutation, MutationResult, Outcome, Revision, Transaction};
 use linchpin_machine::{Command, ID_WINDOW, Time};
 use std::collections::HashMap;
 
@@ -31,6 +31,12 @@ impl StateModel {
             version: found.version,
             ttl: found.deadline.map(|deadline| deadline.since(now)),
         })
+    }
+
+    fn first(&self, now: Time, prefix: &str) -> Option<Entry> {
+        let mut names: Vec<&String> = self.keys.keys().filter(|name| name.starts_with(prefix)).collect();
+        names.sort_unstable();
+        names.into_iter().find_map(|name| self.get(now, &Key::new(name.as_str()).expect("valid")))
     }
 
     pub(crate) fn apply(&mut self, now: Time, command: &Command) -> Option<Result<Outcome, ErrorKind>> {
@@ -73,7 +79,10 @@ impl StateModel {
     fn decide(&mut self, transaction: &Transaction) -> Result<Outcome, ErrorKind> {
         let clock = self.clock;
         for (index, guard) in transaction.guards.iter().enumerate() {
-            let found = self.get(clock, &guard.key);
+            let found = match guard.condition {
+                Condition::PrefixAbsent => self.first(clock, guard.key.as_str()),
+                _ => self.get(clock, &guard.key),
+            };
             if !guard.condition.holds(found.as_ref().map(|entry| entry.version)) {
                 return Ok(Outcome::Refused { guard: index, found, revision: self.revision });
             }

@@ -16,10 +16,12 @@ pub use observe::{Leader, LeaderStream};
 
 use crate::coordinator::lost;
 use crate::leases::{Answer, Callbacks, Kind, Lease, Leases, Request, check_ttl};
+use crate::lines::{Lines, Standing};
 use crate::lock::FencingToken;
-use crate::queue::{Place, Queue, Standing};
+use crate::queue::{Place, Queue};
 use bytes::Bytes;
-use linchpin_core::{Area, Driver, Error, Key, NodeId, Result, stored};
+use futures::StreamExt;
+use linchpin_core::{Area, Driver, Error, ErrorKind, Key, NodeId, Range, Result, WatchEvent, stored};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +56,7 @@ type OnElected = Arc<dyn Fn(FencingToken) + Send + Sync>;
 pub struct Election {
     driver: Arc<dyn Driver>,
     leases: Arc<Leases>,
+    lines: Arc<Lines>,
     name: String,
     node_id: NodeId,
     value: Bytes,
@@ -66,12 +69,13 @@ impl Election {
     pub(crate) fn new(
         driver: Arc<dyn Driver>,
         leases: Arc<Leases>,
+        lines: Arc<Lines>,
         name: String,
         node_id: NodeId,
         ttl: Duration,
     ) -> Self {
         let callbacks = Callbacks::default();
-        Self { driver, leases, name, node_id, value: Bytes::new(), ttl, callbacks, on_elected: None }
+        Self { driver, leases, lines, name, node_id, value: Bytes::new(), ttl, callbacks, on_elected: None }
     }
 
     /// After how long without a sign of life the leadership passes to the next; 300 ms at least. It is renewed at
@@ -234,41 +238,35 @@ impl Election {
     /// Checks the name and the TTL.
     fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
         check_ttl(operation, "an election", &self.name, self.ttl)?;
-        Queue::new(operation, Area::Candidates, &self.name, &self.driver, &self.leases)
+        Queue::new(operation, Area::Candidates, &self.name, &self.leases, &self.lines)
     }
 
     /// Waits in the queue for the seat and takes it; `None` if the place was lost meanwhile.
     async fn serve(&self, queue: &Queue<'_>, place: &Place) -> Result<Option<Arc<Lease>>> {
-        let mut standing = queue.standing(place).await?;
-        while let Standing::Behind(before) = standing {
-            if !queue.left(place, before.clone()).await? {
-                return Ok(None);
-            }
-            standing = self.after(queue, place, &before).await?;
-        }
-        while let Standing::First = standing {
+        while queue.turn(place).await? == Standing::First {
             if let Some(lease) = self.take_seat(queue, place.ticket).await? {
                 return Ok(Some(lease));
             }
-            if !queue.left(place, self.seat()?).await? {
-                break;
+            tokio::select! {
+                () = place.lease.lost() => break,
+                free = self.seat_is_free() => free.map_err(|error| queue.named(error))?,
             }
         }
         Ok(None)
     }
 
-    /// Where a place stands when the one `before` it has left. If that one leads now it was the first: so one look at
-    /// the seat tells, and the whole queue is looked at only if somebody gave up.
-    async fn after(&self, queue: &Queue<'_>, place: &Place, before: &Key) -> Result<Standing> {
-        let seat = self.driver.get(&[self.seat()?]).await.map_err(|error| queue.named(error))?;
-        let campaign = match seat.into_entry() {
-            Some(entry) => stored::Leader::decode(&entry.value).map_err(|error| queue.named(error))?.campaign,
-            None => None,
-        };
-        if campaign.is_some() && campaign == queue.ticket(before) {
-            return Ok(Standing::First);
+    /// Returns when nobody leads.
+    async fn seat_is_free(&self) -> Result<()> {
+        let mut events = self.driver.watch(&Range::Key(self.seat()?)).await?;
+        let mut present = false;
+        while let Some(event) = events.next().await {
+            match event? {
+                WatchEvent::Put(_) => present = true,
+                WatchEvent::Synced { .. } if present => {}
+                WatchEvent::Synced { .. } | WatchEvent::Deleted { .. } => return Ok(()),
+            }
         }
-        queue.standing(place).await
+        Err(Error::new(ErrorKind::Unavailable, "watch", "the watch ended"))
     }
 
     /// Takes the seat if it is free.
@@ -279,6 +277,7 @@ impl Election {
             key: self.seat()?,
             value: self.stored(campaign, self.value.clone()),
             ttl: self.ttl,
+            empty: None,
         };
         match self.leases.request(request).await.map_err(|error| queue.named(error))? {
             Answer::Granted(lease) => Ok(Some(lease)),

@@ -73,6 +73,8 @@ pub(crate) struct Request {
     /// What the key says; a value that is like no other tells a write of ours whose answer was lost.
     pub(crate) value: Bytes,
     pub(crate) ttl: Duration,
+    /// Only if no key starts with this one.
+    pub(crate) empty: Option<Key>,
 }
 
 /// What became of a request.
@@ -94,7 +96,7 @@ impl Leases {
     /// # Cancel safety
     /// Dropping the future removes in the background what may have been written.
     pub(crate) async fn request(&self, request: Request) -> Result<Answer> {
-        let Request { operation, kind, key, value, ttl } = request;
+        let Request { operation, kind, key, value, ttl, empty } = request;
         let _busy = self.shared.busy.read().await;
         if self.shared.state.lock().shut_down {
             return Err(Error::closed(operation));
@@ -106,9 +108,10 @@ impl Leases {
         let undo = Undo::new(self, Removal::of_a_ghost(key.clone(), whose, ttl));
         let _wanted = Wanted::new(&self.shared, key.clone());
         let sent = Instant::now();
-        let guarded = match kind {
-            Kind::Ticket | Kind::Seat => Transaction::new().absent(key.clone()),
-            Kind::Presence => Transaction::new(),
+        let guarded = match (kind, empty) {
+            (_, Some(prefix)) => Transaction::new().prefix_absent(prefix),
+            (Kind::Ticket | Kind::Seat, None) => Transaction::new().absent(key.clone()),
+            (Kind::Presence, None) => Transaction::new(),
         };
         let outcome = match self.shared.driver.commit(&guarded.put(key.clone(), value, Some(ttl))).await {
             Ok(outcome) => outcome,

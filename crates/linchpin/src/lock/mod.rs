@@ -8,8 +8,9 @@ mod guard;
 pub use guard::{FencingToken, LockGuard};
 
 use crate::leases::{Callbacks, Leases, check_ttl};
-use crate::queue::{Place, Queue, Standing};
-use linchpin_core::{Area, Driver, Error, ErrorKind, Key, NodeId, Result};
+use crate::lines::{Lines, Standing};
+use crate::queue::{Place, Queue};
+use linchpin_core::{Area, Driver, Error, ErrorKind, NodeId, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 pub struct LockBuilder {
     driver: Arc<dyn Driver>,
     leases: Arc<Leases>,
+    lines: Arc<Lines>,
     name: String,
     holder: Option<NodeId>,
     ttl: Duration,
@@ -51,9 +53,10 @@ pub struct LockBuilder {
 }
 
 impl LockBuilder {
-    pub(crate) fn new(driver: Arc<dyn Driver>, leases: Arc<Leases>, name: String) -> Self {
+    pub(crate) fn new(driver: Arc<dyn Driver>, leases: Arc<Leases>, lines: Arc<Lines>, name: String) -> Self {
         let ttl = Duration::from_secs(10);
-        Self { driver, leases, name, holder: None, ttl, wait: None, renew: true, callbacks: Callbacks::default() }
+        let callbacks = Callbacks::default();
+        Self { driver, leases, lines, name, holder: None, ttl, wait: None, renew: true, callbacks }
     }
 
     pub(crate) fn holder(mut self, node_id: NodeId) -> Self {
@@ -109,19 +112,23 @@ impl LockBuilder {
         let after = |wait: Duration| started.checked_add(wait);
         let (last, first_look) = (self.wait.and_then(after), self.wait.and_then(|wait| after(wait.max(FIRST_LOOK))));
         loop {
+            if !queue.seems_taken()
+                && Queue::knows_emptiness(&*self.driver)
+                && let Some(place) = self.within(first_look, queue.enter_first(self.who(), self.ttl)).await?
+            {
+                return self.take(place).await;
+            }
             let look = async {
-                let place = self.enter(&queue).await?;
-                let standing = queue.standing(&place).await?;
+                let place = queue.enter(self.who(), self.ttl).await?;
+                let standing = queue.look(&place).await?;
                 Ok((place, standing))
             };
-            let (place, standing) = self.within(first_look, look).await?;
-            let came = match standing {
-                Standing::First => true,
-                Standing::Gone => false,
-                Standing::Behind(before) => self.within(last, turn(&queue, &place, before)).await?,
-            };
+            let (place, mut standing) = self.within(first_look, look).await?;
+            if standing == Standing::Behind {
+                standing = self.within(last, queue.turn(&place)).await?;
+            }
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if came {
+            if standing == Standing::First {
                 return self.take(place).await;
             }
         }
@@ -144,14 +151,19 @@ impl LockBuilder {
     /// As [`acquire`](Self::acquire).
     pub async fn try_acquire(self) -> Result<Option<LockGuard>> {
         let queue = self.queue("try_acquire")?;
-        // Looking first keeps those who only try out of the queue.
-        if !queue.is_empty().await? {
-            return Ok(None);
-        }
-        let place = self.enter(&queue).await?;
-        match queue.standing(&place).await? {
-            Standing::First => Ok(Some(self.take(place).await?)),
-            _ => Ok(None),
+        let place = if Queue::knows_emptiness(&*self.driver) {
+            queue.enter_first(self.who(), self.ttl).await?
+        } else {
+            // Looking first keeps those who only try out of the queue.
+            if !queue.is_empty(&*self.driver).await? {
+                return Ok(None);
+            }
+            let place = queue.enter(self.who(), self.ttl).await?;
+            (queue.look(&place).await? == Standing::First).then_some(place)
+        };
+        match place {
+            Some(place) => Ok(Some(self.take(place).await?)),
+            None => Ok(None),
         }
     }
 
@@ -199,11 +211,11 @@ impl LockBuilder {
     /// Checks name and TTL.
     fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
         check_ttl(operation, "a lock", &self.name, self.ttl)?;
-        Queue::new(operation, Area::Locks, &self.name, &self.driver, &self.leases)
+        Queue::new(operation, Area::Locks, &self.name, &self.leases, &self.lines)
     }
 
-    async fn enter(&self, queue: &Queue<'_>) -> Result<Place> {
-        queue.enter(self.holder.as_ref().map_or("", NodeId::as_str), self.ttl).await
+    fn who(&self) -> &str {
+        self.holder.as_ref().map_or("", NodeId::as_str)
     }
 
     async fn take(self, place: Place) -> Result<LockGuard> {
@@ -232,19 +244,5 @@ impl fmt::Debug for LockBuilder {
             .field("wait", &self.wait)
             .field("renew", &self.renew)
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits for the place's turn, once the one `before` it has left; `false` if the place was lost meanwhile.
-async fn turn(queue: &Queue<'_>, place: &Place, mut before: Key) -> Result<bool> {
-    loop {
-        if !queue.left(place, before).await? {
-            return Ok(false);
-        }
-        before = match queue.standing(place).await? {
-            Standing::First => return Ok(true),
-            Standing::Gone => return Ok(false),
-            Standing::Behind(before) => before,
-        };
     }
 }

@@ -183,7 +183,7 @@ async fn request(
     value: Bytes,
     ttl: Duration,
 ) -> Result<Arc<Lease>> {
-    let request = Request { operation, kind: Kind::Presence, key: key.clone(), value, ttl };
+    let request = Request { operation, kind: Kind::Presence, key: key.clone(), value, ttl, empty: None };
     match leases.request(request).await.map_err(|error| error.with_subject(id))? {
         Answer::Granted(lease) => Ok(lease),
         Answer::Taken => Err(Error::new(ErrorKind::Backend, operation, "a write without a guard was refused")),
