@@ -1,44 +1,50 @@
 //! Why a run could not go on.
 
-use std::fmt;
+use crate::exit::{Failure, SOFTWARE};
 
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// One line that says what could not be measured, and why.
+/// A failure that says what could not be measured, and why.
 #[derive(Debug)]
-pub(crate) struct Problem(String);
+pub(crate) struct Problem(Failure);
 
 impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Failure::new(SOFTWARE, text))
+    }
+
+    /// The way it is called is wrong.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self(Failure::invalid(text))
     }
 
     /// Says what was being done.
     pub(crate) fn during(self, what: &str) -> Self {
-        Self(format!("{what}: {}", self.0))
+        let Failure { code, message } = self.0;
+        Self(Failure { code, message: format!("{what}: {message}") })
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        problem.0
     }
 }
 
 impl From<linchpin::Error> for Problem {
     fn from(error: linchpin::Error) -> Self {
-        Self(error.to_string())
+        Self(error.into())
     }
 }
 
 impl From<redis::RedisError> for Problem {
     fn from(error: redis::RedisError) -> Self {
-        Self(format!("the raw client: {error}"))
+        Self::new(format!("the raw client: {error}"))
     }
 }
 
 impl From<tokio::task::JoinError> for Problem {
     fn from(error: tokio::task::JoinError) -> Self {
-        Self(format!("a task ended early: {error}"))
+        Self::new(format!("a task ended early: {error}"))
     }
 }

@@ -1,6 +1,6 @@
 //! What the figures should be.
 
-use super::contender::{Contender, Operation, Port};
+use super::contender::{Contender, Port};
 use super::raw::SameWork;
 use super::report::{Bound, HandOverPoint, Report, Target};
 use super::sections::{dispatch, handover, memory, specification};
@@ -131,6 +131,7 @@ pub(crate) const RATIOS: [&str; 2] = [SameWork::NAME, super::raw::Plain::NAME];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::contender::Operation;
     use crate::bench::report::{Comparison, HandOver, HandOvers, Leases, Series};
     use crate::bench::sampling::Samples;
     use std::time::Duration;

@@ -2,40 +2,43 @@
 
 use super::contender::{Contender, Port};
 use super::report::{Bound, Comparison, Facts, HandOver, Report, Target};
+use super::sections::memory::BROADCAST;
 use super::targets::RATIOS;
+use clap::builder::styling::{AnsiColor, Style};
 use std::fmt::{self, Display, Write};
 
-/// The whole report; `color` marks what was met and missed.
-pub(crate) fn text(report: &Report, color: bool) -> String {
+/// The whole report, without the last line's end; where titles have a style, what was met and missed is coloured too.
+pub(crate) fn text(report: &Report, title: Style) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write(&mut text, report, color);
+    let _ = write(&mut text, report, title);
+    text.truncate(text.trim_end().len());
     text
 }
 
-fn write(out: &mut String, report: &Report, color: bool) -> fmt::Result {
+fn write(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     facts(out, &report.facts)?;
-    dispatch(out, report)?;
+    dispatch(out, report, title)?;
     for comparison in &report.memory {
-        times(out, "memory", comparison, &["tokio broadcast"])?;
+        times(out, title, "memory", comparison, &[BROADCAST])?;
     }
     for comparison in &report.calls {
-        times(out, "calls", comparison, &RATIOS)?;
+        times(out, title, "calls", comparison, &RATIOS)?;
     }
     if !report.specification.is_empty() {
         let series = report.specification.clone();
-        times(out, "specification", &Comparison { operation: "the port".to_owned(), series }, &[])?;
+        times(out, title, "specification", &Comparison { operation: "the port".to_owned(), series }, &[])?;
     }
-    throughput(out, report)?;
+    throughput(out, report, title)?;
     if let Some(hand_over) = &report.handover {
-        handover(out, hand_over)?;
+        handover(out, hand_over, title)?;
     }
-    leases(out, report)?;
-    fanout(out, report)?;
+    leases(out, report, title)?;
+    fanout(out, report, title)?;
     for left_out in &report.left_out {
         writeln!(out, "\nleft out: {}: {}", left_out.section, left_out.why)?;
     }
-    targets(out, &report.targets, color)
+    targets(out, &report.targets, title)
 }
 
 fn facts(out: &mut String, facts: &Facts) -> fmt::Result {
@@ -60,9 +63,9 @@ fn facts(out: &mut String, facts: &Facts) -> fmt::Result {
     Ok(())
 }
 
-fn dispatch(out: &mut String, report: &Report) -> fmt::Result {
+fn dispatch(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     for dispatch in &report.dispatch {
-        writeln!(out, "\ndispatch: {}, a driver that answers at once", dispatch.operation)?;
+        writeln!(out, "\n{title}dispatch: {}, a driver that answers at once{title:#}", dispatch.operation)?;
         for way in &dispatch.ways {
             let (p50, p99) = (Time(way.times.median()), Time(way.times.at(99.0)));
             let allocations = way.allocations.map_or("not counted".to_owned(), |count| format!("{count:.1}"));
@@ -73,8 +76,8 @@ fn dispatch(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// The series of a comparison; of the first, how many times as long it takes as some of the others.
-fn times(out: &mut String, section: &str, comparison: &Comparison, over: &[&str]) -> fmt::Result {
-    writeln!(out, "\n{section}: {}", comparison.operation)?;
+fn times(out: &mut String, title: Style, section: &str, comparison: &Comparison, over: &[&str]) -> fmt::Result {
+    writeln!(out, "\n{title}{section}: {}{title:#}", comparison.operation)?;
     for (index, series) in comparison.series.iter().enumerate() {
         let (p50, p99) = (Time(series.median()), Time(series.at(99.0)));
         write!(out, "  {:<28} p50 {p50:>10}   p99 {p99:>10}", series.name)?;
@@ -88,11 +91,11 @@ fn times(out: &mut String, section: &str, comparison: &Comparison, over: &[&str]
     Ok(())
 }
 
-fn throughput(out: &mut String, report: &Report) -> fmt::Result {
+fn throughput(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     if report.throughput.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nthroughput: calls per second")?;
+    writeln!(out, "\n{title}throughput: calls per second{title:#}")?;
     for point in &report.throughput {
         write!(out, "  {:<4} {:>4} tasks", point.operation, point.tasks)?;
         for rate in &point.rates {
@@ -108,9 +111,9 @@ fn throughput(out: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-fn handover(out: &mut String, hand_over: &HandOver) -> fmt::Result {
+fn handover(out: &mut String, hand_over: &HandOver, title: Style) -> fmt::Result {
     let round_trip = Time(hand_over.round_trip.median());
-    writeln!(out, "\nhandover: from a release until the next holds; a round trip is {round_trip}")?;
+    writeln!(out, "\n{title}handover: from a release until the next holds; a round trip is {round_trip}{title:#}")?;
     writeln!(
         out,
         "  requests of an acquire and release that nobody else wants: {:.1}",
@@ -127,19 +130,22 @@ fn handover(out: &mut String, hand_over: &HandOver) -> fmt::Result {
     Ok(())
 }
 
-fn leases(out: &mut String, report: &Report) -> fmt::Result {
+fn leases(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(leases) = &report.leases else { return Ok(()) };
     let (held, ttl, interval) = (leases.held, leases.ttl_seconds, leases.interval_seconds);
-    writeln!(out, "\nleases: {held} held with a TTL of {ttl} s; an interval is {interval} s")?;
+    writeln!(out, "\n{title}leases: {held} held with a TTL of {ttl} s; an interval is {interval} s{title:#}")?;
     let requests = leases.requests.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
     writeln!(out, "  requests in each interval: {requests} ({})", commands.join(", "))
 }
 
-fn fanout(out: &mut String, report: &Report) -> fmt::Result {
+fn fanout(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(fanout) = &report.fanout else { return Ok(()) };
     let (subscribers, patterns) = (fanout.subscribers, fanout.patterns);
-    writeln!(out, "\nfanout: {subscribers} subscribers in one process, on {patterns} patterns that overlap")?;
+    writeln!(
+        out,
+        "\n{title}fanout: {subscribers} subscribers in one process, on {patterns} patterns that overlap{title:#}"
+    )?;
     writeln!(out, "  copies that the server sends of one message: {}", fanout.copies)?;
     let (due, missing, surplus) = (fanout.due, fanout.missing, fanout.surplus);
     writeln!(out, "  deliveries of {} messages: {due} due, {missing} missing, {surplus} surplus", fanout.messages)?;
@@ -147,18 +153,18 @@ fn fanout(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "  {:<28} p50 {p50:>10}   p99 {p99:>10}", fanout.times.name)
 }
 
-fn targets(out: &mut String, targets: &[Target], color: bool) -> fmt::Result {
-    writeln!(out, "\ntargets")?;
+fn targets(out: &mut String, targets: &[Target], title: Style) -> fmt::Result {
+    writeln!(out, "\n{title}targets{title:#}")?;
     for target in targets {
-        let (mark, paint) = if target.met { ("met   ", "\x1b[32m") } else { ("missed", "\x1b[31m") };
-        let (on, off) = if color { (paint, "\x1b[0m") } else { ("", "") };
+        let (mark, colour) = if target.met { ("met   ", AnsiColor::Green) } else { ("missed", AnsiColor::Red) };
+        let style = if title == Style::new() { title } else { colour.on_default() };
         let bound = match target.bound {
             Bound::AtMost => "at most",
             Bound::AtLeast => "at least",
         };
         let (measured, limit, unit) = (Figure(target.measured), Figure(target.limit), &target.unit);
         let what = format!("{}: {}", target.section, target.what);
-        writeln!(out, "  {on}{mark}{off}  {what:<76} {measured:>8} {unit}, {bound} {limit}")?;
+        writeln!(out, "  {style}{mark}{style:#}  {what:<76} {measured:>8} {unit}, {bound} {limit}")?;
     }
     let missed = targets.iter().filter(|target| !target.met).count();
     writeln!(out, "{missed} of {} targets missed", targets.len())

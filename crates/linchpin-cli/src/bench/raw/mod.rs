@@ -8,7 +8,7 @@ mod token_queue;
 pub(crate) use monitor::Monitor;
 pub(crate) use plain::Plain;
 pub(crate) use same_work::SameWork;
-pub(crate) use token_queue::{TokenQueue, TokenTaker};
+pub(crate) use token_queue::TokenQueue;
 
 use super::problem::{Problem, Result};
 use super::report::ServerFacts;
@@ -32,7 +32,7 @@ impl Server {
     pub(crate) fn new(url: &str, namespace: &str) -> Result<Self> {
         // The query is linchpin's own. TCP is set as the adapter sets it: small commands do not wait.
         let url = url.split('?').next().unwrap_or(url);
-        let refused = |_| Problem::new("the raw client does not accept this URL");
+        let refused = |_| Problem::invalid("the raw client does not accept this URL");
         let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
         let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
         Ok(Self { client: redis::Client::open(info).map_err(refused)?, namespace: namespace.to_owned() })

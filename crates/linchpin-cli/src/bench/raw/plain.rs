@@ -46,7 +46,7 @@ impl Contender for Plain {
     }
 
     async fn acquire_and_release(&self, lock: &str) -> Result<()> {
-        let (key, who) = (self.name(lock), format!("{:032x}", fastrand::u128(..)));
+        let (key, who) = (self.name(&format!("lock:{lock}")), format!("{:032x}", fastrand::u128(..)));
         let mut connection = self.connection.clone();
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)

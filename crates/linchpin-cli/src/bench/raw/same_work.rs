@@ -79,7 +79,7 @@ impl Contender for SameWork {
     }
 
     async fn acquire_and_release(&self, lock: &str) -> Result<()> {
-        let (key, revision, who) = (self.name(lock), self.revision(), unique());
+        let (key, revision, who) = (self.name(&format!("lock:{lock}")), self.revision(), unique());
         let mut connection = self.connection.clone();
         let mut acquire = ACQUIRE.key(&key);
         acquire.key(&revision).arg(&who).arg(millis(LOCK_TTL));

@@ -115,6 +115,7 @@ fn allocations(batch: impl Future<Output = Result<()>>) -> Result<Option<f64>> {
 }
 
 #[cfg(feature = "bench")]
+#[allow(clippy::unnecessary_wraps)] // The other build counts none.
 fn counted(work: impl FnOnce()) -> Option<u64> {
     Some(allocation_counter::measure(work).count_total)
 }

@@ -27,6 +27,8 @@ pub(crate) const LOCK: &str = "linchpin's lock";
 pub(crate) const QUEUE: &str = "BLPOP token queue";
 
 pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
+    // While nobody else is there: every handle that watches hears of every change.
+    let uncontended_requests = uncontended(site).await?;
     let coordinators = try_join_all((0..PROCESSES).map(|_| site.coordinator())).await?;
     let mut idle = Idle::new(&site.server).await?;
     let rounds = if pace.quick { 1 } else { ROUNDS };
@@ -60,17 +62,17 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
         progress.step();
         points.push(HandOverPoint { waiters, contenders: vec![lock.done(), queue.done()] });
     }
-    let uncontended_requests = uncontended(&coordinators[0], &site.server).await?;
     try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
     Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("GET, idle"), points })
 }
 
 /// The requests of an acquire and release that nobody else wants: of the cycle in the middle, as a handle does
 /// other things now and then.
-async fn uncontended(coordinator: &Coordinator, server: &Server) -> Result<f64> {
-    let port = Port::of(coordinator);
+async fn uncontended(site: &Site) -> Result<f64> {
+    let coordinator = site.coordinator().await?;
+    let port = Port::of(&coordinator);
     port.acquire_and_release("uncontended").await?;
-    let mut monitor = server.monitor().await?;
+    let mut monitor = site.server.monitor().await?;
     let mut requests = Vec::new();
     monitor.mark().await?;
     for _ in 0..UNCONTENDED {
@@ -78,6 +80,7 @@ async fn uncontended(coordinator: &Coordinator, server: &Server) -> Result<f64> 
         let sent = u32::try_from(monitor.mark().await?.total()).unwrap_or(u32::MAX);
         requests.push(f64::from(sent));
     }
+    coordinator.shutdown().await?;
     Ok(median(&requests))
 }
 
