@@ -2,7 +2,6 @@
 
 use super::problem::{Problem, Result};
 use super::{LOCK_TTL, PAYLOAD, VALUE_TTL};
-use futures::stream::{BoxStream, StreamExt};
 use linchpin::{Coordinator, DistributedCoordination, LockGuard};
 use std::sync::Arc;
 
@@ -35,9 +34,6 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
     fn set(&self, key: &str) -> impl Future<Output = Result<()>> + Send;
     fn publish(&self, channel: &str) -> impl Future<Output = Result<()>> + Send;
     fn acquire_and_release(&self, lock: &str) -> impl Future<Output = Result<()>> + Send;
-
-    /// A tick for each message on the channel.
-    fn subscribe(&self, channel: &str) -> impl Future<Output = Result<BoxStream<'static, ()>>> + Send;
 
     /// Does one of them.
     fn call(&self, operation: Operation, name: &str) -> impl Future<Output = Result<()>> + Send {
@@ -82,10 +78,6 @@ impl Contender for Port {
 
     async fn acquire_and_release(&self, lock: &str) -> Result<()> {
         Ok(self.coordinator.lock(lock).ttl(LOCK_TTL).acquire().await?.release().await?)
-    }
-
-    async fn subscribe(&self, channel: &str) -> Result<BoxStream<'static, ()>> {
-        Ok(self.port.subscribe(channel).await?.map(drop).boxed())
     }
 }
 

@@ -41,7 +41,8 @@ impl Samples {
 
 /// The smallest value that `percent` of the values, ascending, do not exceed.
 fn nearest(sorted: &[f64], percent: f64) -> f64 {
-    let rank = (percent / 100.0 * float(sorted.len())).ceil();
+    // Less than a rounding error: 99.9 % of 1000 is the 999th.
+    let rank = (percent / 100.0 * float(sorted.len()) - 1e-6).ceil();
     // Between 0 and the length, which fits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let rank = rank as usize;

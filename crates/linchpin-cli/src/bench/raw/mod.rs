@@ -38,7 +38,7 @@ impl Server {
         Ok(Self { client: redis::Client::open(info).map_err(refused)?, namespace: namespace.to_owned() })
     }
 
-    /// A name of this run. The braces are the same as in the adapter's names: `sweep` finds both.
+    /// A name of this run. The braces are the same as in the adapter's names: one pattern finds both.
     pub(crate) fn name(&self, name: &str) -> String {
         format!("bench:{{{}}}:{name}", self.namespace)
     }
@@ -60,11 +60,16 @@ impl Server {
         Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
-    /// A tick for each message on a channel.
-    async fn subscribe(&self, channel: String) -> Result<BoxStream<'static, ()>> {
+    /// A tick for each message on a channel of this run, the adapter's and ours.
+    pub(crate) async fn listen(&self) -> Result<BoxStream<'static, ()>> {
         let mut pubsub = self.client.get_async_pubsub().await?;
-        pubsub.subscribe(channel).await?;
+        pubsub.psubscribe(self.everything()).await?;
         Ok(pubsub.into_on_message().map(drop).boxed())
+    }
+
+    /// The pattern of all names of this run.
+    fn everything(&self) -> String {
+        format!("*{{{}}}*", self.namespace)
     }
 
     pub(crate) async fn monitor(&self) -> Result<Monitor> {
@@ -98,7 +103,7 @@ impl Server {
         let mut cursor = 0;
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("*{{{}}}*", self.namespace)).arg("COUNT").arg(1000);
+            scan.arg(cursor).arg("MATCH").arg(self.everything()).arg("COUNT").arg(1000);
             let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
             if !keys.is_empty() {
                 redis::cmd("UNLINK").arg(keys).exec_async(&mut connection).await?;

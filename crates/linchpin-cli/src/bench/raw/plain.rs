@@ -4,7 +4,6 @@ use super::Server;
 use crate::bench::contender::Contender;
 use crate::bench::problem::{Problem, Result};
 use crate::bench::{LOCK_TTL, PAYLOAD, VALUE_TTL};
-use futures::stream::BoxStream;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, ExistenceCheck, Script, SetExpiry, SetOptions};
 use std::sync::LazyLock;
@@ -54,9 +53,5 @@ impl Contender for Plain {
         let taken: bool = connection.set_options(&key, &who, options).await?;
         let released: u64 = RELEASE.key(key).arg(who).invoke_async(&mut connection).await?;
         if taken && released == 1 { Ok(()) } else { Err(Problem::new("somebody else held the plain lock")) }
-    }
-
-    async fn subscribe(&self, channel: &str) -> Result<BoxStream<'static, ()>> {
-        self.server.subscribe(self.name(channel)).await
     }
 }

@@ -5,7 +5,6 @@ use super::Server;
 use crate::bench::contender::Contender;
 use crate::bench::problem::{Problem, Result};
 use crate::bench::{LOCK_TTL, PAYLOAD, VALUE_TTL};
-use futures::stream::BoxStream;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Script};
 use std::sync::LazyLock;
@@ -88,9 +87,5 @@ impl Contender for SameWork {
         release.key(&revision).arg(&who).arg(millis(LOCK_TTL));
         let released: u64 = release.invoke_async(&mut connection).await?;
         if token.is_some() && released == 1 { Ok(()) } else { Err(Problem::new("somebody else held the lock")) }
-    }
-
-    async fn subscribe(&self, channel: &str) -> Result<BoxStream<'static, ()>> {
-        self.server.subscribe(self.name(channel)).await
     }
 }

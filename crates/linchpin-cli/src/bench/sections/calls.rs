@@ -3,7 +3,7 @@
 use crate::bench::contender::{Contender, Operation, Port};
 use crate::bench::problem::{Problem, Result};
 use crate::bench::raw::{Plain, SameWork};
-use crate::bench::report::Comparison;
+use crate::bench::report::{Comparison, Series};
 use crate::bench::sampling::Samples;
 use crate::bench::{Pace, Site};
 use futures::stream::{BoxStream, StreamExt};
@@ -16,9 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Comparison>> {
     let coordinator = site.coordinator().await?;
-    let mut port = Lane::new(Port::of(&coordinator)).await?;
-    let mut same_work = Lane::new(SameWork::connect(&site.server).await?).await?;
-    let mut plain = Lane::new(Plain::connect(&site.server).await?).await?;
+    let mut port = Lane::new(Port::of(&coordinator));
+    let mut same_work = Lane::new(SameWork::connect(&site.server).await?);
+    let mut plain = Lane::new(Plain::connect(&site.server).await?);
+    // One subscriber for all: what is compared is publishing.
+    let mut messages = site.server.listen().await?;
     let (rounds, warm_up) = (pace.rounds(ROUNDS), pace.rounds(ROUNDS) / 20);
     let progress = pace.progress("calls", OPERATIONS.len() * (rounds + warm_up) / 100);
     let mut comparisons = Vec::new();
@@ -30,9 +32,9 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Comparison>> {
             // The order rotates, so that nobody always comes after the same one.
             for turn in round..round + 3 {
                 match turn % 3 {
-                    0 => port.call(operation).await?,
-                    1 => same_work.call(operation).await?,
-                    _ => plain.call(operation).await?,
+                    0 => port.call(operation, &mut messages).await?,
+                    1 => same_work.call(operation, &mut messages).await?,
+                    _ => plain.call(operation, &mut messages).await?,
                 }
             }
             if round % 100 == 99 {
@@ -49,27 +51,25 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Comparison>> {
 /// One contender with its times.
 struct Lane<C> {
     contender: C,
-    messages: BoxStream<'static, ()>,
     samples: Samples,
 }
 
 impl<C: Contender> Lane<C> {
-    async fn new(contender: C) -> Result<Self> {
-        let messages = contender.subscribe("calls").await?;
-        Ok(Self { contender, messages, samples: Samples::default() })
+    fn new(contender: C) -> Self {
+        Self { contender, samples: Samples::default() }
     }
 
-    async fn call(&mut self, operation: Operation) -> Result<()> {
+    async fn call(&mut self, operation: Operation, messages: &mut BoxStream<'static, ()>) -> Result<()> {
         self.samples.timed(self.contender.call(operation, "calls")).await?;
         if operation == Operation::Publish {
             // Taken out before the next contender's turn: it would be disturbed.
-            let message = tokio::time::timeout(PATIENCE, self.messages.next()).await;
+            let message = tokio::time::timeout(PATIENCE, messages.next()).await;
             message.ok().flatten().ok_or_else(|| Problem::new("a message that was published did not arrive"))?;
         }
         Ok(())
     }
 
-    fn series(&mut self) -> crate::bench::report::Series {
+    fn series(&mut self) -> Series {
         std::mem::take(&mut self.samples).series(C::NAME)
     }
 }
