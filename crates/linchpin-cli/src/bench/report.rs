@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) quick: bool,
     /// Whether the program was optimised.
     pub(crate) release: bool,
+    /// Whether allocations were counted, which makes each a few nanoseconds slower.
+    pub(crate) counts_allocations: bool,
     pub(crate) cores: usize,
     pub(crate) processor: Option<String>,
     pub(crate) payload_bytes: usize,

@@ -42,7 +42,8 @@ fn write(out: &mut String, report: &Report, title: Style) -> fmt::Result {
 }
 
 fn facts(out: &mut String, facts: &Facts) -> fmt::Result {
-    let Facts { linchpin, commit, date, quick, release, cores, processor, payload_bytes, server } = facts;
+    let Facts { linchpin, commit, date, quick, release, counts_allocations, cores, processor, payload_bytes, server } =
+        facts;
     let commit = commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
     let processor = processor.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
     writeln!(out, "linchpin {linchpin}{commit}, {date}")?;
@@ -56,6 +57,9 @@ fn facts(out: &mut String, facts: &Facts) -> fmt::Result {
     }
     if *quick {
         writeln!(out, "NOTE: --quick, a tenth of the rounds: for a first look")?;
+    }
+    if *counts_allocations {
+        writeln!(out, "NOTE: allocations are counted: each takes a few nanoseconds more")?;
     }
     if !release {
         writeln!(out, "NOTE: not an optimised build: the figures mean little")?;
