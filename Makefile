@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint doc contract demo conformance package deny
+.PHONY: help setup test lint doc contract demo conformance package deny bench
 
 # What `make setup` may have just provided, so looked up when a recipe runs and not before.
 # Without our own image the tests take redis:7.2.
@@ -42,6 +42,10 @@ demo: ## Run the demo
 
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
+
+bench: ## Measure the port against the raw client on a Redis of its own: target/bench/bench.json (ARGS=--quick)
+	cargo build --release -p linchpin-cli --features bench
+	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing
 	cargo package --workspace --no-verify --allow-dirty --exclude linchpin-tests

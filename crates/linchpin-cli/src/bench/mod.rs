@@ -1,0 +1,294 @@
+//! `linchpin bench`: the port against the raw client doing the same work, interleaved in one run.
+//!
+//! The same server, the same runtime, one call after the other in an order that rotates: whatever drifts hits all
+//! alike. What is compared is the ratio. `bench/lua` and `bench/raw` are the work by hand.
+
+mod at_once;
+mod contender;
+mod facts;
+mod problem;
+mod progress;
+mod raw;
+mod report;
+mod sampling;
+mod sections;
+mod targets;
+mod text;
+mod turns;
+
+use crate::exit::{Failure, IO};
+use crate::global::Global;
+use crate::signals::Signals;
+use linchpin::Coordinator;
+use problem::{Problem, Result};
+use progress::Progress;
+use report::{LeftOut, Report};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What is written and published.
+const PAYLOAD: &[u8] = &[7; 100];
+/// Long enough that nothing expires while it is measured.
+const VALUE_TTL: Duration = Duration::from_secs(600);
+const LOCK_TTL: Duration = Duration::from_secs(10);
+
+/// Measure the port against the raw client doing the same work
+///
+/// Without a URL, what needs no server: what a call costs above the driver, and the backend in memory.
+/// With the URL of a Redis or Valkey server, everything: single calls and throughput against hand-written scripts
+/// that give the same guarantees and against plain commands, the hand-over of a lock, 10,000 leases, 1,000
+/// subscribers. It works in a namespace of its own and removes it; the server should have nothing else to do.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  linchpin bench                                 # what needs no server
+  linchpin bench redis://localhost:6379 --quick  # everything, in a tenth of the rounds
+  linchpin bench redis://localhost:6379 --only calls --only throughput --json bench.json
+
+`make bench` in linchpin's repository builds an optimised command and gives it a Redis of its own.")]
+pub(crate) struct Args {
+    /// The server to measure; the one of --url unless given
+    #[arg(value_name = "URL")]
+    backend: Option<String>,
+    /// Run only this section; may be given several times
+    #[arg(long, value_name = "SECTION", value_enum)]
+    only: Vec<Section>,
+    /// A tenth of the rounds, for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Write the figures to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with 1 if a target is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// What is measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Section {
+    /// What a call costs above the driver, and its allocations
+    Dispatch,
+    /// The backend in memory
+    Memory,
+    /// Single calls against the raw client
+    Calls,
+    /// The times that the specification asks for
+    Specification,
+    /// Many tasks at once against the raw client
+    Throughput,
+    /// A lock that many want
+    Handover,
+    /// 10,000 leases held by one process
+    Leases,
+    /// 1,000 subscribers in one process
+    Fanout,
+}
+
+impl Section {
+    const ALL: [Self; 8] = [
+        Self::Dispatch,
+        Self::Memory,
+        Self::Calls,
+        Self::Specification,
+        Self::Throughput,
+        Self::Handover,
+        Self::Leases,
+        Self::Fanout,
+    ];
+
+    const fn needs_server(self) -> bool {
+        !matches!(self, Self::Dispatch | Self::Memory)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dispatch => "dispatch",
+            Self::Memory => "memory",
+            Self::Calls => "calls",
+            Self::Specification => "specification",
+            Self::Throughput => "throughput",
+            Self::Handover => "handover",
+            Self::Leases => "leases",
+            Self::Fanout => "fanout",
+        }
+    }
+}
+
+/// How much is done, and whether it is shown.
+#[derive(Clone, Copy)]
+struct Pace {
+    quick: bool,
+    quiet: bool,
+}
+
+impl Pace {
+    fn rounds(self, full: usize) -> usize {
+        if self.quick { (full / 10).max(2) } else { full }
+    }
+
+    fn progress(self, section: &str, steps: usize) -> Progress {
+        Progress::begin(section, steps, self.quiet)
+    }
+}
+
+/// Where it is done: a server, and a namespace that is ours alone.
+#[derive(Clone)]
+struct Site {
+    url: String,
+    namespace: String,
+    server: raw::Server,
+}
+
+impl Site {
+    /// The server that a URL names; `None` where it names none.
+    fn of(url: Option<&str>) -> Result<Option<Self>> {
+        let Some(url) = url else { return Ok(None) };
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("redis" | "rediss") => {}
+            Some("memory") => return Ok(None),
+            // Not repeated: a password may be in it.
+            _ => return Err(Problem::invalid("the URL to measure starts with redis://, rediss:// or memory://")),
+        }
+        let namespace = format!("bench-{:016x}", fastrand::u64(..));
+        Ok(Some(Self { url: url.to_owned(), server: raw::Server::new(url, &namespace)?, namespace }))
+    }
+
+    /// What `linchpin::connect` gives, in our namespace.
+    async fn coordinator(&self) -> Result<Coordinator> {
+        Ok(Coordinator::builder(&self.url).namespace(&self.namespace).connect().await?)
+    }
+
+    async fn facts(&self) -> Result<report::ServerFacts> {
+        let coordinator = self.coordinator().await?;
+        let facts = self.server.facts(coordinator.driver().capabilities(), 1).await;
+        coordinator.shutdown().await?;
+        facts
+    }
+}
+
+/// Runs the sections, prints the report.
+pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
+    let pace = Pace { quick: args.quick, quiet: false };
+    let site = Site::of(args.backend.as_deref().or(global.url()))?;
+    let report = measured(global, site, pace, args.only).await?;
+    if let Some(file) = &args.json {
+        let unwritten = |error| Failure::new(IO, format!("{} cannot be written: {error}", file.display()));
+        let json = serde_json::to_string_pretty(&report).map_err(|error| Problem::new(error.to_string()))?;
+        std::fs::write(file, json + "\n").map_err(unwritten)?;
+    }
+    let object = || match serde_json::to_value(&report) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    };
+    global.print(|| text::text(&report, global.title_style()), object).await?;
+    let missed = report.targets.iter().any(|target| !target.met);
+    Ok(if args.check && missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Measures, and leaves nothing behind on the server, also when a signal ends it.
+async fn measured(global: &Global, site: Option<Site>, pace: Pace, only: Vec<Section>) -> Result<Report, Failure> {
+    let _taken = global.take_signals();
+    let mut signals = Signals::catch()?;
+    // On a task of its own: what it awaits is woken as in an application, and not as on the main thread.
+    let mut measuring = tokio::spawn(measure(site.clone(), pace, only));
+    let report = tokio::select! {
+        report = &mut measuring => report.unwrap_or_else(|error| Err(error.into())).map_err(Failure::from),
+        signal = signals.next() => {
+            measuring.abort();
+            let _ = measuring.await;
+            Err(Failure::of_signal(signal))
+        }
+    };
+    let swept = match site {
+        Some(site) => site.server.sweep().await,
+        None => Ok(()),
+    };
+    // What failed first is told.
+    let report = report?;
+    swept?;
+    Ok(report)
+}
+
+/// Measures what applies to the site.
+async fn measure(site: Option<Site>, pace: Pace, only: Vec<Section>) -> Result<Report> {
+    if let (None, Some(section)) = (&site, only.iter().find(|section| section.needs_server())) {
+        return Err(Problem::invalid(format!("{} needs a server: give redis://host", section.name())));
+    }
+    let mut report = Report { version: Report::VERSION, facts: facts::gather(pace.quick), ..Report::default() };
+    if let Some(site) = &site {
+        report.facts.server = Some(site.facts().await?);
+    }
+    for section in Section::ALL.into_iter().filter(|section| only.is_empty() || only.contains(section)) {
+        let measured = Box::pin(measure_section(section, site.as_ref(), pace, &mut report)).await;
+        if !measured.map_err(|problem| problem.during(section.name()))? {
+            let (section, why) = (section.name().to_owned(), "it needs a server: give redis://host".to_owned());
+            report.left_out.push(LeftOut { section, why });
+        }
+    }
+    report.targets = targets::of(&report);
+    Ok(report)
+}
+
+/// Whether the section applies, and was measured.
+async fn measure_section(section: Section, site: Option<&Site>, pace: Pace, report: &mut Report) -> Result<bool> {
+    match (section, site) {
+        (Section::Dispatch, _) => report.dispatch = sections::dispatch::run(pace).await?,
+        (Section::Memory, _) => report.memory = sections::memory::run(pace).await?,
+        (_, None) => return Ok(false),
+        (Section::Calls, Some(site)) => report.calls = sections::calls::run(site, pace).await?,
+        (Section::Specification, Some(site)) => report.specification = sections::specification::run(site, pace).await?,
+        (Section::Throughput, Some(site)) => report.throughput = sections::throughput::run(site, pace).await?,
+        (Section::Handover, Some(site)) => report.handover = Some(sections::handover::run(site, pace).await?),
+        (Section::Leases, Some(site)) => report.leases = Some(sections::leases::run(site, pace).await?),
+        (Section::Fanout, Some(site)) => report.fanout = Some(sections::fanout::run(site, pace).await?),
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn without_a_server_the_rest_is_left_out_by_name() {
+        let pace = Pace { quick: true, quiet: true };
+        let report = measure(None, pace, Vec::new()).await.expect("measured");
+        let left_out: Vec<&str> = report.left_out.iter().map(|one| one.section.as_str()).collect();
+        assert_eq!(left_out, ["calls", "specification", "throughput", "handover", "leases", "fanout"]);
+        // An optimised build is no part of a test: only that every figure is there.
+        assert_eq!(report.targets.len(), 6);
+        assert!(report.targets.iter().all(|target| target.measured.is_finite()), "{:?}", report.targets);
+        let json = serde_json::to_string(&report).expect("JSON");
+        let read: Report = serde_json::from_str(&json).expect("read back");
+        let plain = clap::builder::styling::Style::new();
+        assert_eq!(text::text(&read, plain), text::text(&report, plain));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_what_is_asked_for_is_run() {
+        let pace = Pace { quick: true, quiet: true };
+        let report = measure(None, pace, vec![Section::Dispatch]).await.expect("measured");
+        assert!(!report.dispatch.is_empty() && report.memory.is_empty() && report.left_out.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_section_that_cannot_be_run_is_not_passed_over_when_asked_for() {
+        let pace = Pace { quick: true, quiet: true };
+        let problem = measure(None, pace, vec![Section::Calls]).await.expect_err("there is no server");
+        assert!(Failure::from(problem).message.starts_with("calls needs a server"));
+    }
+
+    #[test]
+    fn a_url_names_a_server_or_none_or_is_refused_without_being_repeated() {
+        assert!(Site::of(None).expect("none").is_none());
+        assert!(Site::of(Some("memory://shop")).expect("none").is_none());
+        let site = Site::of(Some("redis://me:canary@localhost:7000/3?namespace=a")).expect("a server");
+        assert!(site.is_some());
+        for url in ["me:canary@localhost", "http://me:canary@localhost", "redis://me:canary@localhost:x"] {
+            let failure = Failure::from(Site::of(Some(url)).map(drop).expect_err(url));
+            assert!(!failure.message.contains("canary"), "{}", failure.message);
+        }
+    }
+}

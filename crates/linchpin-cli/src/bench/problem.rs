@@ -1,0 +1,50 @@
+//! Why a run could not go on.
+
+use crate::exit::{Failure, SOFTWARE};
+
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
+
+/// A failure that says what could not be measured, and why.
+#[derive(Debug)]
+pub(crate) struct Problem(Failure);
+
+impl Problem {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(Failure::new(SOFTWARE, text))
+    }
+
+    /// The way it is called is wrong.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self(Failure::invalid(text))
+    }
+
+    /// Says what was being done.
+    pub(crate) fn during(self, what: &str) -> Self {
+        let Failure { code, message } = self.0;
+        Self(Failure { code, message: format!("{what}: {message}") })
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        problem.0
+    }
+}
+
+impl From<linchpin::Error> for Problem {
+    fn from(error: linchpin::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<redis::RedisError> for Problem {
+    fn from(error: redis::RedisError) -> Self {
+        Self::new(format!("the raw client: {error}"))
+    }
+}
+
+impl From<tokio::task::JoinError> for Problem {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::new(format!("a task ended early: {error}"))
+    }
+}

@@ -1,0 +1,248 @@
+//! What was measured, as it is written to JSON and made into pages. Times are nanoseconds.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A run of `linchpin bench`. A section that was not run is empty, and named in `left_out` with the reason.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Of this format; grows when a field changes its meaning.
+    pub(crate) version: u32,
+    pub(crate) facts: Facts,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) dispatch: Vec<Dispatch>,
+    pub(crate) memory: Vec<Comparison>,
+    pub(crate) calls: Vec<Comparison>,
+    pub(crate) specification: Vec<Series>,
+    pub(crate) throughput: Vec<Throughput>,
+    pub(crate) handover: Option<HandOver>,
+    pub(crate) leases: Option<Leases>,
+    pub(crate) fanout: Option<FanOut>,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl Report {
+    pub(crate) const VERSION: u32 = 1;
+}
+
+/// What was measured where.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub(crate) linchpin: String,
+    /// The checkout's commit, `+` behind it if there are changes; `None` outside of one.
+    pub(crate) commit: Option<String>,
+    /// When the run began, UTC.
+    pub(crate) date: String,
+    /// A tenth of the rounds: for a quick look.
+    pub(crate) quick: bool,
+    /// Whether the program was optimised.
+    pub(crate) release: bool,
+    /// Whether allocations were counted, which makes each a few nanoseconds slower.
+    pub(crate) counts_allocations: bool,
+    pub(crate) cores: usize,
+    pub(crate) processor: Option<String>,
+    pub(crate) payload_bytes: usize,
+    /// Of the server that the URL names, if it names one.
+    pub(crate) server: Option<ServerFacts>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ServerFacts {
+    /// As it says itself: `redis 7.2.4`.
+    pub(crate) version: String,
+    /// What survives what, in the adapter's words.
+    pub(crate) durability: String,
+    /// `None` where the server does not tell.
+    pub(crate) appendonly: Option<String>,
+    pub(crate) appendfsync: Option<String>,
+    /// Clients that were connected before: what they ask is counted with the requests.
+    pub(crate) other_clients: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LeftOut {
+    pub(crate) section: String,
+    pub(crate) why: String,
+}
+
+/// How the times of one thing are distributed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) samples: usize,
+    pub(crate) percentiles: Vec<Percentile>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Percentile {
+    pub(crate) percent: f64,
+    pub(crate) nanoseconds: f64,
+}
+
+impl Series {
+    /// The time that `percent` of the samples do not exceed; not a number if it is not one of those kept.
+    pub(crate) fn at(&self, percent: f64) -> f64 {
+        let found = self.percentiles.iter().find(|one| (one.percent - percent).abs() < 1e-9);
+        found.map_or(f64::NAN, |one| one.nanoseconds)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.at(50.0)
+    }
+}
+
+/// The same thing done in several ways, interleaved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Comparison {
+    pub(crate) operation: String,
+    pub(crate) series: Vec<Series>,
+}
+
+impl Comparison {
+    pub(crate) fn series(&self, name: &str) -> Option<&Series> {
+        self.series.iter().find(|series| series.name == name)
+    }
+
+    /// How many times as long one takes at a percentile as another.
+    pub(crate) fn ratio(&self, one: &str, other: &str, percent: f64) -> Option<f64> {
+        Some(self.series(one)?.at(percent) / self.series(other)?.at(percent))
+    }
+}
+
+/// Calls per second of so many tasks at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Throughput {
+    pub(crate) operation: String,
+    pub(crate) tasks: usize,
+    pub(crate) rates: Vec<Rate>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Rate {
+    pub(crate) name: String,
+    /// The median of the slices.
+    pub(crate) per_second: f64,
+    /// Each slice, in the order they ran.
+    pub(crate) slices: Vec<f64>,
+}
+
+impl Throughput {
+    pub(crate) fn rate(&self, name: &str) -> Option<f64> {
+        self.rates.iter().find(|rate| rate.name == name).map(|rate| rate.per_second)
+    }
+
+    pub(crate) fn ratio(&self, one: &str, other: &str) -> Option<f64> {
+        Some(self.rate(one)? / self.rate(other)?)
+    }
+}
+
+/// What one call costs on a driver that answers at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Dispatch {
+    pub(crate) operation: String,
+    pub(crate) ways: Vec<Way>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Way {
+    pub(crate) times: Series,
+    /// `None` in a build that does not count them.
+    pub(crate) allocations: Option<f64>,
+}
+
+impl Dispatch {
+    pub(crate) fn way(&self, name: &str) -> Option<&Way> {
+        self.ways.iter().find(|way| way.times.name == name)
+    }
+}
+
+/// A lock that many want.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct HandOver {
+    /// Requests to the server for one acquire and release that nobody else wants.
+    pub(crate) uncontended_requests: f64,
+    /// A GET of one small value on an idle connection.
+    pub(crate) round_trip: Series,
+    pub(crate) points: Vec<HandOverPoint>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HandOverPoint {
+    /// How many wait while one holds.
+    pub(crate) waiters: usize,
+    pub(crate) contenders: Vec<HandOvers>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct HandOvers {
+    /// From just before the release until the next has it.
+    pub(crate) times: Series,
+    pub(crate) requests: f64,
+    /// The turns of who had the fewest and of who had the most.
+    pub(crate) fewest_turns: u64,
+    pub(crate) most_turns: u64,
+}
+
+impl HandOverPoint {
+    pub(crate) fn contender(&self, name: &str) -> Option<&HandOvers> {
+        self.contenders.iter().find(|one| one.times.name == name)
+    }
+}
+
+/// Many leases held by one process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Leases {
+    pub(crate) held: usize,
+    pub(crate) ttl_seconds: f64,
+    /// A third of the TTL.
+    pub(crate) interval_seconds: f64,
+    /// Requests to the server, interval by interval.
+    pub(crate) requests: Vec<u64>,
+    /// What they were, in all intervals together.
+    pub(crate) commands: BTreeMap<String, u64>,
+    /// Those that were no longer held at the end.
+    pub(crate) lost: usize,
+}
+
+impl Leases {
+    #[allow(clippy::cast_precision_loss)] // A few hundred.
+    pub(crate) fn requests_per_interval(&self) -> f64 {
+        self.requests.iter().sum::<u64>() as f64 / self.requests.len().max(1) as f64
+    }
+}
+
+/// One publisher, many subscribers in one process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FanOut {
+    pub(crate) subscribers: usize,
+    pub(crate) patterns: usize,
+    pub(crate) messages: usize,
+    /// The most copies of one message that the server sent to the process.
+    pub(crate) copies: u64,
+    /// Deliveries that were due, that did not come, and that came too often.
+    pub(crate) due: u64,
+    pub(crate) missing: u64,
+    pub(crate) surplus: u64,
+    /// From the publish until the last subscriber has it.
+    pub(crate) times: Series,
+}
+
+/// A figure and its limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) section: String,
+    pub(crate) what: String,
+    pub(crate) measured: f64,
+    pub(crate) bound: Bound,
+    pub(crate) limit: f64,
+    /// What `measured` and `limit` count: `x`, `us`, `requests`, ...
+    pub(crate) unit: String,
+    pub(crate) met: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtMost,
+    AtLeast,
+}

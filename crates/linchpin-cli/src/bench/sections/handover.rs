@@ -1,0 +1,158 @@
+//! A lock that many want: how long it takes from one's release until the next has it, and what that costs.
+
+use crate::bench::contender::{Contender, LockTaker, Port, Taker};
+use crate::bench::problem::{Problem, Result};
+use crate::bench::raw::{Monitor, Server, TokenQueue};
+use crate::bench::report::{HandOver, HandOverPoint, HandOvers};
+use crate::bench::sampling::{Samples, median};
+use crate::bench::turns::Turns;
+use crate::bench::{PAYLOAD, Pace, Site};
+use futures::future::try_join_all;
+use linchpin::Coordinator;
+use redis::AsyncCommands;
+
+/// How many wait while one holds.
+const WAITERS: [usize; 3] = [1, 10, 100];
+const ROUNDS: usize = 3;
+/// The turns of each in one round; as many in all when there are few.
+const TURNS: u64 = 40;
+const QUICK_TURNS: u64 = 20;
+const FEW: u64 = 500;
+/// Coordinators with connections of their own, standing for processes.
+const PROCESSES: usize = 4;
+const ROUND_TRIPS: usize = 300;
+const UNCONTENDED: usize = 50;
+
+pub(crate) const LOCK: &str = "linchpin's lock";
+pub(crate) const QUEUE: &str = "BLPOP token queue";
+
+pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
+    // While nobody else is there: every handle that watches hears of every change.
+    let uncontended_requests = uncontended(site).await?;
+    let coordinators = try_join_all((0..PROCESSES).map(|_| site.coordinator())).await?;
+    let mut idle = Idle::new(&site.server).await?;
+    let rounds = if pace.quick { 1 } else { ROUNDS };
+    let turns = if pace.quick { QUICK_TURNS } else { TURNS };
+    let progress = pace.progress("handover", WAITERS.len() * (rounds + 1));
+    let mut points = Vec::new();
+    for waiters in WAITERS {
+        let takers = waiters + 1;
+        let number = u64::try_from(takers).unwrap_or(u64::MAX);
+        let wanted = (turns * number).max(if pace.quick { FEW / 10 } else { FEW });
+        let (mut lock, mut queue) = (Lane::new(LOCK), Lane::new(QUEUE));
+        let locks = |round: usize| {
+            let name = format!("handover-{waiters}-{round}");
+            let taker = |at: usize| LockTaker { coordinator: coordinators[at % PROCESSES].clone(), name: name.clone() };
+            (0..takers).map(taker).collect::<Vec<_>>()
+        };
+        let tokens = async |round: usize| {
+            let queue = TokenQueue::new(&site.server, &format!("tokens-{waiters}-{round}")).await?;
+            try_join_all((0..takers).map(|_| queue.taker())).await
+        };
+        for round in 0..rounds {
+            idle.round_trips().await?;
+            lock.measure(locks(round), wanted).await?;
+            idle.round_trips().await?;
+            queue.measure(tokens(round).await?, wanted).await?;
+            progress.step();
+        }
+        let mut monitor = site.server.monitor().await?;
+        lock.count(locks(rounds), wanted, &mut monitor).await?;
+        queue.count(tokens(rounds).await?, wanted, &mut monitor).await?;
+        progress.step();
+        points.push(HandOverPoint { waiters, contenders: vec![lock.done(), queue.done()] });
+    }
+    try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
+    Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("GET, idle"), points })
+}
+
+/// The requests of an acquire and release that nobody else wants: of the cycle in the middle, as a handle does
+/// other things now and then.
+async fn uncontended(site: &Site) -> Result<f64> {
+    let coordinator = site.coordinator().await?;
+    let port = Port::of(&coordinator);
+    port.acquire_and_release("uncontended").await?;
+    let mut monitor = site.server.monitor().await?;
+    let mut requests = Vec::new();
+    monitor.mark().await?;
+    for _ in 0..UNCONTENDED {
+        port.acquire_and_release("uncontended").await?;
+        let sent = u32::try_from(monitor.mark().await?.total()).unwrap_or(u32::MAX);
+        requests.push(f64::from(sent));
+    }
+    coordinator.shutdown().await?;
+    Ok(median(&requests))
+}
+
+/// A connection that nobody else uses, while nothing else runs.
+struct Idle {
+    connection: redis::aio::MultiplexedConnection,
+    key: String,
+    round_trips: Samples,
+}
+
+impl Idle {
+    async fn new(server: &Server) -> Result<Self> {
+        let (mut connection, key) = (server.connection().await?, server.name("idle"));
+        connection.set::<_, _, ()>(&key, PAYLOAD).await?;
+        Ok(Self { connection, key, round_trips: Samples::default() })
+    }
+
+    async fn round_trips(&mut self) -> Result<()> {
+        for _ in 0..ROUND_TRIPS {
+            let get = self.connection.get::<_, Vec<u8>>(&self.key);
+            self.round_trips.timed(get).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One contender with what was measured of it.
+struct Lane {
+    name: &'static str,
+    samples: Samples,
+    requests: f64,
+    fewest: u64,
+    most: u64,
+}
+
+impl Lane {
+    fn new(name: &'static str) -> Self {
+        Self { name, samples: Samples::default(), requests: f64::NAN, fewest: u64::MAX, most: 0 }
+    }
+
+    /// Takes the times of so many hand-overs.
+    async fn measure<T: Taker>(&mut self, takers: Vec<T>, wanted: u64) -> Result<()> {
+        let turns = Turns::begin(takers);
+        turns.reach(wanted).await.map_err(|problem| self.named(problem))?;
+        let taken = turns.end().await.map_err(|problem| self.named(problem))?;
+        self.samples.append(taken.samples);
+        self.fewest = self.fewest.min(taken.turns.iter().copied().min().unwrap_or_default());
+        self.most = self.most.max(taken.turns.iter().copied().max().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Counts the requests of so many hand-overs.
+    #[allow(clippy::cast_precision_loss)] // Thousands.
+    async fn count<T: Taker>(&mut self, takers: Vec<T>, wanted: u64, monitor: &mut Monitor) -> Result<()> {
+        let turns = Turns::begin(takers);
+        turns.reach(1).await.map_err(|problem| self.named(problem))?;
+        monitor.mark().await?;
+        let before = turns.count();
+        turns.reach(before + wanted).await.map_err(|problem| self.named(problem))?;
+        let sent = monitor.mark().await?;
+        let made = turns.count() - before;
+        turns.end().await.map_err(|problem| self.named(problem))?;
+        self.requests = sent.total() as f64 / made as f64;
+        Ok(())
+    }
+
+    fn named(&self, problem: Problem) -> Problem {
+        problem.during(self.name)
+    }
+
+    fn done(self) -> HandOvers {
+        let Self { name, samples, requests, fewest, most } = self;
+        HandOvers { times: samples.series(name), requests, fewest_turns: fewest, most_turns: most }
+    }
+}

@@ -1,0 +1,196 @@
+//! What the figures should be.
+
+use super::contender::{Contender, Port};
+use super::raw::SameWork;
+use super::report::{Bound, HandOverPoint, Report, Target};
+use super::sections::{dispatch, handover, memory, specification};
+
+/// The targets of the sections that were run.
+pub(crate) fn of(report: &Report) -> Vec<Target> {
+    let mut targets = Targets(Vec::new());
+    targets.calls(report);
+    targets.throughput(report);
+    targets.dispatch(report);
+    targets.memory(report);
+    targets.specification(report);
+    targets.handover(report);
+    targets.leases(report);
+    targets.fanout(report);
+    targets.0
+}
+
+struct Targets(Vec<Target>);
+
+impl Targets {
+    fn add(&mut self, section: &str, what: impl Into<String>, measured: f64, bound: Bound, limit: f64, unit: &str) {
+        let met = match bound {
+            Bound::AtMost => measured <= limit,
+            Bound::AtLeast => measured >= limit,
+        };
+        let (section, what, unit) = (section.to_owned(), what.into(), unit.to_owned());
+        self.0.push(Target { section, what, measured, bound, limit, unit, met });
+    }
+
+    fn at_most(&mut self, section: &str, what: impl Into<String>, measured: f64, limit: f64, unit: &str) {
+        self.add(section, what, measured, Bound::AtMost, limit, unit);
+    }
+
+    fn calls(&mut self, report: &Report) {
+        for comparison in &report.calls {
+            let ratio = comparison.ratio(Port::NAME, SameWork::NAME, 50.0).unwrap_or(f64::NAN);
+            let what = format!("{}, p50, over the same work by hand", comparison.operation);
+            self.at_most("calls", what, ratio, 1.02, "x");
+        }
+    }
+
+    fn throughput(&mut self, report: &Report) {
+        for point in report.throughput.iter().filter(|point| point.tasks == 64) {
+            let ratio = point.ratio(Port::NAME, SameWork::NAME).unwrap_or(f64::NAN);
+            let what = format!("{} by 64 tasks, over the same work by hand", point.operation);
+            self.add("throughput", what, ratio, Bound::AtLeast, 0.95, "x");
+        }
+    }
+
+    fn dispatch(&mut self, report: &Report) {
+        for dispatch in &report.dispatch {
+            let median = |name| dispatch.way(name).map_or(f64::NAN, |way| way.times.median());
+            let cost = median(dispatch::LAYERED) - median(dispatch::DIRECT);
+            let what = format!("{}: the port and all layers, p50", dispatch.operation);
+            self.at_most("dispatch", what, cost, 1000.0, "ns");
+        }
+    }
+
+    fn memory(&mut self, report: &Report) {
+        let of = |operation| report.memory.iter().find(|comparison| comparison.operation == operation);
+        for (operation, limit) in [(memory::GET, 250.0), (memory::COMMIT, 500.0)] {
+            if let Some(series) = of(operation).and_then(|comparison| comparison.series(memory::PORT)) {
+                self.at_most("memory", format!("{operation}, p50"), series.median(), limit, "ns");
+            }
+        }
+        if let Some(published) = of(memory::PUBLISH) {
+            let ratio = published.ratio(memory::PORT, memory::BROADCAST, 50.0).unwrap_or(f64::NAN);
+            self.at_most("memory", "publish to one subscriber, p50, over tokio's broadcast", ratio, 1.2, "x");
+        }
+    }
+
+    fn specification(&mut self, report: &Report) {
+        for series in &report.specification {
+            let limit = match series.name.as_str() {
+                specification::PUBLISH => 1.0,
+                specification::SUBSCRIBE => 10.0,
+                _ => 5.0,
+            };
+            self.at_most("specification", format!("{}, p99", series.name), series.at(99.0) / 1e6, limit, "ms");
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // Turns: thousands.
+    fn handover(&mut self, report: &Report) {
+        const SECTION: &str = "handover";
+        let Some(hand_over) = &report.handover else { return };
+        let what = "requests of an acquire and release that nobody else wants";
+        self.at_most(SECTION, what, hand_over.uncontended_requests, 2.0, "requests");
+        let ours = |point: &HandOverPoint| point.contender(handover::LOCK).cloned();
+        if let Some(point) = hand_over.points.iter().find(|point| point.waiters == 100) {
+            let median = |name| point.contender(name).map_or(f64::NAN, |one| one.times.median());
+            let (lock, queue) = (median(handover::LOCK), median(handover::QUEUE));
+            let round_trips = lock / hand_over.round_trip.median();
+            self.at_most(SECTION, "hand-over with 100 waiters, p50", round_trips, 1.5, "round trips");
+            self.at_most(SECTION, "hand-over with 100 waiters, p50, over BLPOP", lock / queue, 2.0, "x");
+        }
+        let requests = hand_over.points.iter().filter_map(ours).map(|one| one.requests);
+        let most = requests.fold(f64::NAN, f64::max);
+        self.at_most(SECTION, "requests of a hand-over, however many wait", most, 4.0, "requests");
+        let shares = hand_over.points.iter().filter_map(ours);
+        let shares = shares.map(|one| one.most_turns as f64 / one.fewest_turns as f64);
+        let worst = shares.fold(f64::NAN, f64::max);
+        self.at_most(SECTION, "turns of who had most, over who had fewest", worst, 2.0, "x");
+    }
+
+    #[allow(clippy::cast_precision_loss)] // At most ten thousand.
+    fn leases(&mut self, report: &Report) {
+        let Some(leases) = &report.leases else { return };
+        let what = format!("requests that keep {} leases for an interval", leases.held);
+        self.at_most("leases", what, leases.requests_per_interval(), 20.0, "requests");
+        self.at_most("leases", "leases lost meanwhile", leases.lost as f64, 0.0, "leases");
+    }
+
+    #[allow(clippy::cast_precision_loss)] // Hundreds of thousands.
+    fn fanout(&mut self, report: &Report) {
+        let Some(fanout) = &report.fanout else { return };
+        let what = format!("copies of a message for a process with {} subscribers", fanout.subscribers);
+        self.at_most("fanout", what, fanout.copies as f64, 1.0, "copies");
+        let wrong = (fanout.missing + fanout.surplus) as f64;
+        self.at_most("fanout", "deliveries that did not come, or came twice", wrong, 0.0, "deliveries");
+    }
+}
+
+/// The ratios that are shown beside a comparison of calls: over the same work, and what the contract costs.
+pub(crate) const RATIOS: [&str; 2] = [SameWork::NAME, super::raw::Plain::NAME];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::contender::Operation;
+    use crate::bench::report::{Comparison, HandOver, HandOvers, Leases, Series};
+    use crate::bench::sampling::Samples;
+    use std::time::Duration;
+
+    fn series(name: &str, micros: u64) -> Series {
+        let mut samples = Samples::default();
+        samples.push(Duration::from_micros(micros));
+        samples.series(name)
+    }
+
+    fn met(report: &Report) -> Vec<bool> {
+        of(report).iter().map(|target| target.met).collect()
+    }
+
+    #[test]
+    fn nothing_was_run_nothing_is_judged() {
+        assert_eq!(of(&Report::default()), []);
+    }
+
+    #[test]
+    fn a_call_is_judged_by_the_same_work_and_not_by_the_plain_one() {
+        let calls = |port| {
+            let series = vec![series(Port::NAME, port), series(SameWork::NAME, 100), series("plain", 10)];
+            let operation = Operation::Get.name().to_owned();
+            Report { calls: vec![Comparison { operation, series }], ..Report::default() }
+        };
+        assert_eq!(met(&calls(102)), [true]);
+        assert_eq!(met(&calls(103)), [false]);
+    }
+
+    #[test]
+    fn a_hand_over_is_judged_by_the_round_trip_the_queue_its_requests_and_its_fairness() {
+        let of = |micros, requests, fewest_turns| {
+            let mine = HandOvers { times: series(handover::LOCK, micros), requests, fewest_turns, most_turns: 40 };
+            let queue = HandOvers { times: series(handover::QUEUE, 80), requests: 2.0, fewest_turns: 1, most_turns: 9 };
+            let point = HandOverPoint { waiters: 100, contenders: vec![mine, queue] };
+            let round_trip = series("GET", 100);
+            let handover = Some(HandOver { uncontended_requests: 2.0, round_trip, points: vec![point] });
+            met(&Report { handover, ..Report::default() })
+        };
+        assert_eq!(of(150, 4.0, 20), [true; 5]);
+        assert_eq!(of(151, 4.1, 19), [true, false, true, false, false]);
+        assert_eq!(of(161, 4.0, 0), [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_missed() {
+        let nothing = Comparison { operation: "get".to_owned(), series: Vec::new() };
+        assert_eq!(met(&Report { calls: vec![nothing], ..Report::default() }), [false]);
+    }
+
+    #[test]
+    fn leases_are_judged_by_the_mean_interval() {
+        let of = |requests, lost| {
+            let (ttl_seconds, interval_seconds, commands) = (9.0, 3.0, std::collections::BTreeMap::new());
+            let leases = Some(Leases { held: 10_000, ttl_seconds, interval_seconds, requests, commands, lost });
+            met(&Report { leases, ..Report::default() })
+        };
+        assert_eq!(of(vec![19, 21, 20], 0), [true, true]);
+        assert_eq!(of(vec![19, 22, 20], 1), [false, false]);
+    }
+}
