@@ -1,6 +1,6 @@
 //! The layers in their order.
 
-use super::forward::Forward;
+use super::forward::{Forward, Stack};
 use super::measure::{Measure, Metrics};
 use super::namespace::NamespaceLayer;
 use super::retry::{RetryLayer, RetryPolicy};
@@ -67,10 +67,12 @@ impl Layers {
             Some(namespace) => Arc::new(NamespaceLayer::new(driver, namespace)),
             None => driver,
         };
-        let driver = Arc::new(Forward { inner: driver, layer: Timeout { limit: self.timeout } });
-        let driver = Arc::new(Forward { inner: driver, layer: RetryLayer { policy: self.retry } });
-        let measure = Measure { backend: backend.clone(), metrics: self.metrics };
-        let driver = Arc::new(Forward { inner: driver, layer: measure });
-        Arc::new(Forward { inner: driver, layer: Trace { backend, namespace } })
+        let stack = Stack {
+            trace: Trace { backend: backend.clone(), namespace },
+            measure: Measure::new(&backend, self.metrics),
+            retry: RetryLayer { policy: self.retry },
+            timeout: Timeout { limit: self.timeout },
+        };
+        Arc::new(Forward { inner: driver, stack })
     }
 }

@@ -1,5 +1,9 @@
-//! The one forwarding implementation that traces, metrics, retries and timeouts share.
+//! The driver with traces, metrics, retries and timeouts around each call.
 
+use super::measure::Measure;
+use super::retry::RetryLayer;
+use super::timeout::Timeout;
+use super::trace::Trace;
 use crate::capabilities::Capabilities;
 use crate::driver::{Driver, Health};
 use crate::entry::{Page, Range, ScanPage, Snapshot};
@@ -13,9 +17,6 @@ use crate::transaction::{Outcome, Transaction};
 use crate::watch::WatchStream;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,30 +50,38 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What a layer does around each call. `run` makes the call; a layer may run it again.
-pub(super) trait Around: fmt::Debug + Clone + Send + Sync + 'static {
-    fn around<'a, T: Send + 'a>(
+/// What is around each call, from the outermost. One future for all of them: a call is boxed once on its way to the
+/// driver below.
+#[derive(Clone, Debug)]
+pub(super) struct Stack {
+    pub(super) trace: Trace,
+    pub(super) measure: Measure,
+    pub(super) retry: RetryLayer,
+    pub(super) timeout: Timeout,
+}
+
+impl Stack {
+    /// `run` makes the call, as often as it is tried.
+    fn around<'a, T: Send + 'a, F: Future<Output = Result<T>> + Send + 'a>(
         &'a self,
         call: Call<'a>,
-        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<T>>;
-
-    /// The transaction that is sent for the one that was given.
-    fn prepare<'t>(&self, _: &Capabilities, transaction: &'t Transaction) -> Cow<'t, Transaction> {
-        Cow::Borrowed(transaction)
+        run: impl Fn() -> F + Send + Sync + 'a,
+    ) -> impl Future<Output = Result<T>> + Send + 'a {
+        let attempt = move || self.timeout.around(call, run());
+        self.trace.around(call, self.measure.around(call, self.retry.around(call, attempt)))
     }
 }
 
-/// A driver with a layer around it.
+/// A driver with the layers around it.
 #[derive(Clone, Debug)]
-pub(super) struct Forward<L> {
+pub(super) struct Forward {
     pub(super) inner: Arc<dyn Driver>,
-    pub(super) layer: L,
+    pub(super) stack: Stack,
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl<L: Around> Driver for Forward<L> {
+impl Driver for Forward {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
     }
@@ -87,79 +96,79 @@ impl<L: Around> Driver for Forward<L> {
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         let call = Call::read("get", keys.first().map(Key::as_str));
-        self.layer.around(call, || self.inner.get(keys)).await
+        self.stack.around(call, || self.inner.get(keys)).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
         let call = Call::read("scan", Some(range_text(range)));
-        self.layer.around(call, || self.inner.scan(range, page)).await
+        self.stack.around(call, || self.inner.scan(range, page)).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let transaction = self.layer.prepare(self.capabilities(), transaction);
+        let transaction = self.stack.retry.prepare(self.capabilities(), transaction);
         let first = transaction.mutations.first().map(crate::Mutation::key);
         let subject = first.or(transaction.guards.first().map(|guard| &guard.key)).map(Key::as_str);
         let window = transaction.id.and(self.capabilities().transaction_ids);
         let call = Call { window, ..Call::write("commit", subject, transaction.is_idempotent()) };
-        self.layer.around(call, || self.inner.commit(&transaction)).await
+        self.stack.around(call, || self.inner.commit(&transaction)).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let call = Call::read("watch", Some(range_text(range)));
-        self.layer.around(call, || self.inner.watch(range)).await
+        self.stack.around(call, || self.inner.watch(range)).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let call = Call::write("publish", Some(channel.as_str()), false);
-        self.layer.around(call, || self.inner.publish(channel, payload.clone())).await
+        self.stack.around(call, || self.inner.publish(channel, payload.clone())).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let call = Call::read("subscribe", Some(pattern.as_str()));
-        self.layer.around(call, || self.inner.subscribe(pattern)).await
+        self.stack.around(call, || self.inner.subscribe(pattern)).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let idempotent = records.iter().all(|record| record.id.is_some());
         let window = self.capabilities().streams.and_then(|streams| streams.dedupe_window);
         let call = Call { window, ..Call::write("append", Some(stream.as_str()), idempotent) };
-        self.layer.around(call, || self.inner.append(stream, records)).await
+        self.stack.around(call, || self.inner.append(stream, records)).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         // A claim whose answer was lost is redelivered after its visibility time; asking again is no harm.
         let call = Call { waits: claim.wait, ..Call::write("claim", Some(claim.stream.as_str()), true) };
-        self.layer.around(call, || self.inner.claim(claim)).await
+        self.stack.around(call, || self.inner.claim(claim)).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let subject = settlements.first().map(|settlement| settlement.receipt.stream.as_str());
         let call = Call::write("settle", subject, false);
-        self.layer.around(call, || self.inner.settle(settlements)).await
+        self.stack.around(call, || self.inner.settle(settlements)).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         let call = Call::read("inspect", Some(stream.as_str()));
-        self.layer.around(call, || self.inner.inspect(stream)).await
+        self.stack.around(call, || self.inner.inspect(stream)).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         let call = Call::write("trim", Some(stream.as_str()), false);
-        self.layer.around(call, || self.inner.trim(stream, keep)).await
+        self.stack.around(call, || self.inner.trim(stream, keep)).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
         // It takes as long as there is something to remove.
         let call = Call { waits: CLEARING, ..Call::write("clear", Some(prefix), false) };
-        self.layer.around(call, || self.inner.clear(prefix)).await
+        self.stack.around(call, || self.inner.clear(prefix)).await
     }
 
     async fn health(&self) -> Result<Health> {
-        self.layer.around(Call::read("health", None), || self.inner.health()).await
+        self.stack.around(Call::read("health", None), || self.inner.health()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.layer.around(Call::write("close", None, true), || self.inner.close()).await
+        self.stack.around(Call::write("close", None, true), || self.inner.close()).await
     }
 }
 

@@ -1,10 +1,10 @@
 //! Counts and times of calls: for the `metrics` crate, and as a snapshot of its own.
 
-use super::forward::{Around, Call};
+use super::forward::Call;
 use crate::error::Result;
-use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -53,31 +53,59 @@ impl Metrics {
     }
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Measure {
-    pub(super) backend: Arc<str>,
-    pub(super) metrics: Metrics,
+/// What the recorder knows the calls of one operation with one outcome by.
+struct Named {
+    total: metrics::Key,
+    seconds: metrics::Key,
 }
 
-impl Around for Measure {
-    fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<T>> {
-        Box::pin(async move {
-            let started = Instant::now();
-            let result = run().await;
-            let took = started.elapsed();
-            self.metrics.count(call.operation, took, result.is_err());
-            let labels = [
-                ("backend", self.backend.to_string()),
-                ("operation", call.operation.to_owned()),
-                ("outcome", result.as_ref().err().map_or("ok", |error| error.kind().as_str()).to_owned()),
+/// Made once and shared: a name is a list of labels on the heap.
+type Names = Arc<Mutex<BTreeMap<(&'static str, &'static str), Arc<Named>>>>;
+
+#[derive(Clone)]
+pub(super) struct Measure {
+    backend: Arc<str>,
+    metrics: Metrics,
+    names: Names,
+}
+
+impl Measure {
+    pub(super) fn new(backend: &Arc<str>, metrics: Metrics) -> Self {
+        Self { backend: backend.clone(), metrics, names: Names::default() }
+    }
+
+    pub(super) async fn around<T>(&self, call: Call<'_>, run: impl Future<Output = Result<T>>) -> Result<T> {
+        let started = Instant::now();
+        let result = run.await;
+        let took = started.elapsed();
+        self.metrics.count(call.operation, took, result.is_err());
+        let named = self.named(call.operation, result.as_ref().err().map_or("ok", |error| error.kind().as_str()));
+        metrics::with_recorder(|recorder| {
+            recorder.register_counter(&named.total, &METADATA).increment(1);
+            recorder.register_histogram(&named.seconds, &METADATA).record(took.as_secs_f64());
+        });
+        result
+    }
+
+    fn named(&self, operation: &'static str, outcome: &'static str) -> Arc<Named> {
+        let name = || {
+            let labels = vec![
+                metrics::Label::new("backend", self.backend.to_string()),
+                metrics::Label::new("operation", operation),
+                metrics::Label::new("outcome", outcome),
             ];
-            metrics::counter!("linchpin_operations_total", &labels).increment(1);
-            metrics::histogram!("linchpin_operation_duration_seconds", &labels).record(took.as_secs_f64());
-            result
-        })
+            let total = metrics::Key::from_parts("linchpin_operations_total", labels.clone());
+            Arc::new(Named { total, seconds: metrics::Key::from_parts("linchpin_operation_duration_seconds", labels) })
+        };
+        self.names.lock().entry((operation, outcome)).or_insert_with(name).clone()
+    }
+}
+
+static METADATA: metrics::Metadata<'static> =
+    metrics::Metadata::new("linchpin", metrics::Level::INFO, Some(module_path!()));
+
+impl fmt::Debug for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measure").field("backend", &self.backend).finish_non_exhaustive()
     }
 }

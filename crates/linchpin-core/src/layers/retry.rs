@@ -1,10 +1,9 @@
 //! What may pass by itself is tried again, where that cannot apply it twice.
 
-use super::forward::{Around, Call};
+use super::forward::Call;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::transaction::{Transaction, TransactionId};
-use futures::future::BoxFuture;
 use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,37 +55,39 @@ pub(super) struct RetryLayer {
     pub(super) policy: RetryPolicy,
 }
 
-impl Around for RetryLayer {
-    fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<T>> {
-        Box::pin(async move {
-            let started = Instant::now();
-            let mut maybe_applied = false;
-            for attempt in 1.. {
-                let error = match run().await {
-                    Ok(value) => return Ok(value),
-                    Err(error) => error,
-                };
-                maybe_applied |= error.maybe_applied();
-                let pause = self.policy.pause(attempt);
-                let last = attempt >= self.policy.attempts || started.elapsed() + pause > self.policy.total;
-                // An attempt after the window would be taken for another call and applied again; half of it
-                // leaves time for the attempt to arrive.
-                let forgotten = call.window.is_some_and(|window| started.elapsed() + pause > window / 2);
-                if last || (forgotten && maybe_applied) || !may_repeat(&error, call) {
-                    return Err(exhausted(error, maybe_applied, call));
-                }
-                tokio::time::sleep(pause).await;
+impl RetryLayer {
+    pub(super) async fn around<T, F: Future<Output = Result<T>>>(
+        &self,
+        call: Call<'_>,
+        attempt: impl Fn() -> F,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let mut maybe_applied = false;
+        for made in 1.. {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            maybe_applied |= error.maybe_applied();
+            let pause = self.policy.pause(made);
+            let last = made >= self.policy.attempts || started.elapsed() + pause > self.policy.total;
+            // An attempt after the window would be taken for another call and applied again; half of it
+            // leaves time for the attempt to arrive.
+            let forgotten = call.window.is_some_and(|window| started.elapsed() + pause > window / 2);
+            if last || (forgotten && maybe_applied) || !may_repeat(&error, call) {
+                return Err(exhausted(error, maybe_applied, call));
             }
-            unreachable!("attempts end before u32 does")
-        })
+            tokio::time::sleep(pause).await;
+        }
+        unreachable!("attempts end before u32 does")
     }
 
     /// Gives a transaction that changes something an id, so that it may be repeated.
-    fn prepare<'t>(&self, capabilities: &Capabilities, transaction: &'t Transaction) -> Cow<'t, Transaction> {
+    pub(super) fn prepare<'t>(
+        &self,
+        capabilities: &Capabilities,
+        transaction: &'t Transaction,
+    ) -> Cow<'t, Transaction> {
         let needs_id = self.policy.attempts > 1 && !transaction.is_idempotent();
         match capabilities.transaction_ids {
             Some(_) if needs_id => Cow::Owned(transaction.clone().with_id(TransactionId::random())),
@@ -129,12 +130,12 @@ mod tests {
         let result = layer
             .around(call, || {
                 let attempt = made.fetch_add(1, Ordering::SeqCst);
-                Box::pin(async move {
+                async move {
                     if attempt < failures {
                         return Err(Error::new(ErrorKind::Unavailable, "commit", "away").with_retry(retry));
                     }
                     Ok(())
-                })
+                }
             })
             .await;
         (made.load(Ordering::SeqCst), result)
@@ -166,7 +167,7 @@ mod tests {
     async fn a_call_that_hangs_ends_in_time_and_a_write_says_that_it_may_have_been_applied() {
         let timeout = Timeout { limit: Duration::from_secs(2) };
         let started = Instant::now();
-        let result: Result<()> = timeout.around(call(false), || Box::pin(std::future::pending())).await;
+        let result: Result<()> = timeout.around(call(false), std::future::pending()).await;
         let error = result.expect_err("it hangs");
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown));
         assert_eq!(started.elapsed(), Duration::from_secs(2));

@@ -1,8 +1,7 @@
 //! No call takes longer than it may.
 
-use super::forward::{Around, Call};
+use super::forward::Call;
 use crate::error::{Error, Result};
-use futures::future::BoxFuture;
 use std::time::Duration;
 
 /// Ends a call that takes longer than `limit`, besides the time it waits on purpose. The outcome of a
@@ -12,21 +11,15 @@ pub(super) struct Timeout {
     pub(super) limit: Duration,
 }
 
-impl Around for Timeout {
-    fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<T>> {
-        Box::pin(async move {
-            let limit = self.limit.saturating_add(call.waits);
-            tokio::time::timeout(limit, run()).await.unwrap_or_else(|_| {
-                let late = Error::timeout(call.operation, limit);
-                let late = if call.read { late.of_read() } else { late };
-                Err(match call.subject {
-                    Some(subject) => late.with_subject(subject),
-                    None => late,
-                })
+impl Timeout {
+    pub(super) async fn around<T>(&self, call: Call<'_>, run: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.limit.saturating_add(call.waits);
+        tokio::time::timeout(limit, run).await.unwrap_or_else(|_| {
+            let late = Error::timeout(call.operation, limit);
+            let late = if call.read { late.of_read() } else { late };
+            Err(match call.subject {
+                Some(subject) => late.with_subject(subject),
+                None => late,
             })
         })
     }

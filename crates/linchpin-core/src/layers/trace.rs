@@ -1,8 +1,7 @@
 //! A span per call, named and labelled as in OpenTelemetry's database and messaging conventions.
 
-use super::forward::{Around, Call};
+use super::forward::Call;
 use crate::error::Result;
-use futures::future::BoxFuture;
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -16,12 +15,12 @@ pub(super) struct Trace {
     pub(super) namespace: Arc<str>,
 }
 
-impl Around for Trace {
-    fn around<'a, T: Send + 'a>(
-        &'a self,
-        call: Call<'a>,
-        run: impl Fn() -> BoxFuture<'a, Result<T>> + Send + Sync + 'a,
-    ) -> BoxFuture<'a, Result<T>> {
+impl Trace {
+    pub(super) fn around<T>(
+        &self,
+        call: Call<'_>,
+        run: impl Future<Output = Result<T>>,
+    ) -> impl Future<Output = Result<T>> {
         let (system, operation, subject) = (&*self.backend, call.operation, call.subject);
         let span = match operation {
             "publish" | "subscribe" | "append" | "claim" | "settle" | "inspect" | "trim" => tracing::debug_span!(
@@ -43,16 +42,14 @@ impl Around for Trace {
                 error.r#type = tracing::field::Empty,
             ),
         };
-        Box::pin(
-            async move {
-                let result = run().await;
-                if let Err(error) = &result {
-                    tracing::Span::current().record("error.type", error.kind().as_str());
-                    tracing::debug!(%error, "failed");
-                }
-                result
+        async move {
+            let result = run.await;
+            if let Err(error) = &result {
+                tracing::Span::current().record("error.type", error.kind().as_str());
+                tracing::debug!(%error, "failed");
             }
-            .instrument(span),
-        )
+            result
+        }
+        .instrument(span)
     }
 }
