@@ -38,7 +38,7 @@ contract: ## Make docs/contract.md from the cases
 	mv docs/contract.md.new docs/contract.md
 
 demo: ## Run the demo
-	@cargo run --quiet -p linchpin --all-features --example demo
+	@cargo run --quiet -p linchpin-cli -- demo
 
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
