@@ -95,10 +95,12 @@ impl From<Error> for Failure {
             _ => SOFTWARE,
         };
         let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(source) = cause {
-            let _ = write!(message, "\n  caused by: {source}");
-            cause = source.source();
+        let mut causes: Vec<String> =
+            std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+        // Some wrap another and say the same.
+        causes.dedup();
+        for cause in causes {
+            let _ = write!(message, "\n  caused by: {cause}");
         }
         Self { code, message }
     }

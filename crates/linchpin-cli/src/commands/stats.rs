@@ -53,7 +53,7 @@ fn described(stats: &CoordinationStats, capabilities: &Capabilities) -> String {
         (false, false) => "nothing",
     };
     let mut lines = vec![
-        format!("backend   {} {}", capabilities.backend, one_line(&capabilities.version)),
+        format!("backend   {}", one_line(&capabilities.version)),
         format!("latency   {} ms", latency(stats)),
         format!("nodes     {}", stats.cluster_size),
         format!("leader    {}", stats.current_leader.as_deref().map_or_else(|| "nobody".to_owned(), one_line)),
