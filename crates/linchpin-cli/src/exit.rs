@@ -96,7 +96,7 @@ impl From<Error> for Failure {
         };
         let mut message = error.to_string();
         let mut causes: Vec<String> =
-            std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+            std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
         // Some wrap another and say the same.
         causes.dedup();
         for cause in causes {

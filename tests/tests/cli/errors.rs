@@ -54,7 +54,7 @@ async fn no_password_is_ever_said() {
         (url.replace(CANARY, &format!("{CANARY}-wrong")), 77),
         (server.url().replace("redis://", &format!("redis://{CANARY}:{CANARY}@")), 77),
         (url.replace("127.0.0.1", "127.0.0.1.invalid"), 69),
-        (url.replace("redis://", "rediss://"), 69),
+        (url.replace("redis://", "rediss://"), 75),
         (url.replace("redis://", "nats://"), 64),
         (format!("{url}?nonsense=1"), 64),
         (format!("{url}/x"), 64),
@@ -81,7 +81,7 @@ async fn no_password_is_ever_said() {
 #[tokio::test]
 async fn what_is_not_understood_is_exit_code_2_and_what_is_not_allowed_64() {
     for arguments in [&["nonsense"][..], &["get"], &["lock", "l"], &["lock", "l", "--ttl", "10", "--", "true"], &[]] {
-        let ran = Ran::of(linchpin(arguments).await, None).await.failed(2, "Usage:");
+        let ran = Ran::of(linchpin(arguments).await, None).await.failed(2, "--help");
         assert!(ran.out.is_empty(), "{ran:?}");
     }
     let too_long = ["--url", "memory://", "lock", "l", "--grace", "1s", "--", "true"];

@@ -8,7 +8,7 @@ async fn a_value_comes_back_byte_by_byte() {
     let world = World::start().await;
     assert_eq!(world.run(&["set", "k", "hello"]).await.text(), "");
     assert_eq!(world.run(&["get", "k"]).await.text(), "hello");
-    for value in [&b""[..], b"line\n", &[0, 0xff, 0xfe, b'\n'], &[b'x'; 300_000]] {
+    for value in [&b""[..], b"line\n", &[0, 0xff, 0xfe, b'\n'], &vec![b'x'; 300_000]] {
         world.run_with(value, &["set", "k"]).await.text();
         let got = world.run(&["get", "k"]).await;
         assert!(got.code == 0 && got.out == value, "{} bytes in, {} out", value.len(), got.out.len());

@@ -18,14 +18,13 @@ use std::time::Duration;
 /// of every holder before: a resource that refuses a smaller number than it has seen is safe from a holder that was
 /// paused and does not know yet that it lost the lock.
 ///
-/// If the lock is lost (the server could not be reached for longer than the TTL, or this machine stood still), the
-/// command gets SIGTERM and soon SIGKILL, so early that it is gone before another holds the lock. SIGINT, SIGTERM and
-/// SIGHUP are handed on to the command. Away from a terminal it leads a process group of its own, and what it started
-/// in there ends with it; on a terminal it alone does.
+/// If the lock is lost because the server cannot be reached, the command gets SIGTERM and soon SIGKILL, so early that it
+/// is gone before another holds the lock. SIGINT, SIGTERM and SIGHUP are handed on to the command. Away from a terminal
+/// it leads a process group of its own, and what it started in there ends with it; on a terminal it alone does.
 ///
-/// What this cannot do: while linchpin itself is stopped (SIGSTOP), the command goes on. If linchpin is killed (SIGKILL),
-/// the command is killed with it on Linux, but not what the command started; on other systems it goes on. Then only
-/// the fencing token protects what the command writes.
+/// What this cannot do: while linchpin itself stands still (SIGSTOP, a machine that sleeps), the command may go on, and is
+/// ended when linchpin goes on. If linchpin is killed (SIGKILL), the command is killed with it on Linux, but not what the
+/// command started; on other systems it goes on. Then only the fencing token protects what the command writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
