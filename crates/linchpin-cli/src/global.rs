@@ -15,7 +15,7 @@ const HEADING: &str = "Global options";
 /// The options that every subcommand takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The backend: redis://[user:password@]host[:port][/database], rediss://... (TLS), memory://
+    /// The backend: redis://host:6379, rediss://user:password@host (TLS), memory://
     ///
     /// Others on the machine can read a command line: a URL with a password is better kept in LINCHPIN_URL. memory://
     /// lives in this one process, so most subcommands want a server.
