@@ -42,7 +42,8 @@ async fn a_candidate_that_is_interrupted_leaves_nothing() {
     let world = World::start().await;
     let mut leader = world.begin(&[&["elect", "e"][..], &LEAD].concat()).await;
     leader.says().await;
-    let candidate = world.begin(&[&["elect", "e"][..], &LEAD].concat()).await;
+    // Nothing that it leaves behind would be gone in time by itself.
+    let candidate = world.begin(&[&["elect", "e", "--ttl", "5m"][..], &LEAD].concat()).await;
     world.stands("e", 1).await;
     candidate.signal("INT").await;
     assert_eq!(candidate.ends().await.0, Some(130));

@@ -74,7 +74,8 @@ async fn a_lock_that_is_held_is_given_up_on_in_time() {
 async fn ctrl_c_while_waiting_gives_up_the_place() {
     let world = World::start().await;
     let (mut holder, _) = hold(&world, &[]).await;
-    let waiter = world.begin(&["lock", "l", "--", "true"]).await;
+    // Nothing that it leaves behind would be gone in time by itself.
+    let waiter = world.begin(&["lock", "l", "--ttl", "5m", "--", "true"]).await;
     world.wants("l", 2).await;
     waiter.signal("INT").await;
     assert_eq!(waiter.ends().await.0, Some(130));
