@@ -38,13 +38,13 @@ contract: ## Make docs/contract.md from the cases
 	mv docs/contract.md.new docs/contract.md
 
 demo: ## Run the demo
-	@cargo run --quiet -p linchpin --all-features --example demo
+	@cargo run --quiet -p linchpin-cli -- demo
 
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
 
 bench: ## Measure the port against the raw client on a Redis of its own: target/bench/bench.json (ARGS=--quick)
-	cargo build --release -p linchpin-cli --features bench
+	cargo build --release -p linchpin-cli --features count-allocations
 	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing

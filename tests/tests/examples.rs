@@ -4,7 +4,7 @@ use linchpin_tests::servers::RedisServer;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Builds an example, as `make demo` does, and returns where it is.
+/// Builds an example and returns where it is.
 async fn built(example: &str) -> std::path::PathBuf {
     let arguments = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", example];
     let built = Command::new(env!("CARGO")).args(arguments).status().await.expect("cargo runs");

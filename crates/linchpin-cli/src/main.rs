@@ -1,144 +1,107 @@
-//! A main for trying `linchpin bench` alone. The command's own takes its place: what `bench` uses of it is here by
-//! the same names, and no more.
+//! The `linchpin` command: locks, elections, messages, state and streams from a shell.
+//!
+//! ```sh
+//! export LINCHPIN_URL=redis://localhost:6379
+//! linchpin lock nightly-report -- ./report.sh
+//! linchpin set greeting hello && linchpin get greeting
+//! linchpin sub 'orders:*' --output json
+//! ```
+//!
+//! How it is built: [`cli`] is the one definition that help, man pages and completions are made from, and the one
+//! list of subcommands. Each subcommand is a file in [`commands`] with its `Args` and its `run`. [`global`] is what
+//! they share: the connection, which is shut down however the command ends, and the way things are printed.
+//! [`supervise`] runs a command of the user's while a lock or a leadership is held. [`exit`] is the one table of
+//! exit codes.
 
-#![allow(clippy::unused_self, clippy::unnecessary_wraps, clippy::unused_async)]
+#![expect(clippy::doc_markdown, reason = "doc comments of arguments are help texts, where backticks would show")]
 
+#[cfg(not(unix))]
+compile_error!("the linchpin command needs Unix: it hands signals on and looks after process groups");
+
+#[cfg(feature = "bench")]
 mod bench;
+mod cli;
+mod commands;
+mod exit;
+mod global;
+mod input;
+mod output;
+mod signals;
+mod supervise;
+mod until;
+mod waiting;
 
-use clap::Parser;
+use cli::Cli;
+use exit::{Failure, SOFTWARE};
+use global::Global;
+use signals::Signals;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
-#[derive(Debug, clap::Parser)]
-#[command(name = "linchpin", version)]
-struct Cli {
-    #[command(flatten)]
-    options: global::Options,
-    #[command(subcommand)]
-    command: Command,
+/// How long giving back what is held may take, before it is left to its TTL.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    if let Some(ended) = supervise::tether::if_asked() {
+        return ended;
+    }
+    let cli = Cli::of_this_process();
+    // The main thread waits for the command and for signals; leases are renewed by the others, whatever it does.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("linchpin: cannot start: {error}");
+            return ExitCode::from(SOFTWARE);
+        }
+    };
+    let ended = runtime.block_on(session(cli));
+    // Not waiting for a thread that reads a terminal.
+    runtime.shutdown_background();
+    ended
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    Bench(bench::Args),
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { options, command: Command::Bench(args) } = Cli::parse();
-    match bench::run(&global::Global::new(options), args).await {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("linchpin: {}", failure.message);
-            ExitCode::from(failure.code)
-        }
-    }
-}
-
-mod exit {
-    use std::io;
-
-    pub(crate) const INVALID: u8 = 64;
-    pub(crate) const SOFTWARE: u8 = 70;
-    pub(crate) const IO: u8 = 74;
-
-    #[derive(Debug)]
-    pub(crate) struct Failure {
-        pub(crate) code: u8,
-        pub(crate) message: String,
-    }
-
-    impl Failure {
-        pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
-            Self { code, message: message.into() }
-        }
-
-        pub(crate) fn invalid(message: impl Into<String>) -> Self {
-            Self::new(INVALID, message)
-        }
-
-        pub(crate) fn of_signal((): ()) -> Self {
-            Self::new(130, "")
-        }
-    }
-
-    impl From<linchpin::Error> for Failure {
-        fn from(error: linchpin::Error) -> Self {
-            Self::new(SOFTWARE, error.to_string())
-        }
-    }
-
-    impl From<io::Error> for Failure {
-        fn from(error: io::Error) -> Self {
-            Self::new(IO, format!("cannot write the output: {error}"))
-        }
-    }
-}
-
-mod global {
-    use crate::exit::Failure;
-    use clap::builder::styling::Style;
-    use serde_json::{Map, Value};
-    use std::io::IsTerminal;
-
-    #[derive(Debug, clap::Args)]
-    pub(crate) struct Options {
-        /// The backend
-        #[arg(long, env = "LINCHPIN_URL", hide_env_values = true, value_name = "URL", global = true)]
-        url: Option<String>,
-        /// Print JSON
-        #[arg(long, global = true)]
-        output_json: bool,
-    }
-
-    pub(crate) struct Global(Options);
-
-    impl Global {
-        pub(crate) fn new(options: Options) -> Self {
-            Self(options)
-        }
-
-        pub(crate) fn url(&self) -> Option<&str> {
-            self.0.url.as_deref()
-        }
-
-        pub(crate) fn take_signals(&self) -> impl Drop {
-            struct Taken;
-            impl Drop for Taken {
-                fn drop(&mut self) {}
+/// Runs the command, gives back what it held, and says what went wrong.
+async fn session(Cli { options, command }: Cli) -> ExitCode {
+    let global = Global::new(options);
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return global.report(&Failure::new(SOFTWARE, format!("cannot catch signals: {error}"))),
+    };
+    let ended = interruptible(&global, &mut signals, Box::pin(command.run(&global))).await;
+    let closed = tokio::select! {
+        closed = tokio::time::timeout(CLOSE_WITHIN, global.close()) => closed,
+        // Whoever asks twice will not wait.
+        _ = signals.next() => Ok(Ok(())),
+    };
+    match ended {
+        Ok(code) => {
+            if !matches!(closed, Ok(Ok(()))) {
+                global.voice().warn("not everything could be given back to the backend; it passes with its TTL");
             }
-            Taken
+            code
         }
-
-        pub(crate) async fn print(
-            &self,
-            text: impl FnOnce() -> String,
-            json: impl FnOnce() -> Map<String, Value>,
-        ) -> Result<(), Failure> {
-            println!("{}", if self.0.output_json { Value::Object(json()).to_string() } else { text() });
-            Ok(())
-        }
-
-        pub(crate) fn title_style(&self) -> Style {
-            if std::io::stdout().is_terminal() { Style::new().bold() } else { Style::new() }
-        }
+        Err(failure) => global.report(&failure),
     }
 }
 
-mod signals {
-    use std::io;
-
-    pub(crate) struct Signals;
-
-    impl Signals {
-        pub(crate) fn catch() -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        pub(crate) async fn next(&mut self) {
-            // An error: then it cannot be interrupted.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
+/// Drops the command when a signal comes, unless the command takes care of signals itself.
+async fn interruptible(
+    global: &Global,
+    signals: &mut Signals,
+    command: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let mut command = pin!(command);
+    loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => {
+                if !global.takes_signals() {
+                    return Err(Failure::of_signal(signal));
+                }
             }
+            ended = &mut command => return ended,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Three nodes of a little shop: they elect a leader, take turns at the till under a lock, keep their
 //! caches in step, and go on when the leader crashes.
 //!
-//! `make demo` runs it in memory. With `LINCHPIN_URL=redis://localhost:6379` it runs over Redis; start it
-//! in several terminals at once and all their nodes form one cluster.
+//! `make demo` runs it in memory, as `linchpin demo`. With `LINCHPIN_URL=redis://localhost:6379` it runs over Redis;
+//! start it in several terminals at once and all their nodes form one cluster.
 
 use futures::StreamExt;
 use linchpin::{Coordinator, ErrorKind, Pattern, Result};
@@ -21,10 +21,15 @@ type Cache = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 #[tokio::main]
 async fn main() -> Result<()> {
     let url = std::env::var("LINCHPIN_URL").unwrap_or_else(|_| "memory://demo".to_owned());
+    run(&url).await
+}
+
+/// The whole of it, over the backend that `url` names.
+pub(crate) async fn run(url: &str) -> Result<()> {
     let started = Instant::now();
     let mut nodes = Vec::new();
     for name in NAMES {
-        nodes.push(Node::join(&url, name, started).await?);
+        nodes.push(Node::join(url, name, started).await?);
     }
     let watcher = nodes[0].coordinator.clone();
     println!("{} nodes joined over {}\n", nodes.len(), watcher.driver().capabilities().version);

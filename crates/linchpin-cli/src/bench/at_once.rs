@@ -30,6 +30,7 @@ impl Default for AtOnce {
             transactions: TransactionScope::MultiKey,
             // As Redis has it: then transactions are given ids.
             transaction_ids: Some(Duration::from_secs(60)),
+            prefix_guards: true,
             watch: WatchCompleteness::None,
             ttl: None,
             messages: Some(MessageSupport { knows_nobody: false }),

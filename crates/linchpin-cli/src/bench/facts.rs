@@ -12,7 +12,7 @@ pub(crate) fn gather(quick: bool) -> Facts {
         date: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         quick,
         release: !cfg!(debug_assertions),
-        counts_allocations: cfg!(feature = "bench"),
+        counts_allocations: cfg!(feature = "count-allocations"),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         processor: processor(),
         payload_bytes: PAYLOAD.len(),

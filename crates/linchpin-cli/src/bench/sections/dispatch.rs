@@ -106,7 +106,7 @@ async fn through(port: &dyn DistributedCoordination, call: Call) -> Result<()> {
 /// The allocations of one call of a batch that never waits, counted on this thread; `None` in a build without.
 ///
 /// Counting needs a global allocator of its own, and so unsafe code: that is the crate `allocation-counter`'s. Every
-/// allocation of the process then passes it, so it is compiled in by the feature `bench` only.
+/// allocation of the process then passes it, so it is compiled in by the feature `count-allocations` only.
 fn allocations(batch: impl Future<Output = Result<()>>) -> Result<Option<f64>> {
     let mut result = None;
     let count = counted(|| result = batch.now_or_never());
@@ -114,13 +114,13 @@ fn allocations(batch: impl Future<Output = Result<()>>) -> Result<Option<f64>> {
     Ok(count.map(|count| float(usize::try_from(count).unwrap_or(usize::MAX)) / float(BATCH)))
 }
 
-#[cfg(feature = "bench")]
+#[cfg(feature = "count-allocations")]
 #[allow(clippy::unnecessary_wraps)] // The other build counts none.
 fn counted(work: impl FnOnce()) -> Option<u64> {
     Some(allocation_counter::measure(work).count_total)
 }
 
-#[cfg(not(feature = "bench"))]
+#[cfg(not(feature = "count-allocations"))]
 fn counted(work: impl FnOnce()) -> Option<u64> {
     work();
     None

@@ -1,0 +1,1 @@
+../../../../linchpin/examples/demo.rs

@@ -1,0 +1,12 @@
+//! The `linchpin` command against a real server: real processes that take turns, are stopped, killed and interrupted.
+
+mod cluster;
+mod elections;
+mod errors;
+mod locks;
+mod losses;
+mod manual;
+mod messages;
+mod program;
+mod state;
+mod streams;
