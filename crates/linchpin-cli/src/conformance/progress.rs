@@ -1,0 +1,93 @@
+//! How far a run is, on the standard error: a bar on a terminal, a line per area elsewhere.
+
+use crate::output::one_line;
+use crate::page::duration;
+use indicatif::{ProgressBar, ProgressStyle};
+use linchpin_conformance::{Area, Case, CaseReport, Observer, Verdict};
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How far a run is.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// What is still to be done of each area.
+    areas: Mutex<BTreeMap<Area, Rest>>,
+    stopped: AtomicBool,
+}
+
+/// What is left of an area, and what became of the others.
+#[derive(Default)]
+struct Rest {
+    left: usize,
+    ended: BTreeMap<&'static str, usize>,
+    took: Duration,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        // Hidden where the standard error is no terminal.
+        let bar = ProgressBar::new(0);
+        // The template is the program's own; a mistake in it would leave the default look.
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { bar, areas: Mutex::default(), stopped: AtomicBool::new(false) }
+    }
+
+    /// Lets no more cases begin.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.say("stopping: the cases that are under way end first and clear up");
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&self, line: &str) {
+        // Nobody may be listening.
+        let _ = self.bar.suspend(|| writeln!(io::stderr(), "{line}"));
+    }
+
+    /// Notes an ended case; a line about its area if it was the last one.
+    fn note(&self, case: &CaseReport) -> Option<String> {
+        let mut areas = self.areas.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = areas.get_mut(&case.area)?;
+        rest.left = rest.left.saturating_sub(1);
+        rest.took += case.took;
+        *rest.ended.entry(case.outcome.as_str()).or_default() += 1;
+        (rest.left == 0).then(|| {
+            let counts: Vec<_> = rest.ended.iter().map(|(word, count)| format!("{count} {word}")).collect();
+            format!("{:<14}{} ({})", case.area, counts.join(", "), duration(rest.took))
+        })
+    }
+}
+
+impl Observer for Progress {
+    fn started(&self, cases: &[&'static Case]) {
+        self.bar.set_length(cases.len() as u64);
+        let mut areas = self.areas.lock().unwrap_or_else(PoisonError::into_inner);
+        for case in cases {
+            areas.entry(case.area).or_default().left += 1;
+        }
+    }
+
+    fn ended(&self, case: &CaseReport) {
+        self.bar.set_message(case.area.as_str());
+        self.bar.inc(1);
+        if case.outcome == Verdict::Failed {
+            let message = case.message.as_deref().unwrap_or_default();
+            self.say(&format!("FAILED {}: {}", case.id, one_line(message.lines().last().unwrap_or_default())));
+        }
+        if let Some(line) = self.note(case).filter(|_| self.bar.is_hidden()) {
+            self.say(&line);
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+}
