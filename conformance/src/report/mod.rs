@@ -92,9 +92,20 @@ impl Verdict {
     }
 }
 
+/// What a message begins with if the sentence is not so.
+pub(crate) fn says(sentence: &str) -> String {
+    format!("the contract says: {sentence}\nbut ")
+}
+
 impl CaseReport {
     pub(crate) fn new(case: &Case, outcome: Verdict, took: Duration, message: Option<String>) -> Self {
         Self { id: case.id, area: case.area, sentence: case.sentence, outcome, took, message }
+    }
+
+    /// The message, without the sentence of the contract that it may begin with: for whoever has shown that already.
+    pub fn reason(&self) -> Option<&str> {
+        let message = self.message.as_deref()?;
+        Some(message.strip_prefix(&says(self.sentence)).unwrap_or(message))
     }
 }
 
@@ -256,6 +267,18 @@ pub(crate) mod tests {
         assert_eq!((&json["started_unix_ms"], &json["duration_ms"]), (&1_700_000_000_123_u64.into(), &2000.0.into()));
         assert_eq!(reported[1]["message"], "a | b\nc");
         assert!(reported.iter().all(|case| case["id"].is_string() && case["sentence"].is_string()));
+    }
+
+    #[test]
+    fn a_reason_does_not_repeat_the_sentence() {
+        let reason = |message: Option<String>| {
+            let report = CaseReport::new(&cases()[0], Verdict::Failed, Duration::ZERO, message);
+            report.reason().map(str::to_owned)
+        };
+        let message = format!("{}two are three", says(cases()[0].sentence));
+        assert!(message.contains(cases()[0].sentence));
+        assert_eq!(reason(Some(message)).as_deref(), Some("two are three"));
+        assert_eq!((reason(Some("it hung".to_owned())).as_deref(), reason(None)), (Some("it hung"), None));
     }
 
     #[test]

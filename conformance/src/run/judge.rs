@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::faults::Faults;
 use crate::harness::Harness;
 use crate::need::Need;
-use crate::report::{Backend, CaseReport, Report, Verdict};
+use crate::report::{Backend, CaseReport, Report, Verdict, says};
 use libtest_mimic::{Completion, Failed};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Judged {
 
     /// What the sentence says is not so.
     fn broken(sentence: &str, failure: Failure) -> Self {
-        let message = format!("the contract says: {sentence}\nbut {failure}");
+        let message = format!("{}{failure}", says(sentence));
         Self { verdict: Verdict::Failed, message: Some(message), failure: Some(failure) }
     }
 

@@ -79,8 +79,8 @@ impl Observer for Progress {
         self.bar.set_message(case.area.as_str());
         self.bar.inc(1);
         if case.outcome == Verdict::Failed {
-            let message = case.message.as_deref().unwrap_or_default();
-            self.say(&format!("FAILED {}: {}", case.id, one_line(message.lines().last().unwrap_or_default())));
+            let reason = case.reason().and_then(|reason| reason.lines().next()).unwrap_or_default();
+            self.say(&format!("FAILED {}: {}", case.id, one_line(reason)));
         }
         if let Some(line) = self.note(case).filter(|_| self.bar.is_hidden()) {
             self.say(&line);

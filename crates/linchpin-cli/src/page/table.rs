@@ -13,6 +13,7 @@ pub(crate) struct Table {
     caption: String,
     columns: Vec<Column>,
     rows: Vec<Html>,
+    class: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +25,12 @@ struct Column {
 impl Table {
     /// A table without columns.
     pub(crate) fn new(caption: impl Into<String>) -> Self {
-        Self { caption: caption.into(), columns: Vec::new(), rows: Vec::new() }
+        Self { caption: caption.into(), columns: Vec::new(), rows: Vec::new(), class: "" }
+    }
+
+    /// No wider than what is in it.
+    pub(crate) fn compact(self) -> Self {
+        Self { class: "compact", ..self }
     }
 
     /// With a column of text.
@@ -69,7 +75,7 @@ impl Table {
 }
 
 impl From<Table> for Html {
-    fn from(Table { caption, columns, rows }: Table) -> Self {
+    fn from(Table { caption, columns, rows, class }: Table) -> Self {
         let heading = |column: &Column| {
             Self::tag("th", &[("scope", &"col"), ("class", &column.class)], Self::text(&column.heading))
         };
@@ -79,7 +85,7 @@ impl From<Table> for Html {
             .then(Self::tag("tbody", &[], rows.into_iter().collect::<Self>()));
         let region: super::Attributes<'_> =
             &[("class", &"scroll"), ("role", &"region"), ("tabindex", &0), ("aria-label", &caption)];
-        Self::tag("div", region, Self::tag("table", &[], inside))
+        Self::tag("div", region, Self::tag("table", &[("class", &class)], inside))
     }
 }
 

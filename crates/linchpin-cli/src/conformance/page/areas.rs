@@ -1,8 +1,8 @@
 //! What was shown, area by area, sentence by sentence.
 
-use super::{ends, look, parts, scale};
+use super::{ends, look, parts};
 use crate::page::plot::{bar, stacked};
-use crate::page::{Html, Table, Tone, badge, duration, paragraph};
+use crate::page::{Html, Table, Tone, badge, duration, paragraph, short_duration};
 use linchpin_conformance::{Area, CaseReport, Report, Verdict};
 
 /// Areas of no more cases are open at once.
@@ -13,7 +13,8 @@ pub(super) fn anchor(area: Area) -> String {
 }
 
 pub(super) fn section(report: &Report) -> Html {
-    let about = format!("Every sentence and the case that proves it. Bars are logarithmic, {}.", scale(ends(report)));
+    let about = "Every sentence and the case that proves it. Bars of times are logarithmic: each line in them is ten times \
+        the one before.";
     paragraph(about).then(Area::ALL.into_iter().map(|area| details(report, area)).collect::<Html>())
 }
 
@@ -33,8 +34,9 @@ fn details(report: &Report, area: Area) -> Html {
 fn table(report: &Report, area: Area, mut cases: Vec<&CaseReport>) -> Table {
     cases.sort_by_key(|case| case.outcome != Verdict::Failed);
     let axis = ends(report);
+    let heading = format!("{} to {}", short_duration(axis.0), short_duration(axis.1));
     let table = Table::new(format!("Cases of the area {area}"));
-    let table = table.text("what the contract says").narrow("outcome").number("time").narrow("");
+    let table = table.text("what the contract says").narrow("outcome").number("time").narrow(heading);
     cases.into_iter().fold(table, |table, case| {
         let (tone, word) = look(case.outcome);
         let tried = tone != Tone::Quiet;
@@ -57,10 +59,8 @@ fn sentence(text: &str) -> Html {
 
 /// A failed case with all that is known of it.
 pub(super) fn problem(case: &CaseReport) -> Html {
-    let message = case.message.as_deref().unwrap_or("no reason was given");
-    let content = Html::tag("h3", &[], Html::code(case.id))
-        .then(paragraph(sentence(case.sentence)))
-        .then(Html::lines(message))
-        .then(paragraph(Html::muted(format!("after {}", duration(case.took)))));
+    let reason = case.reason().unwrap_or("no reason was given");
+    let heading = Html::code(case.id).then(Html::muted(format!(" after {}", duration(case.took))));
+    let content = Html::tag("h3", &[], heading).then(paragraph(sentence(case.sentence))).then(Html::lines(reason));
     Html::tag("article", &[("class", &"problem")], content)
 }

@@ -4,7 +4,7 @@ mod areas;
 mod declared;
 
 use super::matrix;
-use crate::page::plot::{Distribution, Part, bar, stacked};
+use crate::page::plot::{Distribution, Part, stacked};
 use crate::page::{Html, Page, Table, Tone, badge, duration, paragraph};
 use areas::{case_cell, problem};
 use linchpin_conformance::{Area, CaseReport, Report, Verdict};
@@ -25,8 +25,8 @@ pub(super) fn of(report: &Report, command: &str) -> String {
     if let Some(capabilities) = report.capabilities() {
         page.section("What it declares", declared::section(capabilities));
     }
-    page.section("How long it took", times(report));
     page.section("What was shown", areas::section(report));
+    page.section("How long it took", times(report));
     page.section("How to reproduce", reproduce(command));
     page.finish()
 }
@@ -74,7 +74,11 @@ const EXPLANATION: &str = "Each case proves one sentence of linchpin's contract.
 
 fn matrix(report: &Report) -> Html {
     let columns = matrix::COLUMNS.map(|(verdict, _)| verdict);
-    let table = Table::new("Cases by area, and how they ended").text("area").narrow("share");
+    let table = Table::new(
+        "Cases by area and how they ended; a time is the sum of the area's cases, several of which run at once",
+    )
+    .text("area")
+    .narrow("share");
     let table = columns.iter().fold(table, |table, verdict| table.number(look(*verdict).1)).number("time");
     let row = |area: Option<Area>| {
         let name = area.map_or(Html::text("all"), |area| Html::link(&areas::anchor(area), area.as_str()));
@@ -107,12 +111,10 @@ fn times(report: &Report) -> Html {
     ran.sort_by_key(|case| std::cmp::Reverse(case.took));
     let samples = ran.iter().map(|case| case.took).collect();
     let distribution = Distribution::new("Share of the cases that ended within a time").samples("cases", samples);
-    let axis = ends(report);
-    let table = Table::new(format!("The slowest cases; bars are logarithmic, {}", scale(axis)));
-    let table = table.text("case").text("area").number("time").narrow("");
+    let table = Table::new("The slowest cases").text("case").text("area").number("time");
     let row = |table: Table, case: &&CaseReport| {
         let area = Html::link(&areas::anchor(case.area), case.area.as_str());
-        table.row([case_cell(case), area, Html::text(duration(case.took)), bar(case.took, axis)])
+        table.row([case_cell(case), area, Html::text(duration(case.took))])
     };
     let table = ran.iter().take(SLOWEST).fold(table, row);
     paragraph(WHAT_TAKES_TIME).then(distribution.html()).then(table)
@@ -121,14 +123,11 @@ fn times(report: &Report) -> Html {
 const WHAT_TAKES_TIME: &str = "A time is that of the whole case: opening its handles, what it does, clearing up after \
     it. Cases about TTLs and timeouts wait for them, so a long time is not a slow backend, and several cases run at once.";
 
-/// An axis of bars in words.
-fn scale((from, to): (Duration, Duration)) -> String {
-    let line = "a line is ten times the one before";
-    format!("from {} to {}, {line}", crate::page::short_duration(from), crate::page::short_duration(to))
-}
-
 fn reproduce(command: &str) -> Html {
     let about = "Nothing but the suite's own namespaces (conformance-...) is written to, and they are cleared. \
         Where the URL shows `...`, a password or a setting is left out here.";
     Html::lines(command).then(paragraph(about))
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ pub(crate) fn stacked(parts: &[Part]) -> Html {
         content = content.then(Html::tag("rect", attributes, ""));
         x += width;
     }
-    small("stacked", content, &[("role", &"img"), ("aria-label", &label)])
+    small("stacked", content, &[("role", &"img"), ("aria-label", &label), ("preserveAspectRatio", &"none")])
 }
 
 fn small(class: &'static str, content: Html, attributes: Attributes<'_>) -> Html {

@@ -42,7 +42,7 @@ impl Distribution {
         percentiles: impl IntoIterator<Item = (f64, Duration)>,
     ) -> Self {
         let points = percentiles.into_iter().map(|(percentile, time)| (time.as_secs_f64(), percentile / 100.0));
-        self.series.push(Series { name: name.into(), points: points.collect() });
+        self.series.push(Series::new(name, points));
         self
     }
 

@@ -37,8 +37,7 @@ impl Frame<'_> {
         let y = Scale::new(self.y.shape, self.y.ticks.ends, (BOTTOM, TOP));
         let lines: Html = (self.series.iter().enumerate())
             .map(|(index, series)| {
-                let finite = series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
-                let pixels: Vec<_> = finite.map(|point| (x.at(point.0), y.at(point.1))).collect();
+                let pixels: Vec<_> = series.points.iter().map(|point| (x.at(point.0), y.at(point.1))).collect();
                 drawn(index, &series.name, &pixels, self.markers)
             })
             .collect();

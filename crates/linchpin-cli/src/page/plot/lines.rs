@@ -56,9 +56,10 @@ impl Lines {
         Self { caption: caption.into(), x: x.into(), y: Quantity::Time, series: Vec::new() }
     }
 
-    /// With a series, ascending. One without points is named and not drawn.
+    /// With a series, ascending; a number under or of zero is left out, as it has no place on the axis. One without points
+    /// is named and not drawn.
     pub(crate) fn series(mut self, name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
-        self.series.push(Series { name: name.into(), points: points.into_iter().collect() });
+        self.series.push(Series::new(name, points.into_iter().filter(|point| point.0 > 0.0)));
         self
     }
 
@@ -94,7 +95,7 @@ impl Lines {
     fn x_ticks(&self) -> Ticks {
         const MOST: usize = 8;
         let points = self.series.iter().flat_map(|series| &series.points);
-        let mut at: Vec<f64> = points.map(|point| point.0).filter(|x| x.is_finite() && *x > 0.0).collect();
+        let mut at: Vec<f64> = points.map(|point| point.0).collect();
         at.sort_unstable_by(f64::total_cmp);
         at.dedup();
         let (low, high) = extent(at.iter().copied()).unwrap_or((1.0, 2.0));

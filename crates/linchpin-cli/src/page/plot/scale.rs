@@ -68,7 +68,7 @@ pub(super) fn linear(high: f64) -> Ticks {
     let high = if high > 0.0 { high } else { 1.0 };
     let magnitude = 10_f64.powf((high / 4.0).log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * magnitude);
-    let step = step.into_iter().find(|step| high / step <= 5.0).unwrap_or(10.0 * magnitude);
+    let step = step.into_iter().find(|step| high / step <= 6.0).unwrap_or(10.0 * magnitude);
     let steps = (high / step).ceil().max(1.0);
     let at = (0..=10_u8).map(f64::from).take_while(|n| *n <= steps).map(|n| n * step).collect();
     Ticks { ends: (0.0, steps * step), at }
@@ -88,10 +88,9 @@ pub(super) fn logarithmic(low: f64, high: f64) -> Ticks {
     let at = match last - first {
         0..=6 => shown.to_vec(),
         steps => {
-            // Of so many, powers of ten are enough, and of very many every second one.
-            let every = if steps > 24 { 6 } else { 3 };
-            let power_of_ten = |index: &usize| index.is_multiple_of(every);
-            (first..=last).filter(power_of_ten).map(|index| round[index]).collect()
+            // Of so many, powers of ten are enough; of very many, every second or third.
+            let every = 3 * steps.div_ceil(3 * 8);
+            (first..=last).filter(|index| index.is_multiple_of(every)).map(|index| round[index]).collect()
         }
     };
     Ticks { ends: (round[first], round[last]), at }

@@ -3,11 +3,19 @@
 use super::frame::px;
 use crate::page::{Attributes, Html};
 
-/// Points of one name, in pixels or in values.
+/// Points of one name.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) name: String,
     pub(super) points: Vec<(f64, f64)>,
+}
+
+impl Series {
+    /// A point that has no place, as it is no number, is left out.
+    pub(super) fn new(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        Self { name: name.into(), points: points.collect() }
+    }
 }
 
 /// How many looks there are; the stylesheet has as many colours and dashes.
