@@ -87,6 +87,9 @@ mod global {
         pub(crate) fn is_json(&self) -> bool {
             self.is_json
         }
+        pub(crate) fn warn(&self, message: &str) {
+            eprintln!("linchpin: {message}");
+        }
         pub(crate) fn title_style(&self) -> Style {
             if std::io::stdout().is_terminal() { Style::new().bold() } else { Style::new() }
         }

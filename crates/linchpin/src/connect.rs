@@ -51,6 +51,39 @@ pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Dri
     }
 }
 
+/// Removes namespaces of the backend that `url` names, with all that is in them and with what `clear` keeps of them so
+/// that their revisions never go back. For namespaces that nobody will use again, as those of a test.
+///
+/// In memory a namespace goes with its last handle, so there is nothing to do.
+///
+/// # Errors
+/// As [`connect`](crate::connect).
+///
+/// # Cancel safety
+/// Dropping the future leaves some of it undone; erasing again does the rest.
+///
+/// # Examples
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> linchpin::Result<()> {
+/// linchpin::erase("redis://localhost", &[linchpin::Namespace::new("test-7f3a")?]).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    match scheme.as_str() {
+        #[cfg(feature = "memory")]
+        "memory" => linchpin_memory::MemoryConfig::from_url(url).map(|_| ()),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => linchpin_redis::erase(linchpin_redis::RedisConfig::from_url(url)?, namespaces).await,
+        _ => {
+            let _ = namespaces;
+            Err(unknown(&scheme))
+        }
+    }
+}
+
 fn unknown(scheme: &str) -> Error {
     let list = |compiled: bool| {
         let schemes = BACKENDS.iter().filter(|backend| backend.2 == compiled).flat_map(|backend| backend.1);

@@ -3,7 +3,8 @@
 use crate::exit::Failure;
 use linchpin::{Driver, Namespace, Result};
 use linchpin_conformance::{Harness, async_trait};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::Url;
 
 /// The backend that a URL names. Its `Debug` and its texts have no password.
@@ -13,6 +14,24 @@ pub(super) struct Backend {
     shown: String,
     name: String,
     version: String,
+    opened: Arc<Mutex<HashSet<Namespace>>>,
+}
+
+/// What a run leaves at a backend, though it cleared all: of each namespace how far its revisions went.
+pub(super) struct Traces {
+    url: String,
+    namespaces: Arc<Mutex<HashSet<Namespace>>>,
+}
+
+impl Traces {
+    pub(super) async fn erase(self) -> Result<()> {
+        let namespaces: Vec<_> = lock(&self.namespaces).drain().collect();
+        linchpin::erase(&self.url, &namespaces).await
+    }
+}
+
+fn lock(namespaces: &Mutex<HashSet<Namespace>>) -> MutexGuard<'_, HashSet<Namespace>> {
+    namespaces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Backend {
@@ -24,7 +43,12 @@ impl Backend {
         let capabilities = driver.capabilities();
         let (name, version) = (capabilities.backend.clone(), capabilities.version.clone());
         driver.close().await?;
-        Ok(Self { shown: shown(&url), url, name, version })
+        Ok(Self { shown: shown(&url), url, name, version, opened: Arc::default() })
+    }
+
+    /// What there will be to erase.
+    pub(super) fn traces(&self) -> Traces {
+        Traces { url: self.url.clone(), namespaces: self.opened.clone() }
     }
 
     /// The command that does this again.
@@ -53,6 +77,7 @@ impl Harness for Backend {
     }
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        lock(&self.opened).insert(namespace.clone());
         linchpin::open(&self.url, Some(namespace.clone())).await
     }
 }
@@ -117,6 +142,7 @@ mod tests {
             shown: shown(url),
             name: "redis".to_owned(),
             version: "7".to_owned(),
+            opened: Arc::default(),
         };
         let plain = backend("redis://localhost:6379").command(None);
         assert_eq!(plain, "linchpin conformance redis://localhost:6379 --report redis.html");

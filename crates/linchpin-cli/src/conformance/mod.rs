@@ -25,8 +25,8 @@ use std::time::Duration;
 /// work, what it does not declare must be refused.
 ///
 /// It may be run against a server that is in use. Every case works in fresh namespaces of its own, called
-/// conformance-<16 hex digits>, which are cleared when it ends; no other namespace is touched. The suite does make the
-/// server work: some thousand writes, values of up to a few megabytes, thousands of messages, for about half a minute.
+/// conformance-<16 hex digits>, which are cleared when it ends and erased after the last one; no other namespace is
+/// touched. The suite does make the server work: some thousand writes, values of up to a few megabytes, thousands of messages, for about half a minute.
 /// Cases that do harm to a server are not run, and shown as "no faults offered".
 ///
 /// Ctrl-C lets the cases that are under way end and clear up, and shows what is known by then; the second one does not
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
+
+/// How long erasing what the suite's namespaces leave may take.
+const ERASE_WITHIN: Duration = Duration::from_secs(30);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,7 +89,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     }
     let backend = Backend::open(url).await?;
     let command = backend.command(args.filter.as_deref());
+    let traces = backend.traces();
     let (report, signal) = observed(global, backend, options).await?;
+    let erased = tokio::time::timeout(ERASE_WITHIN, traces.erase()).await;
+    if !matches!(erased, Ok(Ok(()))) {
+        global.warn("what is kept of the suite's cleared namespaces could not be erased: it is at the backend under conformance-*");
+    }
     if report.capabilities().is_none() {
         return Err(Failure::new(UNAVAILABLE, format!("the backend is gone: {}", report.description())));
     }

@@ -8,6 +8,9 @@
 //! std::fs::write("report.html", page.finish())?;
 //! ```
 
+// The compiler says when this is to go.
+#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the page of the benchmarks draws the rest"))]
+
 mod badge;
 mod html;
 mod numbers;

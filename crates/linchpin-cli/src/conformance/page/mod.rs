@@ -70,15 +70,11 @@ fn summary(report: &Report) -> Html {
 
 const EXPLANATION: &str = "Each case proves one sentence of linchpin's contract. What the backend declares must work; \
     what it does not declare must be refused, and that is tested too. Cases that do harm to a server run only where \
-    the suite is offered a server of its own.";
+    the suite is offered a server of its own. A time is the sum of the cases', several of which run at once.";
 
 fn matrix(report: &Report) -> Html {
     let columns = matrix::COLUMNS.map(|(verdict, _)| verdict);
-    let table = Table::new(
-        "Cases by area and how they ended; a time is the sum of the area's cases, several of which run at once",
-    )
-    .text("area")
-    .narrow("share");
+    let table = Table::new("Cases by area and how they ended").text("area").narrow("share");
     let table = columns.iter().fold(table, |table, verdict| table.number(look(*verdict).1)).number("time");
     let row = |area: Option<Area>| {
         let name = area.map_or(Html::text("all"), |area| Html::link(&areas::anchor(area), area.as_str()));
@@ -124,7 +120,7 @@ const WHAT_TAKES_TIME: &str = "A time is that of the whole case: opening its han
     it. Cases about TTLs and timeouts wait for them, so a long time is not a slow backend, and several cases run at once.";
 
 fn reproduce(command: &str) -> Html {
-    let about = "Nothing but the suite's own namespaces (conformance-...) is written to, and they are cleared. \
+    let about = "Nothing but the suite's own namespaces (conformance-...) is written to, and they are erased. \
         Where the URL shows `...`, a password or a setting is left out here.";
     Html::lines(command).then(paragraph(about))
 }
