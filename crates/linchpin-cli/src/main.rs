@@ -71,6 +71,7 @@ mod signals {
     }
 }
 
+#[expect(clippy::unused_self, reason = "the real one has what it needs in itself")]
 mod global {
     use clap::builder::styling::Style;
     use std::io::IsTerminal;

@@ -32,10 +32,10 @@ pub async fn erase(config: RedisConfig, namespaces: &[Namespace]) -> Result<()> 
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg("linchpin:{*").arg("COUNT").arg(STEP);
         let (next, names): (u64, Vec<Vec<u8>>) = connection.send(ERASE, &scan).await?;
-        let named = |name: &&Vec<u8>| namespace_of(name).is_some_and(|namespace| unwanted.contains(namespace));
-        let names: Vec<_> = names.iter().filter(named).collect();
-        if !names.is_empty() {
-            let _: u64 = connection.send(ERASE, cmd("UNLINK").arg(names)).await?;
+        let is_unwanted = |name: &&Vec<u8>| namespace_of(name).is_some_and(|namespace| unwanted.contains(namespace));
+        let found: Vec<_> = names.iter().filter(is_unwanted).collect();
+        if !found.is_empty() {
+            let _: u64 = connection.send(ERASE, cmd("UNLINK").arg(found)).await?;
         }
         if next == 0 {
             connection.close();

@@ -65,3 +65,42 @@ pub(super) fn verdict(report: &Report) -> String {
         _ => format!("The contract is not kept: {failed} of {} failed.", cases(ran)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linchpin_conformance::{Options, cases, over, report};
+
+    fn of_memory(url: &'static str, filter: &str) -> Report {
+        let harness = over("mem\x1b[31m", move |namespace| async { linchpin::open(url, Some(namespace)).await });
+        report(harness, &Options::default().filter(filter), &())
+    }
+
+    #[test]
+    fn every_area_is_a_row_and_the_columns_are_aligned() {
+        let text = of(&of_memory("memory://matrix", "state.put"), Style::new());
+        let rows: Vec<_> = text.lines().skip(2).take(Area::ALL.len() + 2).collect();
+        assert!(rows[0].starts_with("AREA") && rows[2].starts_with("state") && rows[16].starts_with("all"), "{text}");
+        assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
+        assert!(text.ends_with("cases did not run.\n") && !text.contains('\x1b'), "{text}");
+    }
+
+    #[test]
+    fn what_failed_says_why() {
+        // Each handle has a memory of its own: what one writes the other does not see.
+        let report = of_memory("memory://", "state.a_write_is_read_through_another_handle");
+        let text = of(&report, Style::new());
+        assert!(
+            text.contains("\nFAILED state.a_write_is_read_through_another_handle\n  the contract says: "),
+            "{text}"
+        );
+        assert!(text.ends_with("The contract is not kept: 1 of 1 case failed.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_no_success() {
+        let report = of_memory("memory://", "no such case");
+        assert_eq!(verdict(&report), "No case ran.");
+        assert_eq!(report.count(None, Verdict::NotRun), cases().len());
+    }
+}

@@ -91,3 +91,40 @@ impl Observer for Progress {
         self.stopped.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linchpin_conformance::{Options, Report, cases, over, report};
+    use std::sync::Arc;
+
+    fn some_cases() -> Report {
+        let harness = over("some", |namespace| async { linchpin::open("memory://some", Some(namespace)).await });
+        report(harness, &Options::default().filter("state.put"), &())
+    }
+
+    #[test]
+    fn an_area_is_told_with_its_last_case() {
+        let report = some_cases();
+        let ran: Vec<_> = report.cases().iter().filter(|case| case.outcome == Verdict::Passed).collect();
+        assert!(ran.len() > 1);
+        let progress = Progress::new();
+        let chosen: Vec<_> = cases().iter().filter(|case| case.id.starts_with("state.put")).collect();
+        progress.started(&chosen);
+        let lines: Vec<_> = ran.iter().map(|case| progress.note(case)).collect();
+        let (last, others) = lines.split_last().expect("there are some");
+        assert!(others.iter().all(Option::is_none));
+        let expected = format!("state         {} passed (", ran.len());
+        assert!(last.as_ref().is_some_and(|line| line.starts_with(&expected)), "{last:?}");
+    }
+
+    #[test]
+    fn a_stopped_run_begins_nothing() {
+        let progress = Arc::new(Progress::new());
+        assert!(!progress.stops());
+        progress.stop();
+        let harness = over("none", |namespace| async { linchpin::open("memory://none", Some(namespace)).await });
+        let report = report(harness, &Options::default(), &*progress);
+        assert_eq!(report.count(None, Verdict::NotRun), cases().len());
+    }
+}
