@@ -37,13 +37,13 @@ fn lock(namespaces: &Mutex<HashSet<Namespace>>) -> MutexGuard<'_, HashSet<Namesp
 impl Backend {
     /// Asks the backend who it is; nothing is written.
     pub(super) async fn open(url: &str) -> std::result::Result<Self, Failure> {
-        let url = shared(url);
+        let (shown, url) = (shown(url), shared(url));
         let probe = Namespace::new(format!("conformance-{:016x}", fastrand::u64(..)))?;
         let driver = linchpin::open(&url, Some(probe)).await?;
         let capabilities = driver.capabilities();
         let (name, version) = (capabilities.backend.clone(), capabilities.version.clone());
         driver.close().await?;
-        Ok(Self { shown: shown(&url), url, name, version, opened: Arc::default() })
+        Ok(Self { shown, url, name, version, opened: Arc::default() })
     }
 
     /// What there will be to erase.
@@ -53,7 +53,7 @@ impl Backend {
 
     /// The command that does this again.
     pub(super) fn command(&self, filter: Option<&str>) -> String {
-        let url = quoted(if self.url.starts_with("memory:") { "memory://" } else { &self.shown });
+        let url = quoted(&self.shown);
         let filter = filter.map(|text| format!(" --filter {}", quoted(text))).unwrap_or_default();
         format!("linchpin conformance {url}{filter} --report {}.html", self.name)
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// The outcomes that have a column. None is skipped by name here.
 pub(super) const COLUMNS: [(Verdict, &str); 5] = [
     (Verdict::Passed, "PASSED"),
-    (Verdict::RefusedAsDeclared, "REFUSED"),
     (Verdict::Failed, "FAILED"),
+    (Verdict::RefusedAsDeclared, "REFUSED"),
     (Verdict::NotOffered, "NO FAULTS"),
     (Verdict::NotRun, "NOT RUN"),
 ];
@@ -19,6 +19,11 @@ pub(super) const COLUMNS: [(Verdict, &str); 5] = [
 /// How long the cases of an area took, one after the other.
 pub(super) fn time(report: &Report, area: Option<Area>) -> Duration {
     report.cases().iter().filter(|case| area.is_none_or(|area| case.area == area)).map(|case| case.took).sum()
+}
+
+/// A time, or that there is none.
+pub(super) fn shown(time: Duration) -> String {
+    if time.is_zero() { "-".to_owned() } else { duration(time) }
 }
 
 /// The report as text.
@@ -36,7 +41,7 @@ pub(super) fn of(report: &Report, title: Style) -> String {
             0 => "-".to_owned(),
             count => count.to_string(),
         };
-        let row = line(area.map_or("all", Area::as_str), COLUMNS.map(count), &duration(time(report, area)));
+        let row = line(area.map_or("all", Area::as_str), COLUMNS.map(count), &shown(time(report, area)));
         let _ = writeln!(text, "{row}");
     }
     text.extend(report.failed().map(|case| failed(case, title)));

@@ -83,7 +83,7 @@ fn matrix(report: &Report) -> Html {
             count if verdict == Verdict::Failed => badge(Tone::Bad, &count.to_string()),
             count => Html::text(count.to_string()),
         });
-        let time = Html::text(duration(matrix::time(report, area)));
+        let time = Html::text(matrix::shown(matrix::time(report, area)));
         [name, stacked(&parts(report, area))].into_iter().chain(counts).chain([time])
     };
     let table = Area::ALL.into_iter().fold(table, |table, area| table.row(row(Some(area))));
