@@ -76,6 +76,14 @@ mod global {
     use clap::builder::styling::Style;
     use std::io::IsTerminal;
 
+    pub(crate) struct Voice;
+
+    impl Voice {
+        pub(crate) fn warn(self, message: &str) {
+            eprintln!("linchpin: {message}");
+        }
+    }
+
     pub(crate) struct Global {
         pub(crate) url: Option<String>,
         pub(crate) is_json: bool,
@@ -88,8 +96,8 @@ mod global {
         pub(crate) fn is_json(&self) -> bool {
             self.is_json
         }
-        pub(crate) fn warn(&self, message: &str) {
-            eprintln!("linchpin: {message}");
+        pub(crate) fn voice(&self) -> Voice {
+            Voice
         }
         pub(crate) fn title_style(&self) -> Style {
             if std::io::stdout().is_terminal() { Style::new().bold() } else { Style::new() }

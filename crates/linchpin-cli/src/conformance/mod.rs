@@ -93,7 +93,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     let (report, signal) = observed(global, backend, options).await?;
     let erased = tokio::time::timeout(ERASE_WITHIN, traces.erase()).await;
     if !matches!(erased, Ok(Ok(()))) {
-        global.warn("what is kept of the suite's cleared namespaces could not be erased: it is at the backend under conformance-*");
+        global.voice().warn("what is kept of the suite's cleared namespaces could not be erased: it is at the backend under conformance-*");
     }
     if report.capabilities().is_none() {
         return Err(Failure::new(UNAVAILABLE, format!("the backend is gone: {}", report.description())));
