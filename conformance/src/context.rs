@@ -73,21 +73,27 @@ impl Home {
     }
 
     /// Clears every namespace that was opened, through fresh handles (the case may have closed its own),
-    /// and closes all handles. What lies on a server of the case's own ends with that.
+    /// and closes all handles. What lies on a server of the case's own ends with that. One that fails is no reason
+    /// to leave the others; the first error is returned.
     pub(crate) async fn clean_up(&self) -> Result<()> {
         let Opened { namespaces, handles } = std::mem::take(&mut *self.opened.lock());
+        let mut cleaned = Ok(());
         if let Backend::Shared(harness) = &self.backend {
             for namespace in namespaces {
-                let handle = harness.connect(&namespace).await?;
-                handle.clear("").await?;
-                handle.close().await?;
+                cleaned = cleaned.and(cleared(&**harness, &namespace).await);
             }
         }
         for handle in handles {
-            handle.close().await?;
+            cleaned = cleaned.and(handle.close().await);
         }
-        Ok(())
+        cleaned
     }
+}
+
+async fn cleared(harness: &dyn Harness, namespace: &Namespace) -> Result<()> {
+    let handle = harness.connect(namespace).await?;
+    handle.clear("").await?;
+    handle.close().await
 }
 
 /// A namespace nobody else has.

@@ -25,6 +25,8 @@
 //! - `LINCHPIN_TEST_SKIP=redis,nats` skips backends by their names, loudly.
 //! - `LINCHPIN_REPORT_DIR=dir` writes `dir/<name>.json` and `dir/<name>.md`.
 //! - `LINCHPIN_HISTORY_DIR=dir` keeps the histories of the cases that judge some, as JSON lines.
+//!
+//! A program that is no test, and shows what became of the cases in its own way, calls [`report`](fn@report).
 
 mod calls;
 mod case;
@@ -56,5 +58,5 @@ pub use faults::{Direction, FaultServer, Faults, Proxy};
 pub use harness::{Harness, over};
 pub use history::judge_history;
 pub use need::Need;
-pub use report::Verdict;
-pub use run::{Judged, Options, judge, run, run_with};
+pub use report::{CaseReport, Report, Verdict};
+pub use run::{Judged, Observer, Options, judge, report, run, run_with};

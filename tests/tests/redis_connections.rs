@@ -329,3 +329,27 @@ async fn nothing_is_left_behind_by_a_handle_that_is_dropped() {
     let keys: Vec<String> = redis::cmd("KEYS").arg("*lock*").query_async(&mut counting).await.expect("keys");
     assert!(keys.is_empty(), "{keys:?}");
 }
+
+#[tokio::test]
+async fn what_is_erased_is_gone_and_nothing_else() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let at = |namespace: &str| format!("{}?namespace={namespace}", server.url());
+    let names = ["gone", "gone-2", "gone.not"];
+    for namespace in names {
+        let coordinator = linchpin::connect(at(namespace)).await.expect("connects");
+        coordinator.set("a", b"1", None).await.expect("is set");
+        coordinator.driver().clear("").await.expect("is cleared");
+        coordinator.set("}:b", b"2", None).await.expect("is set");
+        coordinator.shutdown().await.expect("closes");
+    }
+    let client = redis::Client::open(server.url()).expect("a client");
+    let mut plain = client.get_multiplexed_async_connection().await.expect("connects");
+    redis::cmd("SET").arg("linchpin:{gone").arg("a user's").exec_async(&mut plain).await.expect("is set");
+    let gone = names[..2].iter().map(|name| linchpin::Namespace::new(*name).expect("a name"));
+    linchpin::erase(&server.url(), &gone.collect::<Vec<_>>()).await.expect("erases");
+    let mut left: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut plain).await.expect("answers");
+    left.retain(|name| !name.starts_with("linchpin:{gone.not}:"));
+    assert_eq!(left, ["linchpin:{gone"]);
+    let kept = linchpin::connect(at("gone.not")).await.expect("connects");
+    assert_eq!(kept.get("}:b").await.expect("answers").as_deref(), Some(&b"2"[..]));
+}

@@ -7,8 +7,8 @@ use linchpin_core::Capabilities;
 use std::fmt::Write as _;
 
 impl Report {
-    /// The report as Markdown.
-    pub(crate) fn markdown(&self) -> String {
+    /// The report as Markdown: what is declared, a table of the areas, and one per area of its cases.
+    pub fn markdown(&self) -> String {
         let mut text = format!("# Conformance of {}\n\n{}\n\n", self.backend, cell(&self.description));
         if let Some(capabilities) = &self.capabilities {
             text.push_str(&declared(capabilities));
@@ -46,7 +46,8 @@ impl Report {
                 (Some(message), Verdict::Failed) => format!("**FAILED**: {}", cell(message)),
                 (_, verdict) => verdict.as_str().to_owned(),
             };
-            let _ = writeln!(text, "| `{}` | {} | {outcome} | {} |", case.id, cell(case.sentence), case.duration_ms);
+            let _ =
+                writeln!(text, "| `{}` | {} | {outcome} | {} |", case.id, cell(case.sentence), case.took.as_millis());
         }
         text.push('\n');
         text

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 impl Report {
     /// A line per area, and the sentences that the backend breaks.
-    pub(crate) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let description = self.description.lines().next().unwrap_or_default();
         let mut text = format!("conformance of {} ({description})\n", self.backend);
         for area in Area::ALL {

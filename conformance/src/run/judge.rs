@@ -7,11 +7,11 @@ use crate::failure::Failure;
 use crate::faults::Faults;
 use crate::harness::Harness;
 use crate::need::Need;
-use crate::report::{CaseReport, Verdict};
+use crate::report::{Backend, CaseReport, Report, Verdict, says};
 use libtest_mimic::{Completion, Failed};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 
 /// How long clearing up after a case may take.
@@ -39,12 +39,20 @@ impl Judged {
 
     /// What the sentence says is not so.
     fn broken(sentence: &str, failure: Failure) -> Self {
-        let message = format!("the contract says: {sentence}\nbut {failure}");
+        let message = format!("{}{failure}", says(sentence));
         Self { verdict: Verdict::Failed, message: Some(message), failure: Some(failure) }
     }
 
     fn failed(message: String) -> Self {
         Self { verdict: Verdict::Failed, message: Some(message), failure: None }
+    }
+
+    /// What the case wrote may still be there, which is a failure, and has to be known after another one too.
+    fn not_cleaned(self, case: &Case, error: &str) -> Self {
+        let uncleaned = format!("{}: clearing up after it failed: {error}", case.id);
+        let before = self.message.filter(|_| self.verdict == Verdict::Failed);
+        let message = before.map_or(uncleaned.clone(), |before| format!("{before}\n{uncleaned}"));
+        Self { verdict: Verdict::Failed, message: Some(message), failure: self.failure }
     }
 }
 
@@ -67,10 +75,8 @@ pub fn judge(harness: Arc<dyn Harness>, case: &'static Case, limit: Duration, ru
         Err(stopped) => Err(stopped.to_string()),
     };
     match cleaned {
-        Err(error) if ran.verdict != Verdict::Failed => {
-            Judged::failed(format!("{}: clearing up after it failed: {error}", case.id))
-        }
-        _ => ran,
+        Ok(()) => ran,
+        Err(error) => ran.not_cleaned(case, &error),
     }
 }
 
@@ -128,28 +134,37 @@ pub(super) struct Judge {
     runtime: Handle,
     harness: Arc<dyn Harness>,
     limit: Duration,
+    started: SystemTime,
+    clock: Instant,
     verdicts: Mutex<Vec<CaseReport>>,
 }
 
 impl Judge {
     pub(super) fn new(runtime: Handle, harness: Arc<dyn Harness>, limit: Duration) -> Self {
-        Self { runtime, harness, limit, verdicts: Mutex::default() }
+        let (started, clock) = (SystemTime::now(), Instant::now());
+        Self { runtime, harness, limit, started, clock, verdicts: Mutex::default() }
     }
 
-    /// What became of the cases that ran.
-    pub(super) fn verdicts(&self) -> Vec<CaseReport> {
-        self.verdicts.lock().clone()
+    /// What became of the cases that ran, and that the others did not.
+    pub(super) fn report(&self, backend: Backend) -> Report {
+        Report::of(backend, self.started, self.clock.elapsed(), self.verdicts.lock().clone())
     }
 
     /// Runs a case, cleans up after it, and keeps the verdict.
-    pub(super) fn try_case(&self, case: &'static Case) -> Result<Completion, Failed> {
+    pub(super) fn case(&self, case: &'static Case) -> CaseReport {
         let started = Instant::now();
         let Judged { verdict, message, .. } = judge(self.harness.clone(), case, self.limit, &self.runtime);
-        let report = CaseReport::new(case, verdict, started.elapsed(), message.clone());
-        self.verdicts.lock().push(report);
-        match (verdict, message) {
-            (Verdict::Failed, message) => Err(message.unwrap_or_default().into()),
-            (Verdict::NotOffered, _) => Ok(Completion::ignored_with("the harness offers no faults")),
+        let report = CaseReport::new(case, verdict, started.elapsed(), message);
+        self.verdicts.lock().push(report.clone());
+        report
+    }
+
+    /// The same, in the words of libtest.
+    pub(super) fn try_case(&self, case: &'static Case) -> Result<Completion, Failed> {
+        let CaseReport { outcome, message, .. } = self.case(case);
+        match outcome {
+            Verdict::Failed => Err(message.unwrap_or_default().into()),
+            Verdict::NotOffered => Ok(Completion::ignored_with("the harness offers no faults")),
             _ => Ok(Completion::Completed),
         }
     }

@@ -1,10 +1,12 @@
 //! Running the suite against one backend.
 
 mod judge;
+mod observed;
 mod options;
 mod supervise;
 
 pub use judge::{Judged, judge};
+pub use observed::{Observer, report};
 pub use options::Options;
 
 use crate::case::Case;
@@ -38,6 +40,7 @@ pub fn run_with(harness: impl Harness, options: &Options) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Cases mostly wait, so more of them than cores can run at a time.
     arguments.test_threads.get_or_insert(options.parallelism);
+    arguments.filter = arguments.filter.or_else(|| options.filter.clone());
     if options.skips(harness.name()) {
         return skip(harness.name(), &arguments, options);
     }
@@ -45,31 +48,42 @@ pub fn run_with(harness: impl Harness, options: &Options) -> ExitCode {
         let trials = cases().iter().map(|case| Trial::test(case.id, || Ok(()))).collect();
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    // A thread per case: one that is busy is no reason for another to be late.
-    let threads = options.parallelism.max(1);
-    match Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
+    match runtime(options) {
         Ok(runtime) => run_on(runtime, Arc::new(harness), arguments, options),
-        Err(error) => {
-            eprintln!("the suite could not start its runtime: {error}");
+        Err(reason) => {
+            eprintln!("{reason}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn run_on(runtime: Runtime, harness: Arc<dyn Harness>, arguments: Arguments, options: &Options) -> ExitCode {
-    let started = supervised(runtime.handle(), START_LIMIT, start(harness.clone()));
-    let started = started.unwrap_or_else(|stopped| Err(stopped.to_string()));
-    let exit_code = match started {
-        Ok(capabilities) => {
-            let backend = Backend { name: harness.name().to_owned(), description: harness.describe(), capabilities };
-            run_cases(&runtime, &harness, backend, &arguments, options)
-        }
+    let exit_code = match bring_up(&runtime, &harness) {
+        Ok(backend) => run_cases(&runtime, &harness, backend, &arguments, options),
         Err(reason) => fail_for_want_of(harness.name(), &reason, arguments, options),
     };
+    take_down(runtime, harness);
+    exit_code
+}
+
+/// A thread per case: one that is busy is no reason for another to be late.
+fn runtime(options: &Options) -> Result<Runtime, String> {
+    let threads = options.parallelism.max(1);
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| format!("the suite could not start its runtime: {error}"))
+}
+
+/// The backend, once its server is up.
+fn bring_up(runtime: &Runtime, harness: &Arc<dyn Harness>) -> Result<Backend, String> {
+    let started = supervised(runtime.handle(), START_LIMIT, start(harness.clone()));
+    let capabilities = started.unwrap_or_else(|stopped| Err(stopped.to_string()))?;
+    Ok(Backend { name: harness.name().to_owned(), description: harness.describe(), capabilities })
+}
+
+fn take_down(runtime: Runtime, harness: Arc<dyn Harness>) {
     // Within the runtime: a harness may hold containers, which end asynchronously.
     runtime.block_on(async move { drop(harness) });
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
-    exit_code
 }
 
 /// Brings the server up and asks it what it can do.
@@ -96,7 +110,7 @@ fn run_cases(
     };
     let trials = cases().iter().map(trial).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
-    let reported = finish(&Report::of(backend, judge.verdicts()), arguments, options);
+    let reported = finish(&judge.report(backend), arguments, options);
     if conclusion.has_failed() { conclusion.exit_code() } else { reported }
 }
 
@@ -114,7 +128,7 @@ fn fail_for_want_of(name: &str, reason: &str, mut arguments: Arguments, options:
 
 /// A backend that was left out on purpose says so.
 fn skip(name: &str, arguments: &Arguments, options: &Options) -> ExitCode {
-    let why = format!("the backend {name} is named by LINCHPIN_TEST_SKIP");
+    let why = skipped_by_name(name);
     if !is_json(arguments) {
         println!("\n*** SKIPPED: {why}; NOTHING is tested ***");
     }
@@ -125,6 +139,10 @@ fn skip(name: &str, arguments: &Arguments, options: &Options) -> ExitCode {
         return conclusion.exit_code();
     }
     finish(&Report::skipped(name, &why), arguments, options)
+}
+
+fn skipped_by_name(name: &str) -> String {
+    format!("the backend {name} is named by LINCHPIN_TEST_SKIP")
 }
 
 /// Shows the report, and writes it where the options say.

@@ -1,5 +1,6 @@
 //! What a run may be told.
 
+use crate::case::Case;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,14 +17,16 @@ use std::time::Duration;
 pub struct Options {
     pub(super) skip: Vec<String>,
     pub(super) report_dir: Option<PathBuf>,
+    pub(super) filter: Option<String>,
     pub(super) case_limit: Duration,
     pub(super) parallelism: usize,
 }
 
 impl Default for Options {
-    /// Nothing is skipped, no report is written, 30 seconds per case, 8 cases at a time.
+    /// Nothing is skipped, every case runs, no report is written, 30 seconds per case, 8 cases at a time.
     fn default() -> Self {
-        Self { skip: Vec::new(), report_dir: None, case_limit: Duration::from_secs(30), parallelism: 8 }
+        let case_limit = Duration::from_secs(30);
+        Self { skip: Vec::new(), report_dir: None, filter: None, case_limit, parallelism: 8 }
     }
 }
 
@@ -41,6 +44,24 @@ impl Options {
     pub fn report_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.report_dir = Some(dir.into());
         self
+    }
+
+    /// Runs only the cases whose id contains this text, unless the arguments say which.
+    ///
+    /// ```
+    /// use linchpin_conformance::{Options, cases};
+    ///
+    /// let options = Options::default().filter("lock.");
+    /// assert!(cases().iter().filter(|case| options.chooses(case)).all(|case| case.area.as_str() == "lock"));
+    /// ```
+    pub fn filter(mut self, text: impl Into<String>) -> Self {
+        self.filter = Some(text.into());
+        self
+    }
+
+    /// Whether the case is one of those that are to run.
+    pub fn chooses(&self, case: &Case) -> bool {
+        self.filter.as_ref().is_none_or(|text| case.id.contains(text))
     }
 
     /// How long one case may take before it counts as hanging.

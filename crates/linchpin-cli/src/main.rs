@@ -22,10 +22,12 @@ compile_error!("the linchpin command needs Unix: it hands signals on and looks a
 mod bench;
 mod cli;
 mod commands;
+mod conformance;
 mod exit;
 mod global;
 mod input;
 mod output;
+mod page;
 mod signals;
 mod supervise;
 mod until;

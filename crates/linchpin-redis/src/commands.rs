@@ -48,6 +48,13 @@ impl Prefix {
     }
 }
 
+/// The namespace that a name on the server belongs to.
+pub(crate) fn namespace_of(name: &[u8]) -> Option<&[u8]> {
+    let rest = name.strip_prefix(b"linchpin:{")?;
+    let end = rest.windows(2).position(|pair| pair == b"}:")?;
+    Some(&rest[..end])
+}
+
 /// The channel on which the scripts tell of changes, by its name within the namespace.
 pub(crate) const LOG: &str = "log";
 /// What a user's channel starts with, within the namespace.

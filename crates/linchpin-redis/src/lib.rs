@@ -38,6 +38,7 @@ mod commands;
 mod config;
 mod connection;
 mod driver;
+mod erase;
 mod error;
 mod hub;
 mod messages;
@@ -47,6 +48,7 @@ mod topics;
 
 pub use config::RedisConfig;
 pub use driver::RedisCoordination;
+pub use erase::erase;
 
 /// The URL schemes that this adapter answers to.
 pub const SCHEMES: &[&str] = &["redis", "rediss"];

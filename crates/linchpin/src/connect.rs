@@ -7,8 +7,29 @@ use std::sync::Arc;
 const BACKENDS: [(&str, &[&str], bool); 2] =
     [("memory", &["memory"], cfg!(feature = "memory")), ("redis", &["redis", "rediss"], cfg!(feature = "redis"))];
 
-/// Opens the backend that the URL's scheme names, in `namespace` if one is given.
-pub(crate) async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Driver>> {
+/// Opens the bare driver of the backend that `url` names, in `namespace` instead of the URL's if one is given: without
+/// the layers that [`connect`](crate::connect) puts around it, so without retries, timeouts, traces and metrics.
+///
+/// For tools that want to know the backend itself, as the conformance suite does. What an application holds is a
+/// [`Coordinator`](crate::Coordinator).
+///
+/// # Errors
+/// As [`connect`](crate::connect).
+///
+/// # Cancel safety
+/// Dropping the future closes what was opened.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> linchpin::Result<()> {
+/// use linchpin::{Driver, Namespace};
+/// let driver = linchpin::open("memory://shop", Some(Namespace::new("orders")?)).await?;
+/// assert_eq!(driver.capabilities().backend, "memory");
+/// # Ok(())
+/// # }
+/// ```
+pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Driver>> {
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
     match scheme.as_str() {
         #[cfg(feature = "memory")]
@@ -25,6 +46,39 @@ pub(crate) async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<
         }
         _ => {
             drop(namespace);
+            Err(unknown(&scheme))
+        }
+    }
+}
+
+/// Removes namespaces of the backend that `url` names, with all that is in them and with what `clear` keeps of them so
+/// that their revisions never go back. For namespaces that nobody will use again, as those of a test.
+///
+/// In memory a namespace goes with its last handle, so there is nothing to do.
+///
+/// # Errors
+/// As [`connect`](crate::connect).
+///
+/// # Cancel safety
+/// Dropping the future leaves some of it undone; erasing again does the rest.
+///
+/// # Examples
+/// ```no_run
+/// # #[tokio::main]
+/// # async fn main() -> linchpin::Result<()> {
+/// linchpin::erase("redis://localhost", &[linchpin::Namespace::new("test-7f3a")?]).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    match scheme.as_str() {
+        #[cfg(feature = "memory")]
+        "memory" => linchpin_memory::MemoryConfig::from_url(url).map(|_| ()),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => linchpin_redis::erase(linchpin_redis::RedisConfig::from_url(url)?, namespaces).await,
+        _ => {
+            let _ = namespaces;
             Err(unknown(&scheme))
         }
     }

@@ -38,6 +38,7 @@ pub mod members;
 mod queue;
 mod range;
 
+pub use connect::{erase, open};
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
 pub use election::{Election, Leader, Leadership};
 pub use linchpin_core::layers::{MetricsSnapshot, OperationMetrics, RetryPolicy};
