@@ -3,7 +3,7 @@
 use linchpin_conformance::{FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_redis::{RedisConfig, RedisCoordination};
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{CLOCK_STEPPED_BACK, RedisServer};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -93,9 +93,7 @@ impl FaultServer for Faulty {
     async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> Result<bool, String> {
         let meta = format!("linchpin:{{{namespace}}}:meta");
         let by = i64::try_from(by.as_micros()).map_err(|error| error.to_string())?;
-        for field in ["r", "t"] {
-            self.ask::<i64>(redis::cmd("HINCRBY").arg(&meta).arg(field).arg(by)).await?;
-        }
+        self.ask::<()>(redis::cmd("EVAL").arg(CLOCK_STEPPED_BACK).arg(1).arg(&meta).arg(by)).await?;
         Ok(true)
     }
 

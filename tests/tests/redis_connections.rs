@@ -6,7 +6,7 @@ use linchpin::{
     Channel, Coordinator, DistributedCoordination, Driver, ErrorKind, Key, Message, Pattern, Range, RedisConfig,
     RedisCoordination, Retry, RetryPolicy, SubscriptionEvent, Transaction, TransactionId, WatchEvent,
 };
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{CLOCK_STEPPED_BACK, RedisServer};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -190,12 +190,9 @@ async fn time_runs_on_after_the_servers_clock_stepped_back() {
         .await
         .expect("connected");
     let hour = 3_600_000_000_i64;
-    for field in ["r", "t"] {
-        let (mut read, mut write) = (redis::cmd("HGET"), redis::cmd("HSET"));
-        let value: i64 = read.arg("linchpin:{default}:meta").arg(field).query_async(&mut raw).await.expect("a number");
-        let ahead = write.arg("linchpin:{default}:meta").arg(field).arg(value + hour);
-        ahead.query_async::<()>(&mut raw).await.expect("set");
-    }
+    let mut step = redis::cmd("EVAL");
+    step.arg(CLOCK_STEPPED_BACK).arg(1).arg("linchpin:{default}:meta").arg(hour);
+    step.query_async::<()>(&mut raw).await.expect("the clock stepped back");
     let snapshot = Driver::get(&redis, &[key("before")]).await.expect("a read");
     assert_eq!(snapshot.entries, [None], "what ended in the hour that was came back to life");
     redis.commit(&put("after")).await.expect("a commit");

@@ -51,12 +51,20 @@ impl Reader {
         number.ok_or_else(|| unexpected(self.0, "no number"))
     }
 
-    /// A number, or 0 where there is none.
-    pub(crate) fn optional_number(self, value: Option<Value>) -> Result<u64> {
+    pub(crate) fn optional(self, value: Option<Value>) -> Result<Option<Bytes>> {
         match value {
-            Some(Value::Nil) | None => Ok(0),
-            value => self.number(value),
+            Some(Value::Nil) => Ok(None),
+            value => self.bytes(value).map(Some),
         }
+    }
+
+    /// The numbers that something stored begins with: doubles, little endian, whole and below 2^53.
+    pub(crate) fn numbers<const N: usize>(self, stored: &[u8]) -> Result<[u64; N]> {
+        let (doubles, _) = stored.as_chunks::<8>();
+        let doubles = doubles.first_chunk::<N>().ok_or_else(|| unexpected(self.0, "something that is too short"))?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and below 2^53")]
+        let number = |double: [u8; 8]| f64::from_le_bytes(double) as u64;
+        Ok(doubles.map(number))
     }
 
     pub(crate) fn revision(self, value: Option<Value>) -> Result<Revision> {
@@ -86,6 +94,42 @@ impl Reader {
     /// A record as [`encode_record`] wrote it.
     pub(crate) fn record(self, stored: &Bytes) -> Result<Record> {
         decode_record(stored).ok_or_else(|| unexpected(self.0, "a record in another format"))
+    }
+}
+
+/// An answer that is one text: parts with spaces between them.
+pub(crate) struct Parts(pub(crate) Bytes);
+
+impl Parts {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String> {
+        let end = self.0.iter().position(|byte| *byte == b' ').unwrap_or(self.0.len());
+        let part = self.0.split_to(end);
+        if !self.0.is_empty() {
+            let _ = self.0.split_to(1);
+        }
+        String::from_utf8(part.into()).map_err(|_| unexpected("commit", "text that is not UTF-8"))
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        self.text()?.parse().map_err(|_| unexpected("commit", "no number"))
+    }
+
+    /// Version, created, left, the length of the key, then key and value.
+    pub(crate) fn entry(&mut self) -> Result<Entry> {
+        let (version, created, left) = (Revision(self.number()?), Revision(self.number()?), self.text()?);
+        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
+        if length > self.0.len() {
+            return Err(unexpected("commit", "an entry that is cut short"));
+        }
+        let key = String::from_utf8(self.0.split_to(length).into());
+        let key = Key::stored(key.map_err(|_| unexpected("commit", "a key that is not UTF-8"))?)?;
+        let ttl = if left.is_empty() { None } else { Some(left.parse().map(Duration::from_micros)) };
+        let ttl = ttl.transpose().map_err(|_| unexpected("commit", "no duration"))?;
+        Ok(Entry { key, value: std::mem::take(&mut self.0), created, version, ttl })
     }
 }
 

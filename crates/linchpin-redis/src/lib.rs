@@ -54,5 +54,4 @@ pub use erase::erase;
 pub const SCHEMES: &[&str] = &["redis", "rediss"];
 
 /// What an ACL user has to be allowed, as `ACL SETUSER` writes it.
-pub const COMMANDS: &str =
-    "+@read +@write +@pubsub +@transaction +@scripting +@stream +@connection +info +time +config|get";
+pub const COMMANDS: &str = "+@read +@write +@pubsub +@scripting +@stream +@connection +info +time +config|get";

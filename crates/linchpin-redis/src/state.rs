@@ -1,9 +1,10 @@
 //! State: reading, scanning and committing.
 
-use crate::codec::{Reader, micros, optional_micros};
+use crate::codec::{Parts, Reader, micros, optional_micros};
 use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
 use crate::error::unexpected;
+use bytes::Bytes;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
     ScanPage, Snapshot, Transaction,
@@ -22,42 +23,44 @@ pub(crate) async fn get(connection: &Connection, prefix: &Prefix, keys: &[Key]) 
     }
 }
 
-/// Reads keys of which none is past its deadline: plain commands in a MULTI, which take the server less
-/// than half the time of a script. `None` if something is to be done that only a script can do.
+/// Reads keys of which none is past its deadline, by plain commands: the first reads the revision and the keys as of
+/// it, the second the time, which can only have gone on. `None` if something is to be done that only a script can do.
 async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Option<Snapshot>> {
     let read = Reader("get");
-    let mut commands = redis::pipe();
-    commands.atomic().cmd("HMGET").arg(prefix.name("meta")).arg(&["r", "t", "o"]).cmd("TIME");
+    let mut commands = redis::Pipeline::with_capacity(2);
+    commands.cmd("MGET").arg(prefix.name("meta"));
     for key in keys {
-        commands.cmd("HMGET").arg(prefix.name(&format!("k:{key}"))).arg(&["m", "c", "d", "v"]);
+        commands.arg(prefix.name(&format!("k:{key}")));
     }
+    commands.cmd("TIME");
     let mut answer = read.list(connection.send_all("get", &commands).await?)?.into_iter();
-    let mut meta = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
+    let mut found = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
     let mut clock = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
-    let mut number = || read.optional_number(meta.next());
-    let (revision, acted, offset) = (number()?, number()?, number()?);
+    let meta = read.optional(found.next())?.map(|meta| read.numbers::<4>(&meta)).transpose()?;
+    let [revision, _, acted, offset] = meta.unwrap_or_default();
     let now = read.number(clock.next())? * 1_000_000 + read.number(clock.next())? + offset;
     if now < acted {
         return Ok(None);
     }
     let mut entries = Vec::with_capacity(keys.len());
     for key in keys {
-        let mut fields = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
-        let (version, created) = (read.optional_number(fields.next())?, read.optional_number(fields.next())?);
-        let deadline = read.optional_number(fields.next())?;
+        let Some(mut stored) = read.optional(found.next())? else {
+            entries.push(None);
+            continue;
+        };
+        let [version, created, deadline] = read.numbers(&stored)?;
         if deadline != 0 && deadline <= now {
             return Ok(None);
         }
-        entries.push(match fields.next() {
-            Some(Value::Nil) | None => None,
-            value => Some(Entry {
-                key: key.clone(),
-                value: read.bytes(value)?,
-                created: Revision(created),
-                version: Revision(version),
-                ttl: (deadline != 0).then(|| Duration::from_micros(deadline - now)),
-            }),
-        });
+        let (version, created) = (Revision(version), Revision(created));
+        let ttl = (deadline != 0).then(|| Duration::from_micros(deadline - now));
+        entries.push(Some(Entry {
+            key: key.clone(),
+            value: stored.split_off(3 * size_of::<f64>()),
+            created,
+            version,
+            ttl,
+        }));
     }
     Ok(Some(Snapshot { revision: Revision(revision), entries }))
 }
@@ -110,25 +113,29 @@ pub(crate) async fn scan(connection: &Connection, prefix: &Prefix, range: &Range
 }
 
 pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction: &Transaction) -> Result<Outcome> {
-    let read = Reader("commit");
     let mut script = prefix.invoke(&commands::COMMIT);
     encode(&mut script, transaction);
-    let mut answer = read.list(connection.run("commit", &script).await?)?.into_iter();
-    match read.text(answer.next())?.as_str() {
+    let answer = connection.run("commit", &script).await?;
+    outcome(transaction, &Reader("commit").bytes(Some(answer))?)
+}
+
+/// Reads the outcome as the script writes it: see `commit.lua`.
+fn outcome(transaction: &Transaction, answer: &Bytes) -> Result<Outcome> {
+    let mut parts = Parts(answer.clone());
+    match &*parts.text()? {
         "c" => {
-            let revision = read.revision(answer.next())?;
-            let result = |mutation| result(mutation, read.text(answer.next())?, read.text(answer.next())?);
+            let revision = Revision(parts.number()?);
+            let result = |mutation| result(mutation, &parts.text()?, &parts.text()?);
             let results = transaction.mutations.iter().map(result).collect::<Result<_>>()?;
             Ok(Outcome::Committed { revision, results })
         }
         "r" => {
-            let revision = read.revision(answer.next())?;
-            let guard = usize::try_from(read.number(answer.next())?).unwrap_or(usize::MAX);
-            let key = answer.next().map(|key| Key::stored(read.text(Some(key))?)).transpose()?;
-            let found = key.map(|key| read.entry(key, answer)).transpose()?;
+            let (revision, guard) = (Revision(parts.number()?), parts.number()?);
+            let guard = usize::try_from(guard).unwrap_or(usize::MAX);
+            let found = if parts.is_empty() { None } else { Some(parts.entry()?) };
             Ok(Outcome::Refused { guard, found, revision })
         }
-        _ => Err(refused_for_good(transaction, read.text(answer.next())?.parse().ok(), &read.text(answer.next())?)),
+        _ => Err(refused_for_good(transaction, parts.text()?.parse().ok(), &parts.text()?)),
     }
 }
 
@@ -182,16 +189,19 @@ fn fingerprint(Transaction { guards, mutations, .. }: &Transaction) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn result(mutation: &Mutation, a: String, b: String) -> Result<MutationResult> {
-    let read = Reader("commit");
-    let value = |text: String| Some(Value::BulkString(text.into_bytes()));
+fn result(mutation: &Mutation, a: &str, b: &str) -> Result<MutationResult> {
+    let wrong = |what| unexpected("commit", what);
+    let ttl = |text: &str| match text {
+        "" => Ok(None),
+        micros => micros.parse().map(|micros| Some(Duration::from_micros(micros))).map_err(|_| wrong("no duration")),
+    };
     Ok(match mutation {
-        Mutation::Put { .. } => MutationResult::Put { created: read.revision(value(a))?, ttl: read.ttl(value(b))? },
-        Mutation::Delete { .. } => MutationResult::Deleted { existed: a == "1" },
-        Mutation::Add { .. } => {
-            MutationResult::Added { value: a.parse().map_err(|_| unexpected("commit", "no counter"))? }
+        Mutation::Put { .. } => {
+            MutationResult::Put { created: Revision(a.parse().map_err(|_| wrong("no revision"))?), ttl: ttl(b)? }
         }
-        Mutation::Extend { .. } => MutationResult::Extended { ttl: read.ttl(value(a))? },
+        Mutation::Delete { .. } => MutationResult::Deleted { existed: a == "1" },
+        Mutation::Add { .. } => MutationResult::Added { value: a.parse().map_err(|_| wrong("no counter"))? },
+        Mutation::Extend { .. } => MutationResult::Extended { ttl: ttl(a)? },
     })
 }
 

@@ -6,7 +6,7 @@ mod guard;
 mod process;
 mod redis;
 
-pub use redis::RedisServer;
+pub use redis::{CLOCK_STEPPED_BACK, RedisServer};
 
 use async_trait::async_trait;
 use std::io;

@@ -5,6 +5,12 @@ use super::container::{self, Container};
 use super::process::Process;
 use async_trait::async_trait;
 
+/// A script that leaves a namespace as a clock does that was ahead and was then put right: the adapter has acted upon
+/// a time in the future. `KEYS[1]` is the namespace's `meta`, `ARGV[1]` the microseconds.
+pub const CLOCK_STEPPED_BACK: &str = "
+    local rev, count, acted, offset = struct.unpack('<dddd', redis.call('GET', KEYS[1]))
+    redis.call('SET', KEYS[1], struct.pack('<dddd', rev + ARGV[1], count, acted + ARGV[1], offset))";
+
 /// A Redis server for tests: the one at `LINCHPIN_TEST_REDIS_URL`, else a container if a Docker engine
 /// answers, else a local `redis-server` process.
 ///

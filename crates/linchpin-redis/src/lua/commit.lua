@@ -1,14 +1,15 @@
--- ARGV: prefix, id or '', its window in ms, fingerprint, '1' if something gets a TTL, number of guards, then
--- per guard: key, condition (a, p, v or n), version; then per mutation: op (put, del, add or ext), key, and
--- two arguments. Everything is decided before the first write: Redis has no rollback.
--- -> 'c', revision, two values per mutation | 'r', revision, guard, entry | 'e', mutation or -1, problem
+-- ARGV: prefix, id or '', its window in ms, fingerprint (16 characters), '1' if something gets a TTL, number of
+-- guards, then per guard: key, condition (a, p, v or n), version; then per mutation: op (put, del, add or ext),
+-- key, and two arguments. Everything is decided before the first write: Redis has no rollback.
+-- -> one text, its parts separated by spaces: 'c', revision, two values per mutation | 'r', revision, guard, and
+-- if something stood there version, created, left, length of the key, key and value with nothing in between |
+-- 'e', mutation or -1, problem
 local id = ARGV[2]
 if id ~= '' then
   local kept = call('GET', P .. 't:' .. id)
   if kept then
-    kept = cmsgpack.unpack(kept)
-    if kept[1] ~= ARGV[4] then return { 'e', -1, 'id' } end
-    return kept[2]
+    if string.sub(kept, 1, 16) ~= ARGV[4] then return 'e -1 id' end
+    return string.sub(kept, 17)
   end
 end
 -- Whoever adds keys that end removes some that have ended, so that they never pile up.
@@ -16,9 +17,8 @@ if ARGV[5] == '1' then sweep(8) end
 
 -- The outcome, whatever it is, is what a repeat gets: an attempt that arrives late changes nothing.
 local function finish(reply)
-  if id ~= '' then
-    call('SET', P .. 't:' .. id, cmsgpack.pack({ ARGV[4], reply }), 'PX', ARGV[3])
-  end
+  reply = table.concat(reply, ' ')
+  if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
   return done(reply)
 end
 
@@ -49,12 +49,12 @@ for i = 1, tonumber(ARGV[6]) do
     elseif condition == 'p' then
       holds = e
     else
-      holds = e and e[1] == wanted
+      holds = e and e.m == tonumber(wanted)
     end
   end
   if not holds then
     if not e then return finish({ 'r', num(rev), i - 1 }) end
-    return finish({ 'r', num(rev), i - 1, key, e[1], e[2], left(e), e[4] })
+    return finish({ 'r', num(rev), i - 1, num(e.m), num(e.c), left(e), #key, key .. e.v })
   end
 end
 
@@ -78,7 +78,7 @@ while at <= #ARGV do
   found[at], values[at] = e, ARGV[at + 2]
   if op == 'add' then
     local problem
-    values[at], problem = sum(e and e[4] or '0', ARGV[at + 2])
+    values[at], problem = sum(e and e.v or '0', ARGV[at + 2])
     if problem then return finish({ 'e', (at - mutations) / 4, problem }) end
   end
   writes = writes or op == 'put' or op == 'add' or (op == 'del' and e)
@@ -86,29 +86,28 @@ while at <= #ARGV do
 end
 if writes then tick() end
 
-local function expire(key, ttl)
-  local due = num(now + ttl)
-  call('HSET', P .. 'k:' .. key, 'd', due)
-  call('ZADD', P .. 'ttl', due, key)
-end
-
-local function forever(key)
-  call('HDEL', P .. 'k:' .. key, 'd')
-  call('ZREM', P .. 'ttl', key)
+-- Stores a key with its deadline, 0 for none.
+local function store(key, m, c, due, old, value)
+  call('SET', P .. 'k:' .. key, pack('<ddd', m, c, due) .. value)
+  if due > 0 then
+    call('ZADD', P .. 'ttl', num(due), key)
+  elseif old and old.d > 0 then
+    call('ZREM', P .. 'ttl', key)
+  end
+  if not old then call('ZADD', P .. 'keys', 0, key) end
 end
 
 -- Writes a value; a TTL of nil leaves the one that the key has.
 local function write(key, e, value, ttl)
-  local created = e and e[2] or version
-  call('HSET', P .. 'k:' .. key, 'v', value, 'c', created, 'm', version)
-  if not e then call('ZADD', P .. 'keys', 0, key) end
-  if ttl and ttl ~= '' then
-    expire(key, ttl)
-  elseif ttl and e and e[3] then
-    forever(key)
+  local created, due = e and e.c or rev, 0
+  if not ttl then
+    due = e and e.d or 0
+  elseif ttl ~= '' then
+    due = now + ttl
   end
+  store(key, rev, created, due, e, value)
   changed(key, created, ttl or left(e), value)
-  return created
+  return num(created)
 end
 
 local reply = { 'c', num(rev) }
@@ -124,9 +123,9 @@ for at = mutations, #ARGV, 4 do
     -- A counter that exists keeps its time to live.
     write(key, e, values[at], not e and b or nil)
     result = values[at]
-  elseif e and e[1] == ARGV[at + 2] then
+  elseif e and e.m == tonumber(ARGV[at + 2]) then
     -- Never earlier than before, and no new version.
-    if e[3] and now + b > tonumber(e[3]) then expire(key, b) end
+    if e.d > 0 and now + b > e.d then store(key, e.m, e.c, now + b, e, e.v) end
     result = b
   end
   reply[#reply + 1] = result

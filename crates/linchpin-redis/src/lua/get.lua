@@ -1,7 +1,7 @@
--- ARGV: prefix, keys... -> revision, then m, c, left, v or nil per key
+-- ARGV: prefix, keys... -> revision, then version, created, left, value or nil per key
 local found = {}
 for i = 2, #ARGV do
   local e = load(ARGV[i])
-  found[i - 1] = e and { e[1], e[2], left(e), e[4] } or false
+  found[i - 1] = e and { num(e.m), num(e.c), left(e), e.v } or false
 end
 return done({ num(rev), found })

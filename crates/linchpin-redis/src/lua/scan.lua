@@ -1,5 +1,5 @@
 -- ARGV: prefix, min, max (of ZRANGEBYLEX), limit, '1' with values
--- -> revision, '1' if there may be more, entries of key, m, c, left, v
+-- -> revision, '1' if there may be more, entries of key, version, created, left, value
 local limit = tonumber(ARGV[4])
 local keys = call('ZRANGEBYLEX', P .. 'keys', ARGV[2], ARGV[3], 'LIMIT', 0, limit + 1)
 local found, bytes, more = {}, 0, '0'
@@ -14,9 +14,9 @@ for i, key in ipairs(keys) do
   if not e then call('ZREM', P .. 'keys', key) end
   if e then
     local value = ''
-    if ARGV[5] == '1' then value = e[4] end
+    if ARGV[5] == '1' then value = e.v end
     bytes = bytes + #value
-    found[#found + 1] = { key, e[1], e[2], left(e), value }
+    found[#found + 1] = { key, num(e.m), num(e.c), left(e), value }
   end
 end
 return done({ num(rev), more, found })
