@@ -184,7 +184,7 @@ impl Drop for Terminal {
         drop(self.keyboard.take());
         if std::thread::panicking() {
             let group = format!("-{}", self.bash.id());
-            let _ = Command::new("sh").args(["-c", r#"kill -TERM -- "$1""#, "sh", &group]).status();
+            let _ = Command::new("bash").args(["-c", r#"kill -s TERM -- "$1""#, "bash", &group]).status();
         }
         let _ = self.bash.wait();
     }
