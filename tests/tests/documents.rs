@@ -3,6 +3,7 @@
 use linchpin::fanout::{Subscribers, Watchers};
 use linchpin::layers::Layers;
 use linchpin::{Health, RetryPolicy};
+use linchpin_tests::servers::RedisServer;
 use std::path::Path;
 
 const README: &str = include_str!("../../README.md");
@@ -20,6 +21,23 @@ fn the_start_page_has_the_same_program() {
     let example = include_str!("../../crates/linchpin/examples/first.rs");
     let program = example.split_once("\n\n").expect("a title and a program").1;
     assert!(include_str!("../../docs/start.md").contains(program), "docs/start.md and examples/first.rs differ");
+}
+
+#[tokio::test]
+async fn the_first_program_of_the_redis_adapter_is_its_example_and_runs() {
+    let example = include_str!("../../crates/linchpin-redis/examples/redis.rs");
+    let program = example.split_once("\n\n").expect("a title and a program").1;
+    let front_page = include_str!("../../crates/linchpin-redis/src/lib.rs").lines();
+    let shown: Vec<_> = front_page.map_while(|line| line.strip_prefix("//!").map(str::trim)).collect();
+    let lines: Vec<_> = program.lines().map(str::trim).collect();
+    assert!(shown.windows(lines.len()).any(|window| window == lines), "the front page shows another program");
+
+    let server = RedisServer::start().await.expect("a server");
+    let run = ["run", "--quiet", "--package", "linchpin-redis", "--example", "redis"];
+    let mut command = tokio::process::Command::new(env!("CARGO"));
+    let output = command.args(run).env("REDIS_URL", server.url()).output().await.expect("cargo runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "the leader is Some(\"node-1\")\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
