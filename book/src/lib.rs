@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// The root of this repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
 }
 
 /// Builds the book of a repository into a folder; returns what is broken in its pages, one line each.
