@@ -30,12 +30,15 @@ lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-doc: ## API documentation, warnings denied
+doc: ## The book (target/book) and the API documentation (target/doc), warnings denied
+	cargo run --quiet -p linchpin-book
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
-contract: ## Make docs/contract.md from the cases
+contract: ## Make docs/contract.md from the cases, and the table of docs/backends.md from the backends
 	cargo run --quiet -p linchpin-tests --example contract > docs/contract.md.new
 	mv docs/contract.md.new docs/contract.md
+	$(test_env) cargo run --quiet -p linchpin-tests --example backends > docs/backends.md.new
+	mv docs/backends.md.new docs/backends.md
 
 demo: ## Run the demo
 	@cargo run --quiet -p linchpin-cli -- demo
@@ -48,7 +51,7 @@ bench: ## Measure the port against the raw client on a Redis of its own: target/
 	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing
-	cargo package --workspace --no-verify --allow-dirty --exclude linchpin-tests
+	cargo package --workspace --no-verify --allow-dirty --exclude linchpin-tests --exclude linchpin-book
 
 deny: ## Licences, bans and sources of the dependencies (needs cargo-deny)
 	cargo deny check licenses bans sources

@@ -20,6 +20,25 @@
 //! }
 //! ```
 //!
+//! One case alone, for whoever writes an adapter bit by bit:
+//! ```
+//! use linchpin_conformance::{Verdict, cases, judge, over};
+//! use linchpin_memory::{MemoryConfig, MemoryCoordination}; // or your own adapter
+//! use std::{sync::Arc, time::Duration};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mine = over("mine", |namespace| async move {
+//!     let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
+//!     Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+//! });
+//! let case = cases().iter().find(|case| case.id == "state.put_then_get").expect("there is such a case");
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! let judged = judge(Arc::new(mine), case, Duration::from_secs(30), runtime.handle());
+//! assert_eq!(judged.verdict, Verdict::Passed, "{}: {:?}", case.sentence, judged.message);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The arguments are those of `cargo test`: a filter, `--exact`, `--list`, `--test-threads`, ... The
 //! environment adds three:
 //! - `LINCHPIN_TEST_SKIP=redis,nats` skips backends by their names, loudly.

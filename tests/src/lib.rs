@@ -1,7 +1,8 @@
 //! What crosses crates: the adapters' conformance runs, the swap, faults.
 //!
-//! [`servers`] starts the servers that those tests run against.
+//! [`servers`] starts the servers that those tests run against; [`backends`] asks them what they can do.
 
+pub mod backends;
 pub mod servers;
 mod signal;
 
@@ -13,6 +14,33 @@ mod documents {
     #[doc = include_str!("../../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../../docs/architecture.md")]
+    struct Architecture;
+
+    #[doc = include_str!("../../docs/backends.md")]
+    struct Backends;
+
+    #[doc = include_str!("../../docs/concepts.md")]
+    struct Concepts;
+
     #[doc = include_str!("../../docs/conformance.md")]
     struct Conformance;
+
+    #[doc = include_str!("../../docs/contract.md")]
+    struct Contract;
+
+    #[doc = include_str!("../../docs/design.md")]
+    struct Design;
+
+    #[doc = include_str!("../../docs/errors.md")]
+    struct Errors;
+
+    #[doc = include_str!("../../docs/operating.md")]
+    struct Operating;
+
+    #[doc = include_str!("../../docs/recipes.md")]
+    struct Recipes;
+
+    #[doc = include_str!("../../docs/start.md")]
+    struct Start;
 }

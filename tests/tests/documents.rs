@@ -1,5 +1,11 @@
 //! The README and the docs show what is in the repository. (That its code runs, the doc tests of this crate see to.)
 
+use linchpin::fanout::{Subscribers, Watchers};
+use linchpin::layers::Layers;
+use linchpin::{Health, RetryPolicy};
+use linchpin_tests::servers::RedisServer;
+use std::path::Path;
+
 const README: &str = include_str!("../../README.md");
 
 #[test]
@@ -11,12 +17,37 @@ fn the_first_program_is_the_example() {
 }
 
 #[test]
+fn the_start_page_has_the_same_program() {
+    let example = include_str!("../../crates/linchpin/examples/first.rs");
+    let program = example.split_once("\n\n").expect("a title and a program").1;
+    assert!(include_str!("../../docs/start.md").contains(program), "docs/start.md and examples/first.rs differ");
+}
+
+#[tokio::test]
+async fn the_first_program_of_the_redis_adapter_is_its_example_and_runs() {
+    let example = include_str!("../../crates/linchpin-redis/examples/redis.rs");
+    let program = example.split_once("\n\n").expect("a title and a program").1;
+    let front_page = include_str!("../../crates/linchpin-redis/src/lib.rs").lines();
+    let shown: Vec<_> = front_page.map_while(|line| line.strip_prefix("//!").map(str::trim)).collect();
+    let lines: Vec<_> = program.lines().map(str::trim).collect();
+    assert!(shown.windows(lines.len()).any(|window| window == lines), "the front page shows another program");
+
+    let server = RedisServer::start().await.expect("a server");
+    let run = ["run", "--quiet", "--package", "linchpin-redis", "--example", "redis"];
+    let mut command = tokio::process::Command::new(env!("CARGO"));
+    let output = command.args(run).env("REDIS_URL", server.url()).output().await.expect("cargo runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "the leader is Some(\"node-1\")\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn every_file_and_target_it_names_is_there() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let root = root();
     for file in [
+        "docs/start.md",
+        "docs/recipes.md",
         "docs/contract.md",
         "docs/adapter.md",
-        "docs/conformance.md",
         "docs/architecture.md",
         "LICENSE-MIT",
         "LICENSE-APACHE",
@@ -24,7 +55,7 @@ fn every_file_and_target_it_names_is_there() {
         assert!(README.contains(file) && root.join(file).exists(), "{file}");
     }
     let makefile = std::fs::read_to_string(root.join("Makefile")).expect("a Makefile");
-    for target in ["demo", "test", "conformance"] {
+    for target in ["demo", "test", "conformance", "doc"] {
         assert!(README.contains(&format!("make {target}")) && makefile.contains(&format!("\n{target}:")), "{target}");
     }
 }
@@ -33,4 +64,59 @@ fn every_file_and_target_it_names_is_there() {
 fn the_contract_is_the_one_of_the_cases() {
     let page = include_str!("../../docs/contract.md");
     assert!(page == linchpin_conformance::contract(), "docs/contract.md is stale: run `make contract`");
+}
+
+#[tokio::test]
+async fn the_table_is_what_the_backends_declare() {
+    let page = include_str!("../../docs/backends.md");
+    let made = linchpin_tests::backends::page(page).await.expect("live backends");
+    assert!(page == made, "the table of docs/backends.md is stale: run `make contract`");
+}
+
+/// (That no block in them is left out, and no link leads nowhere, the tests of the book see to.)
+#[test]
+fn the_code_of_every_page_is_run() {
+    let tests = include_str!("../src/lib.rs");
+    for entry in std::fs::read_dir(root().join("docs")).expect("pages") {
+        let name = entry.expect("a page").file_name().into_string().expect("text");
+        let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        // The adapter is a crate of its own: tests/stranger.rs builds it.
+        if is_page && name != "SUMMARY.md" && name != "adapter.md" {
+            assert!(tests.contains(&format!("include_str!(\"../../docs/{name}\")")), "{name} is in no doc test");
+        }
+    }
+}
+
+#[test]
+fn the_numbers_are_those_of_the_code() {
+    let operating = include_str!("../../docs/operating.md");
+    let policy = RetryPolicy::default();
+    for number in [
+        format!("| one attempt of a call | {} s |", Layers::TIMEOUT.as_secs()),
+        format!("| attempts in all | {} |", policy.attempts),
+        format!("| {} ms | `first_pause`", policy.first_pause.as_millis()),
+        format!("| {} s | `max_pause`", policy.max_pause.as_secs()),
+        format!("| {} s after the first |", policy.total.as_secs()),
+        format!("longer than {} ms", Health::SLOW.as_millis()),
+        format!("may lag {} messages or {} MiB", Subscribers::CAPACITY, Subscribers::CAPACITY_BYTES >> 20),
+        format!("may lag {} changed keys", Watchers::CAPACITY),
+        linchpin_redis::COMMANDS.to_owned(),
+    ] {
+        assert!(operating.contains(&number), "docs/operating.md does not say {number:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_error_is_explained() {
+    let kinds = include_str!("../../crates/linchpin-core/src/error.rs");
+    let kinds: Vec<_> =
+        kinds.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")).collect();
+    assert!(kinds.len() >= 12, "the source is not understood: {kinds:?}");
+    for (kind, _) in kinds {
+        assert!(include_str!("../../docs/errors.md").contains(&format!("\n### {kind}\n")), "{kind}");
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }

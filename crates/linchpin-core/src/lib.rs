@@ -17,6 +17,19 @@
 //!     port.publish("greetings", b"there is a new one").await
 //! }
 //! ```
+//!
+//! Names, patterns and transactions are checked before anything is sent, by every adapter alike:
+//! ```
+//! use linchpin_core::{ErrorKind, Key, Pattern, Transaction};
+//!
+//! let (pattern, key) = (Pattern::new("session:*")?, Key::new("session:7")?);
+//! assert!(pattern.matches(key.as_str()));
+//! assert_eq!(Key::new("").expect_err("it is empty").kind(), ErrorKind::InvalidArgument);
+//!
+//! let create = Transaction::new().absent(key.clone()).put(key, "Ada", None);
+//! assert_eq!(create.operations(), 2);
+//! # Ok::<(), linchpin_core::Error>(())
+//! ```
 
 mod capabilities;
 mod driver;

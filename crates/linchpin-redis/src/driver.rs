@@ -286,7 +286,7 @@ async fn capabilities(info: &ServerInfo, connection: &Connection) -> Result<Capa
             value: 1024 * 1024,
             message: 1024 * 1024 + 1024,
             record: 1024 * 1024,
-            transaction_operations: 512,
+            transaction_operations: 1024,
             transaction_bytes: 8 * 1024 * 1024,
             batch: 512,
         },

@@ -6,14 +6,17 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
-//! # async fn run() -> linchpin_core::Result<()> {
-//! let redis = RedisCoordination::new("redis://127.0.0.1:6379", "node-1".to_string(), Some("orders".to_string())).await?;
-//! let port = Arc::new(redis) as Arc<dyn DistributedCoordination>;
-//! if port.try_acquire_leadership("node-1", Duration::from_secs(10)).await? {
-//!     port.publish("news", b"node-1 leads").await?;
+//! #[tokio::main]
+//! async fn main() -> linchpin_core::Result<()> {
+//!     let url = std::env::var("REDIS_URL").unwrap_or("redis://127.0.0.1:6379".to_owned());
+//!     let redis = RedisCoordination::new(&url, "node-1".to_owned(), Some("orders".to_owned())).await?;
+//!     let port = Arc::new(redis) as Arc<dyn DistributedCoordination>;
+//!     if port.try_acquire_leadership("node-1", Duration::from_secs(10)).await? {
+//!         port.publish("news", b"node-1 leads").await?;
+//!     }
+//!     println!("the leader is {:?}", port.get_leader().await?);
+//!     Ok(())
 //! }
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # How it uses Redis

@@ -27,6 +27,11 @@
 //!   `try_acquire_leadership`, ...) are called on it directly.
 //! - [`Coordinator::port`] is what an application holds as `Arc<dyn DistributedCoordination>` and mocks.
 //! - [`Coordinator::driver`] speaks the few native things: transactions, watches, streams.
+//!
+//! The [book](https://github.com/linchpin-rs/linchpin/blob/main/docs/start.md) starts from nothing, and has the
+//! concepts, a recipe for each common task, and how to operate it.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connect;
 mod coordinator;
