@@ -1,5 +1,6 @@
 //! Watching: what the scripts tell of changes, and one sweeper of expired keys per handle, while anybody watches.
 
+use crate::codec::Packed;
 use crate::commands::{self, LOG, Prefix};
 use crate::connection::{Backoff, Connection};
 use crate::hub::{Hub, Listener, Listening};
@@ -7,7 +8,7 @@ use crate::state;
 use crate::topics::Topic;
 use bytes::Bytes;
 use linchpin_core::fanout::{Change, Scan, Watchers};
-use linchpin_core::{Entry, Error, Key, MAX_TTL, Page, Range, Result, Revision, WatchStream};
+use linchpin_core::{Entry, Error, MAX_TTL, Page, Range, Result, WatchStream};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,9 +110,12 @@ impl Feed {
 
 impl Listener for Feed {
     fn receive(&self, _: &str, told: &[u8]) {
-        let Some(Told { before, after, changes }) = Told::read(told) else {
-            tracing::warn!("a change could not be read; watchers read their ranges again");
-            return self.mark_gap();
+        let Told { before, after, changes } = match Told::read(told) {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::warn!(%error, "a change could not be read; watchers read their ranges again");
+                return self.mark_gap();
+            }
         };
         // A script that failed half way, or a server that lost its data.
         let missed = self.count.lock().replace(after).is_some_and(|count| count != before);
@@ -147,52 +151,24 @@ struct Told {
 }
 
 impl Told {
-    /// Reads what `changed` and `done` of the prelude write: texts with their lengths before them.
-    fn read(told: &[u8]) -> Option<Self> {
-        let rest = &mut &*told;
-        let (before, after) = (number(rest)?, number(rest)?);
+    /// Reads what `changed` and `done` of the prelude pack.
+    fn read(told: &[u8]) -> Result<Self> {
+        let mut told = Packed::new("watch", Bytes::copy_from_slice(told));
+        let (before, after) = (told.number()?, told.number()?);
         let mut changes = Vec::new();
-        while let Some((kind, more)) = rest.split_first() {
-            *rest = more;
-            let version = Revision(number(rest)?);
-            let key = Key::stored(text(rest)?).ok()?;
-            let ttl = match kind {
-                b'd' => None,
-                _ => match text(rest)?.as_str() {
-                    "" => None,
-                    micros => Some(Duration::from_micros(micros.parse().ok()?)),
-                },
-            };
-            let change = match kind {
-                b'd' => Change::Deleted(key, version),
-                b'b' => Change::Written(key, version),
-                b'p' => {
-                    let created = Revision(number(rest)?);
-                    Change::Put(Entry { key, value: Bytes::copy_from_slice(part(rest)?), created, version, ttl })
+        while !told.is_empty() {
+            let (kind, version, key) = (told.kind()?, told.revision()?, told.key()?);
+            changes.push(match kind {
+                b'd' => (Change::Deleted(key, version), None),
+                b'b' => (Change::Written(key, version), told.ttl()?),
+                _ => {
+                    let (ttl, created, value) = (told.ttl()?, told.revision()?, told.bytes()?);
+                    (Change::Put(Entry { key, value, created, version, ttl }), ttl)
                 }
-                _ => return None,
-            };
-            changes.push((change, ttl));
+            });
         }
-        Some(Self { before, after, changes })
+        Ok(Self { before, after, changes })
     }
-}
-
-fn part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let colon = rest.iter().position(|byte| *byte == b':')?;
-    let length: usize = str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
-    let end = length.checked_add(colon + 1)?;
-    let part = rest.get(colon + 1..end)?;
-    *rest = &rest[end..];
-    Some(part)
-}
-
-fn text(rest: &mut &[u8]) -> Option<String> {
-    String::from_utf8(part(rest)?.to_vec()).ok()
-}
-
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    str::from_utf8(part(rest)?).ok()?.parse().ok()
 }
 
 /// Removes expired keys as their deadlines pass, so that watchers hear of them; sleeps in between.
@@ -236,11 +212,19 @@ async fn sweep(connection: &Connection, prefix: &Prefix, feed: &Feed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linchpin_core::{Key, Revision};
 
     #[test]
     fn what_the_scripts_tell_is_read_and_nothing_that_is_cut_short() {
-        let parts = ["2:122:14", "p2:201:a4:15002:173:x:y", "b2:201:b0:", "d2:213:c:d"];
-        let told = parts.concat().into_bytes();
+        let number = |number: f64| number.to_le_bytes().to_vec();
+        let text = |text: &str| [&u32::try_from(text.len()).expect("short").to_le_bytes(), text.as_bytes()].concat();
+        let parts = [
+            [number(12.0), number(14.0)].concat(),
+            [b"p".to_vec(), number(20.0), text("a"), number(1500.0), number(17.0), text("x:y")].concat(),
+            [b"b".to_vec(), number(20.0), text("b"), number(0.0)].concat(),
+            [b"d".to_vec(), number(21.0), text("c:d")].concat(),
+        ];
+        let told = parts.concat();
         let Told { before, after, changes } = Told::read(&told).expect("readable");
         assert_eq!((before, after), (12, 14));
         let key = |name: &str| Key::new(name).expect("valid");
@@ -254,7 +238,7 @@ mod tests {
         assert_eq!(changes, expected);
         let ends = [parts[..1].concat().len(), parts[..2].concat().len(), parts[..3].concat().len()];
         for cut in (0..told.len()).filter(|cut| !ends.contains(cut)) {
-            assert!(Told::read(&told[..cut]).is_none(), "{cut}");
+            assert!(Told::read(&told[..cut]).is_err(), "{cut}");
         }
     }
 }

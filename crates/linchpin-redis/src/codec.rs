@@ -2,7 +2,7 @@
 
 use crate::error::unexpected;
 use bytes::Bytes;
-use linchpin_core::{Entry, Key, Record, Result, Revision};
+use linchpin_core::{Entry, Error, Key, Record, Result, Revision};
 use redis::Value;
 use std::time::Duration;
 
@@ -58,27 +58,12 @@ impl Reader {
         }
     }
 
-    /// The numbers that something stored begins with: doubles, little endian, whole and below 2^53.
-    pub(crate) fn numbers<const N: usize>(self, stored: &[u8]) -> Result<[u64; N]> {
-        let (doubles, _) = stored.as_chunks::<8>();
-        let doubles = doubles.first_chunk::<N>().ok_or_else(|| unexpected(self.0, "something that is too short"))?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and below 2^53")]
-        let number = |double: [u8; 8]| f64::from_le_bytes(double) as u64;
-        Ok(doubles.map(number))
-    }
-
     pub(crate) fn revision(self, value: Option<Value>) -> Result<Revision> {
         self.number(value).map(Revision)
     }
 
     pub(crate) fn ttl(self, value: Option<Value>) -> Result<Option<Duration>> {
-        match self.text(value)?.as_str() {
-            "" => Ok(None),
-            text => text
-                .parse()
-                .map(|micros| Some(Duration::from_micros(micros)))
-                .map_err(|_| unexpected(self.0, "no duration")),
-        }
+        self.number(value).map(duration)
     }
 
     /// m, c, left, v of a key.
@@ -97,40 +82,85 @@ impl Reader {
     }
 }
 
-/// An answer that is one text: parts with spaces between them.
-pub(crate) struct Parts(pub(crate) Bytes);
+/// Microseconds as scripts write them: 0 for none.
+fn duration(micros: u64) -> Option<Duration> {
+    (micros > 0).then(|| Duration::from_micros(micros))
+}
 
-impl Parts {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+/// What a script packed with `struct`, little endian, and what is left of it.
+pub(crate) struct Packed {
+    operation: &'static str,
+    rest: Bytes,
+}
+
+impl Packed {
+    pub(crate) fn new(operation: &'static str, rest: Bytes) -> Self {
+        Self { operation, rest }
     }
 
-    pub(crate) fn text(&mut self) -> Result<String> {
-        let end = self.0.iter().position(|byte| *byte == b' ').unwrap_or(self.0.len());
-        let part = self.0.split_to(end);
-        if !self.0.is_empty() {
-            let _ = self.0.split_to(1);
-        }
-        String::from_utf8(part.into()).map_err(|_| unexpected("commit", "text that is not UTF-8"))
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// `d`: a number that is whole and below 2^53, or below 0.
+    fn double(&mut self) -> Result<f64> {
+        let double = self.take(size_of::<f64>())?;
+        double.as_ref().try_into().map(f64::from_le_bytes).map_err(|_| self.unexpected())
     }
 
     pub(crate) fn number(&mut self) -> Result<u64> {
-        self.text()?.parse().map_err(|_| unexpected("commit", "no number"))
+        whole(self.double()?).ok_or_else(|| self.unexpected())
     }
 
-    /// Version, created, left, the length of the key, then key and value.
-    pub(crate) fn entry(&mut self) -> Result<Entry> {
-        let (version, created, left) = (Revision(self.number()?), Revision(self.number()?), self.text()?);
-        let length = usize::try_from(self.number()?).unwrap_or(usize::MAX);
-        if length > self.0.len() {
-            return Err(unexpected("commit", "an entry that is cut short"));
-        }
-        let key = String::from_utf8(self.0.split_to(length).into());
-        let key = Key::stored(key.map_err(|_| unexpected("commit", "a key that is not UTF-8"))?)?;
-        let ttl = if left.is_empty() { None } else { Some(left.parse().map(Duration::from_micros)) };
-        let ttl = ttl.transpose().map_err(|_| unexpected("commit", "no duration"))?;
-        Ok(Entry { key, value: std::mem::take(&mut self.0), created, version, ttl })
+    pub(crate) fn index(&mut self) -> Result<Option<usize>> {
+        Ok(whole(self.double()?).and_then(|index| usize::try_from(index).ok()))
     }
+
+    pub(crate) fn revision(&mut self) -> Result<Revision> {
+        self.number().map(Revision)
+    }
+
+    pub(crate) fn ttl(&mut self) -> Result<Option<Duration>> {
+        self.number().map(duration)
+    }
+
+    /// `c1`.
+    pub(crate) fn kind(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// `I4c0`.
+    pub(crate) fn bytes(&mut self) -> Result<Bytes> {
+        let length = self.take(size_of::<u32>())?;
+        let length = length.as_ref().try_into().map(u32::from_le_bytes).map_err(|_| self.unexpected())?;
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn key(&mut self) -> Result<Key> {
+        let key = String::from_utf8(self.bytes()?.into());
+        Key::stored(key.map_err(|_| self.unexpected())?)
+    }
+
+    pub(crate) fn rest(self) -> Bytes {
+        self.rest
+    }
+
+    fn take(&mut self, length: usize) -> Result<Bytes> {
+        if length > self.rest.len() {
+            return Err(self.unexpected());
+        }
+        Ok(self.rest.split_to(length))
+    }
+
+    fn unexpected(&self) -> Error {
+        unexpected(self.operation, "something that is cut short or in another format")
+    }
+}
+
+/// A double as the number that it stands for.
+fn whole(double: f64) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    (0.0..=9_007_199_254_740_992.0).contains(&double).then_some(double as u64)
 }
 
 const RECORD_FORMAT: u8 = 1;

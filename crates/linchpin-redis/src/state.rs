@@ -1,6 +1,6 @@
 //! State: reading, scanning and committing.
 
-use crate::codec::{Parts, Reader, micros, optional_micros};
+use crate::codec::{Packed, Reader, micros, optional_micros};
 use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
 use crate::error::unexpected;
@@ -36,31 +36,28 @@ async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> 
     let mut answer = read.list(connection.send_all("get", &commands).await?)?.into_iter();
     let mut found = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
     let mut clock = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
-    let meta = read.optional(found.next())?.map(|meta| read.numbers::<4>(&meta)).transpose()?;
-    let [revision, _, acted, offset] = meta.unwrap_or_default();
+    let (mut revision, mut acted, mut offset) = (0, 0, 0);
+    if let Some(meta) = read.optional(found.next())? {
+        let mut meta = Packed::new("get", meta);
+        (revision, _, acted, offset) = (meta.number()?, meta.number()?, meta.number()?, meta.number()?);
+    }
     let now = read.number(clock.next())? * 1_000_000 + read.number(clock.next())? + offset;
     if now < acted {
         return Ok(None);
     }
     let mut entries = Vec::with_capacity(keys.len());
     for key in keys {
-        let Some(mut stored) = read.optional(found.next())? else {
+        let Some(stored) = read.optional(found.next())? else {
             entries.push(None);
             continue;
         };
-        let [version, created, deadline] = read.numbers(&stored)?;
+        let mut stored = Packed::new("get", stored);
+        let (version, created, deadline) = (stored.revision()?, stored.revision()?, stored.number()?);
         if deadline != 0 && deadline <= now {
             return Ok(None);
         }
-        let (version, created) = (Revision(version), Revision(created));
         let ttl = (deadline != 0).then(|| Duration::from_micros(deadline - now));
-        entries.push(Some(Entry {
-            key: key.clone(),
-            value: stored.split_off(3 * size_of::<f64>()),
-            created,
-            version,
-            ttl,
-        }));
+        entries.push(Some(Entry { key: key.clone(), value: stored.rest(), created, version, ttl }));
     }
     Ok(Some(Snapshot { revision: Revision(revision), entries }))
 }
@@ -116,26 +113,30 @@ pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction
     let mut script = prefix.invoke(&commands::COMMIT);
     encode(&mut script, transaction);
     let answer = connection.run("commit", &script).await?;
-    outcome(transaction, &Reader("commit").bytes(Some(answer))?)
+    outcome(transaction, Reader("commit").bytes(Some(answer))?)
 }
 
 /// Reads the outcome as the script writes it: see `commit.lua`.
-fn outcome(transaction: &Transaction, answer: &Bytes) -> Result<Outcome> {
-    let mut parts = Parts(answer.clone());
-    match &*parts.text()? {
-        "c" => {
-            let revision = Revision(parts.number()?);
-            let result = |mutation| result(mutation, &parts.text()?, &parts.text()?);
-            let results = transaction.mutations.iter().map(result).collect::<Result<_>>()?;
+fn outcome(transaction: &Transaction, answer: Bytes) -> Result<Outcome> {
+    let mut answer = Packed::new("commit", answer);
+    match answer.kind()? {
+        b'c' => {
+            let revision = answer.revision()?;
+            let results = transaction.mutations.iter().map(|mutation| result(mutation, &mut answer));
+            let results = results.collect::<Result<_>>()?;
             Ok(Outcome::Committed { revision, results })
         }
-        "r" => {
-            let (revision, guard) = (Revision(parts.number()?), parts.number()?);
-            let guard = usize::try_from(guard).unwrap_or(usize::MAX);
-            let found = if parts.is_empty() { None } else { Some(parts.entry()?) };
+        b'r' => {
+            let (revision, guard) = (answer.revision()?, answer.index()?);
+            let guard = guard.ok_or_else(|| unexpected("commit", "no guard"))?;
+            if answer.is_empty() {
+                return Ok(Outcome::Refused { guard, found: None, revision });
+            }
+            let (version, created, ttl, key) = (answer.revision()?, answer.revision()?, answer.ttl()?, answer.key()?);
+            let found = Some(Entry { key, value: answer.rest(), created, version, ttl });
             Ok(Outcome::Refused { guard, found, revision })
         }
-        _ => Err(refused_for_good(transaction, parts.text()?.parse().ok(), &parts.text()?)),
+        _ => Err(refused_for_good(transaction, answer.index()?, &answer.rest())),
     }
 }
 
@@ -189,26 +190,23 @@ fn fingerprint(Transaction { guards, mutations, .. }: &Transaction) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn result(mutation: &Mutation, a: &str, b: &str) -> Result<MutationResult> {
-    let wrong = |what| unexpected("commit", what);
-    let ttl = |text: &str| match text {
-        "" => Ok(None),
-        micros => micros.parse().map(|micros| Some(Duration::from_micros(micros))).map_err(|_| wrong("no duration")),
-    };
+fn result(mutation: &Mutation, answer: &mut Packed) -> Result<MutationResult> {
     Ok(match mutation {
-        Mutation::Put { .. } => {
-            MutationResult::Put { created: Revision(a.parse().map_err(|_| wrong("no revision"))?), ttl: ttl(b)? }
+        Mutation::Put { .. } => MutationResult::Put { created: answer.revision()?, ttl: answer.ttl()? },
+        Mutation::Delete { .. } => MutationResult::Deleted { existed: answer.number()? == 1 },
+        Mutation::Add { .. } => {
+            let value = answer.bytes()?;
+            let value = str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+            MutationResult::Added { value: value.ok_or_else(|| unexpected("commit", "no counter"))? }
         }
-        Mutation::Delete { .. } => MutationResult::Deleted { existed: a == "1" },
-        Mutation::Add { .. } => MutationResult::Added { value: a.parse().map_err(|_| wrong("no counter"))? },
-        Mutation::Extend { .. } => MutationResult::Extended { ttl: ttl(a)? },
+        Mutation::Extend { .. } => MutationResult::Extended { ttl: answer.ttl()? },
     })
 }
 
-fn refused_for_good(transaction: &Transaction, mutation: Option<usize>, problem: &str) -> Error {
+fn refused_for_good(transaction: &Transaction, mutation: Option<usize>, problem: &[u8]) -> Error {
     let problem = match problem {
-        "id" => "this transaction id was used for another transaction",
-        "counter" => "the value at this key is no counter: it is not a decimal 64-bit integer",
+        b"id" => "this transaction id was used for another transaction",
+        b"counter" => "the value at this key is no counter: it is not a decimal 64-bit integer",
         _ => "the counter would leave the range of a signed 64-bit integer",
     };
     let error = Error::new(ErrorKind::Conflict, "commit", problem);

@@ -1,14 +1,14 @@
 -- ARGV: prefix, id or '', its window in ms, fingerprint (16 characters), '1' if something gets a TTL, number of
 -- guards, then per guard: key, condition (a, p, v or n), version; then per mutation: op (put, del, add or ext),
 -- key, and two arguments. Everything is decided before the first write: Redis has no rollback.
--- -> one text, its parts separated by spaces: 'c', revision, two values per mutation | 'r', revision, guard, and
--- if something stood there version, created, left, length of the key, key and value with nothing in between |
--- 'e', mutation or -1, problem
+-- -> one packed text: 'c', revision, and per mutation what it did: created and TTL of a put (0 for none), 1 or 0 of
+-- a delete, the text of a counter, the TTL of an extend or 0 | 'r', revision, guard, and if something stood there
+-- version, created, left, key and value | 'e', mutation or -1, problem. Numbers are doubles but for lengths.
 local id = ARGV[2]
 if id ~= '' then
   local kept = call('GET', P .. 't:' .. id)
   if kept then
-    if string.sub(kept, 1, 16) ~= ARGV[4] then return 'e -1 id' end
+    if string.sub(kept, 1, 16) ~= ARGV[4] then return pack('<c1d', 'e', -1) .. 'id' end
     return string.sub(kept, 17)
   end
 end
@@ -17,7 +17,6 @@ if ARGV[5] == '1' then sweep(8) end
 
 -- The outcome, whatever it is, is what a repeat gets: an attempt that arrives late changes nothing.
 local function finish(reply)
-  reply = table.concat(reply, ' ')
   if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
   return done(reply)
 end
@@ -53,8 +52,9 @@ for i = 1, tonumber(ARGV[6]) do
     end
   end
   if not holds then
-    if not e then return finish({ 'r', num(rev), i - 1 }) end
-    return finish({ 'r', num(rev), i - 1, num(e.m), num(e.c), left(e), #key, key .. e.v })
+    local reply = pack('<c1dd', 'r', rev, i - 1)
+    if e then reply = reply .. pack('<dddI4c0', e.m, e.c, left(e), #key, key) .. e.v end
+    return finish(reply)
   end
 end
 
@@ -79,7 +79,7 @@ while at <= #ARGV do
   if op == 'add' then
     local problem
     values[at], problem = sum(e and e.v or '0', ARGV[at + 2])
-    if problem then return finish({ 'e', (at - mutations) / 4, problem }) end
+    if problem then return finish(pack('<c1d', 'e', (at - mutations) / 4) .. problem) end
   end
   writes = writes or op == 'put' or op == 'add' or (op == 'del' and e)
   at = at + 4
@@ -102,33 +102,33 @@ local function write(key, e, value, ttl)
   local created, due = e and e.c or rev, 0
   if not ttl then
     due = e and e.d or 0
-  elseif ttl ~= '' then
+  elseif ttl > 0 then
     due = now + ttl
   end
   store(key, rev, created, due, e, value)
   changed(key, created, ttl or left(e), value)
-  return num(created)
+  return created
 end
 
-local reply = { 'c', num(rev) }
+local reply = { pack('<c1d', 'c', rev) }
 for at = mutations, #ARGV, 4 do
-  local op, key, b, e = ARGV[at], ARGV[at + 1], ARGV[at + 3], found[at]
-  local result, ttl = '', ''
+  local op, key, ttl, e, result = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3]) or 0, found[at], nil
   if op == 'put' then
-    result, ttl = write(key, e, values[at], b), b
+    result = pack('<dd', write(key, e, values[at], ttl), ttl)
   elseif op == 'del' then
     if e then remove(key) end
-    result = e and '1' or '0'
+    result = pack('<d', e and 1 or 0)
   elseif op == 'add' then
     -- A counter that exists keeps its time to live.
-    write(key, e, values[at], not e and b or nil)
-    result = values[at]
+    write(key, e, values[at], not e and ttl or nil)
+    result = pack('<I4c0', #values[at], values[at])
   elseif e and e.m == tonumber(ARGV[at + 2]) then
     -- Never earlier than before, and no new version.
-    if e.d > 0 and now + b > e.d then store(key, e.m, e.c, now + b, e, e.v) end
-    result = b
+    if e.d > 0 and now + ttl > e.d then store(key, e.m, e.c, now + ttl, e, e.v) end
+    result = pack('<d', ttl)
+  else
+    result = pack('<d', 0)
   end
   reply[#reply + 1] = result
-  reply[#reply + 1] = ttl
 end
-return finish(reply)
+return finish(table.concat(reply))

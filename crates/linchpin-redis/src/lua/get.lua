@@ -2,6 +2,6 @@
 local found = {}
 for i = 2, #ARGV do
   local e = load(ARGV[i])
-  found[i - 1] = e and { num(e.m), num(e.c), left(e), e.v } or false
+  found[i - 1] = e and { num(e.m), num(e.c), num(left(e)), e.v } or false
 end
 return done({ num(rev), found })

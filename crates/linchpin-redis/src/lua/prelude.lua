@@ -25,35 +25,32 @@ if now < acted then
 end
 
 -- The next revision. Written before anything else, so that no failure after it can give it twice.
-local before, version = count, nil
+local before = count
 local function tick()
   rev, count = math.max(rev + 1, now), count + 1
-  version = num(rev)
   keep()
 end
 
 -- A value up to this length travels with its change; watchers read a longer one themselves.
 local INLINE = 4096
-local changes
-local function text(x) return #x .. ':' .. x end
+local changes = ''
 
--- Notes a change: of a key that was written at this revision, or deleted.
+-- Notes a change: of a key that was written at this revision (with the TTL that it got, 0 for none), or deleted.
+-- Packed by struct, little endian: text made of numbers takes longer than all the rest.
 local function changed(key, created, ttl, value)
-  local change = text(version) .. text(key)
   if not created then
-    change = 'd' .. change
+    changes = changes .. pack('<c1dI4c0', 'd', rev, #key, key)
   elseif #value > INLINE then
-    change = 'b' .. change .. text(ttl)
+    changes = changes .. pack('<c1dI4c0d', 'b', rev, #key, key, ttl)
   else
-    change = 'p' .. change .. text(ttl) .. text(num(created)) .. text(value)
+    changes = changes .. pack('<c1dI4c0ddI4c0', 'p', rev, #key, key, ttl, created, #value, value)
   end
-  changes = (changes or '') .. change
 end
 
 -- Every script that may change keys returns through this: it tells the watchers. How many revisions there
 -- were before and after lets them notice that they missed some.
 local function done(reply)
-  if changes then call('PUBLISH', P .. 'log', text(num(before)) .. text(num(count)) .. changes) end
+  if changes ~= '' then call('PUBLISH', P .. 'log', pack('<dd', before, count) .. changes) end
   return reply
 end
 
@@ -78,10 +75,8 @@ local function load(key)
   return { m = m, c = c, d = d, v = string.sub(stored, 25) }
 end
 
-local function left(e)
-  if e.d == 0 then return '' end
-  return num(e.d - now)
-end
+-- How long a key lives yet, 0 for ever.
+local function left(e) return e.d == 0 and 0 or e.d - now end
 
 -- Removes up to `limit` keys past their deadline.
 local function sweep(limit)

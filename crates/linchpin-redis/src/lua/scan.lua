@@ -16,7 +16,7 @@ for i, key in ipairs(keys) do
     local value = ''
     if ARGV[5] == '1' then value = e.v end
     bytes = bytes + #value
-    found[#found + 1] = { key, num(e.m), num(e.c), left(e), value }
+    found[#found + 1] = { key, num(e.m), num(e.c), num(left(e)), value }
   end
 end
 return done({ num(rev), more, found })

@@ -29,32 +29,29 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
   end
   if usual then
     rev = math.max(rev + 1, now)
-    local version, meta = string.format('%d', rev), struct.pack('<dddd', rev, count + 1, now, offset)
-    local change = #version .. ':' .. version .. #name .. ':' .. name
-    local reply
+    local meta = struct.pack('<dddd', rev, count + 1, now, offset)
+    local change, reply
     if put then
-      local created, due = c or rev, 0
-      if ttl ~= '' then
-        due = now + ttl
+      local created, lives, due = c or rev, tonumber(ttl) or 0, 0
+      if lives > 0 then
+        due = now + lives
         call('ZADD', P .. 'ttl', string.format('%d', due), name)
       elseif d > 0 then
         call('ZREM', P .. 'ttl', name)
       end
       call('MSET', META, meta, KEY, struct.pack('<ddd', rev, created, due) .. value)
-      if not m then call('ZADD', P .. 'keys', 0, name) end
-      created = string.format('%d', created)
-      change = 'p' .. change .. #ttl .. ':' .. ttl .. #created .. ':' .. created .. #value .. ':' .. value
-      reply = 'c ' .. version .. ' ' .. created .. ' ' .. ttl
+      if not m then call('ZADD', P .. 'keys', '0', name) end
+      change = struct.pack('<ddc1dI4c0ddI4c0', count, count + 1, 'p', rev, #name, name, lives, created, #value, value)
+      reply = struct.pack('<c1ddd', 'c', rev, created, lives)
     else
       call('SET', META, meta)
       call('DEL', KEY)
       call('ZREM', P .. 'keys', name)
       if d > 0 then call('ZREM', P .. 'ttl', name) end
-      change = 'd' .. change
-      reply = 'c ' .. version .. ' 1 '
+      change = struct.pack('<ddc1dI4c0', count, count + 1, 'd', rev, #name, name)
+      reply = struct.pack('<c1dd', 'c', rev, 1)
     end
-    local from, to = string.format('%d', count), string.format('%d', count + 1)
-    call('PUBLISH', P .. 'log', #from .. ':' .. from .. #to .. ':' .. to .. change)
+    call('PUBLISH', P .. 'log', change)
     if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
     return reply
   end
