@@ -10,10 +10,9 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind as Native, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, RedisError,
     ServerErrorKind, Value,
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
 /// The connection for commands, shared by all tasks of a handle.
 ///
@@ -82,15 +81,19 @@ impl Connection {
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
     }
 
-    /// A connection of its own for what the server pushes, and the pushes.
+    /// A connection of its own for what the server pushes, which is handed to `take` as it comes: in order, and on the
+    /// task that reads the connection, so `take` must not block.
     pub(crate) async fn subscriber(
         &self,
         operation: &'static str,
         response: Duration,
-    ) -> Result<(MultiplexedConnection, Pushes)> {
-        let (sender, pushes) = pushes();
-        let config = AsyncConnectionConfig::new().set_push_sender(sender);
-        Ok((self.connect(operation, &self.subscriber, config, response).await?, pushes))
+        take: impl Fn(&PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection> {
+        let take = move |push: PushInfo| {
+            take(&push);
+            Ok::<(), ()>(())
+        };
+        self.connect(operation, &self.subscriber, AsyncConnectionConfig::new().set_push_sender(take), response).await
     }
 
     /// How long the server may take to answer.
@@ -190,52 +193,6 @@ impl Drop for Sent<'_> {
             self.connection.forget();
         }
     }
-}
-
-/// How many bytes of pushes may wait to be handed out.
-const MAX_WAITING: usize = 64 * 1024 * 1024;
-
-/// What the server pushed, in order. It ends if more came than is handed out: memory is bounded.
-pub(crate) struct Pushes {
-    receiver: mpsc::UnboundedReceiver<PushInfo>,
-    waiting: Arc<AtomicUsize>,
-}
-
-fn pushes() -> (impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static, Pushes) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let sender = PlainMutex::new(Some(sender));
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let counted = waiting.clone();
-    let send = move |push: PushInfo| {
-        let mut sender = sender.lock();
-        if counted.fetch_add(size(&push), Ordering::Relaxed) > MAX_WAITING {
-            *sender = None;
-        }
-        sender.as_ref().ok_or(())?.send(push).map_err(drop)
-    };
-    (send, Pushes { receiver, waiting })
-}
-
-impl Pushes {
-    /// The next one; `None` at the end. Dropping the future loses nothing.
-    pub(crate) async fn take(&mut self) -> Option<PushInfo> {
-        let push = self.receiver.recv().await?;
-        self.waiting.fetch_sub(size(&push), Ordering::Relaxed);
-        Some(push)
-    }
-
-    /// The next one, if it has come.
-    pub(crate) fn take_now(&mut self) -> Option<PushInfo> {
-        let push = self.receiver.try_recv().ok()?;
-        self.waiting.fetch_sub(size(&push), Ordering::Relaxed);
-        Some(push)
-    }
-}
-
-/// What a push takes in memory, about.
-fn size(push: &PushInfo) -> usize {
-    let bytes = |value: &Value| if let Value::BulkString(bytes) = value { bytes.len() } else { 0 };
-    128 + push.data.iter().map(bytes).sum::<usize>()
 }
 
 /// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.

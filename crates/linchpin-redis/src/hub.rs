@@ -7,7 +7,7 @@
 //! on the new one counts.
 
 use crate::commands::Prefix;
-use crate::connection::{Backoff, Connection, Pushes};
+use crate::connection::{Backoff, Connection};
 use crate::error;
 use crate::topics::{Carriers, Topic, outermost};
 use linchpin_core::{Error, ErrorKind, Result};
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to say so.
@@ -27,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The whole namespace, as its ACL writes it.
 const WHOLE: Topic = Topic::Start(String::new());
 
-/// Somebody who listens. Called by the hub's task: it must not block.
+/// Somebody who listens. Called by the task that reads the connection: it must not block.
 pub(crate) trait Listener: Send + Sync {
     /// A message on a channel of its topic; the channel's name is that within the namespace.
     fn receive(&self, channel: &str, payload: &[u8]);
@@ -175,7 +175,7 @@ impl Hub {
         if let Some(serving) = &*self.serving.lock() {
             return Ok(serving.requests.clone());
         }
-        let server = Server::connect(&self.connection, operation).await?;
+        let server = Server::connect(&self.connection, &self.shared, operation).await?;
         let mut slot = self.serving.lock();
         let serving = slot.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(1024);
@@ -206,35 +206,86 @@ impl Shared {
     }
 }
 
-/// The connection, and what it is subscribed to.
+/// What a connection is subscribed to, and the way of what it pushes to those who listen.
+struct Intake {
+    shared: Arc<Shared>,
+    carriers: Mutex<Carriers>,
+    lost: Notify,
+}
+
+impl Intake {
+    /// Takes one push: a message, or the confirmation of a subscription.
+    fn take(&self, push: &PushInfo) {
+        let bytes = |index: usize| match push.data.get(index) {
+            Some(Value::BulkString(bytes)) => bytes.as_slice(),
+            _ => &[],
+        };
+        let prefix = &self.shared.prefix;
+        let name = |index: usize| str::from_utf8(bytes(index)).unwrap_or_default();
+        let (via, message) = match push.kind {
+            PushKind::Disconnection => return self.lost.notify_one(),
+            PushKind::Subscribe => (Topic::channel_on(prefix, name(0)), None),
+            PushKind::PSubscribe => (Topic::start_on(prefix, name(0)), None),
+            PushKind::Message => (Topic::channel_on(prefix, name(0)), Some((name(0), bytes(1)))),
+            PushKind::PMessage => (Topic::start_on(prefix, name(0)), Some((name(1), bytes(2)))),
+            _ => return,
+        };
+        match (via, message) {
+            (Some(via), None) => self.carriers.lock().confirm(via),
+            (Some(via), Some((channel, payload))) => {
+                if let Some(channel) = prefix.strip(channel)
+                    && self.carriers.lock().is_sent_for(&via, channel)
+                {
+                    self.shared.dispatch(channel, payload);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+/// The connection.
 struct Server {
     connection: MultiplexedConnection,
-    pushes: Pushes,
-    carriers: Carriers,
+    intake: Arc<Intake>,
     /// The user may subscribe to no other pattern than the whole namespace: ACLs compare patterns literally.
     whole_only: bool,
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        // What its connection may still read is told by the one after it.
+        *self.intake.carriers.lock() = Carriers::default();
+    }
+}
+
 impl Server {
-    async fn connect(connection: &Connection, operation: &'static str) -> Result<Self> {
-        let (connection, pushes) = connection.subscriber(operation, HEARTBEAT * 2).await?;
-        Ok(Self { connection, pushes, carriers: Carriers::default(), whole_only: false })
+    async fn connect(connection: &Connection, shared: &Arc<Shared>, operation: &'static str) -> Result<Self> {
+        let intake = Intake { shared: shared.clone(), carriers: Mutex::default(), lost: Notify::new() };
+        let intake = Arc::new(intake);
+        let taking = intake.clone();
+        let connection = connection.subscriber(operation, HEARTBEAT * 2, move |push| taking.take(push)).await?;
+        Ok(Self { connection, intake, whole_only: false })
+    }
+
+    fn carries(&self, topic: &Topic) -> bool {
+        self.intake.carriers.lock().contains(topic)
     }
 
     /// Makes the server send what belongs to a topic.
     async fn carry(&mut self, shared: &Shared, topic: Topic) -> Result<()> {
-        if self.carriers.cover(&topic) {
+        if self.intake.carriers.lock().cover(&topic) {
             return Ok(());
         }
         self.subscribe(shared, vec![topic.clone()]).await?;
-        let replaced = self.carriers.under(&if self.whole_only { WHOLE } else { topic });
+        let replaced = self.intake.carriers.lock().under(&if self.whole_only { WHOLE } else { topic });
         self.unsubscribe(shared, replaced).await
     }
 
     /// Stops what nobody needs after somebody left a topic.
     async fn settle(&mut self, shared: &Shared, topic: &Topic) -> Result<()> {
         // What a pattern of the whole namespace carries is not there under its own name.
-        if shared.listeners.lock().need(topic) || !self.carriers.contains(topic) {
+        if shared.listeners.lock().need(topic) || !self.carries(topic) {
             return Ok(());
         }
         let mut needed = shared.listeners.lock().needed();
@@ -260,63 +311,31 @@ impl Server {
         let mut awaited = channels;
         if self.whole_only && !starts.is_empty() {
             awaited.push(WHOLE);
-            if !self.carriers.contains(&WHOLE) {
+            if !self.carries(&WHOLE) {
                 answered(self.connection.psubscribe(WHOLE.on_server(&shared.prefix))).await?;
             }
         } else {
             awaited.extend(starts);
         }
-        // The confirmations stand in line with the messages before them.
-        while !awaited.iter().all(|topic| self.carriers.contains(topic)) {
-            let push = self.pushes.take_now().ok_or_else(|| lost("a subscription was not confirmed"))?;
-            self.take(shared, &push)?;
+        // The confirmations came in line with the messages before them, and before the answers.
+        if awaited.iter().all(|topic| self.carries(topic)) {
+            Ok(())
+        } else {
+            Err(lost("a subscription was not confirmed"))
         }
-        Ok(())
     }
 
     async fn unsubscribe(&mut self, shared: &Shared, topics: Vec<Topic>) -> Result<()> {
-        let topics = topics.into_iter().filter(|topic| self.carriers.remove(topic));
-        let (starts, channels): (Vec<_>, Vec<_>) = topics.partition(Topic::is_start);
+        let (starts, channels): (Vec<_>, Vec<_>) = {
+            let mut carriers = self.intake.carriers.lock();
+            topics.into_iter().filter(|topic| carriers.remove(topic)).partition(Topic::is_start)
+        };
         let names = |topics: Vec<Topic>| topics.iter().map(|topic| topic.on_server(&shared.prefix)).collect::<Vec<_>>();
         if !channels.is_empty() {
             answered(self.connection.unsubscribe(names(channels))).await?;
         }
         if !starts.is_empty() {
             answered(self.connection.punsubscribe(names(starts))).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes one push: a message, or the confirmation of a subscription.
-    fn take(&mut self, shared: &Shared, push: &PushInfo) -> Result<()> {
-        let text = |index: usize| match push.data.get(index) {
-            Some(Value::BulkString(bytes)) => str::from_utf8(bytes).ok(),
-            Some(Value::SimpleString(text)) => Some(text.as_str()),
-            _ => None,
-        };
-        let payload = |index: usize| match push.data.get(index) {
-            Some(Value::BulkString(bytes)) => bytes.as_slice(),
-            _ => &[],
-        };
-        let (via, channel, payload) = match push.kind {
-            PushKind::Disconnection => return Err(lost("the connection was closed")),
-            PushKind::Subscribe => (text(0).and_then(|name| Topic::channel_on(&shared.prefix, name)), None, &[][..]),
-            PushKind::PSubscribe => (text(0).and_then(|glob| Topic::start_on(&shared.prefix, glob)), None, &[][..]),
-            PushKind::Message => {
-                (text(0).and_then(|name| Topic::channel_on(&shared.prefix, name)), text(0), payload(1))
-            }
-            PushKind::PMessage => (text(0).and_then(|glob| Topic::start_on(&shared.prefix, glob)), text(1), payload(2)),
-            _ => return Ok(()),
-        };
-        let Some(via) = via else { return Ok(()) };
-        let Some(channel) = channel else {
-            self.carriers.confirm(via);
-            return Ok(());
-        };
-        if let Some(channel) = shared.prefix.strip(channel)
-            && self.carriers.is_sent_for(&via, channel)
-        {
-            shared.dispatch(channel, payload);
         }
         Ok(())
     }
@@ -365,10 +384,7 @@ async fn serve_until_broken(
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            push = server.pushes.take() => {
-                let push = push.ok_or_else(|| lost("more came than could be handed out"))?;
-                server.take(shared, &push)?;
-            }
+            () = server.intake.lost.notified() => return Err(lost("the connection was closed")),
             request = requests.recv() => match request {
                 None => return Ok(()),
                 Some(Request::Left(topic)) => server.settle(shared, &topic).await?,
@@ -387,7 +403,7 @@ async fn serve_until_broken(
     }
 }
 
-async fn reconnect(connection: &Connection, shared: &Shared) -> Server {
+async fn reconnect(connection: &Connection, shared: &Arc<Shared>) -> Server {
     let mut backoff = Backoff::default();
     loop {
         backoff.pause().await;
@@ -398,8 +414,8 @@ async fn reconnect(connection: &Connection, shared: &Shared) -> Server {
     }
 }
 
-async fn resubscribed(connection: &Connection, shared: &Shared) -> Result<Server> {
-    let mut server = Server::connect(connection, "subscribe").await?;
+async fn resubscribed(connection: &Connection, shared: &Arc<Shared>) -> Result<Server> {
+    let mut server = Server::connect(connection, shared, "subscribe").await?;
     let needed = shared.listeners.lock().needed();
     server.subscribe(shared, outermost(needed)).await?;
     Ok(server)
