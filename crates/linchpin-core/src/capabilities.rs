@@ -158,9 +158,11 @@ impl Capabilities {
         if !self.prefix_guards && transaction.guards.iter().any(asks_prefix) {
             return Err(self.unsupported(COMMIT, "guards on a prefix"));
         }
-        let mut seen = HashSet::with_capacity(transaction.mutations.len());
+        // Most transactions change one key.
+        let mut seen = HashSet::new();
+        let several = transaction.mutations.len() > 1;
         for mutation in &transaction.mutations {
-            if !seen.insert(mutation.key()) {
+            if several && !seen.insert(mutation.key()) {
                 let problem = "the transaction changes this key twice; each key may be changed once";
                 return Err(Error::invalid(COMMIT, problem).with_subject(mutation.key().as_str()));
             }

@@ -57,9 +57,16 @@ macro_rules! name {
             /// # Errors
             /// `InvalidArgument` if the whole is longer than [`MAX_STORED_NAME`] or the prefix contains NUL.
             pub fn prefixed(&self, prefix: &str) -> Result<Self> {
-                let whole = format!("{prefix}{}", self.0);
+                let whole = [prefix, &self.0].concat();
                 check($what, &whole, MAX_STORED_NAME)?;
                 Ok(Self(whole.into()))
+            }
+
+            /// A user's name behind the prefix of an area, which is short.
+            #[allow(dead_code, reason = "not every kind of name lies in an area")]
+            pub(crate) fn within(prefix: &'static str, name: &str) -> Result<Self> {
+                check($what, name, $max)?;
+                Ok(Self([prefix, name].concat().into()))
             }
 
             /// The name without `prefix`, if it starts with it and something is left.

@@ -44,7 +44,7 @@ impl Area {
     /// # Errors
     /// `InvalidArgument` if the name is not allowed.
     pub fn key(self, name: &str) -> Result<Key> {
-        Key::new(name)?.prefixed(self.prefix())
+        Key::within(self.prefix(), name)
     }
 
     /// What a user calls a key of this area.
@@ -57,7 +57,7 @@ impl Area {
     /// # Errors
     /// `InvalidArgument` if the name is not allowed.
     pub fn channel(self, name: &str) -> Result<Channel> {
-        Channel::new(name)?.prefixed(self.prefix())
+        Channel::within(self.prefix(), name)
     }
 
     /// The pattern that a user writes as `text`, for names of this area.
@@ -84,6 +84,15 @@ impl Area {
     /// `InvalidArgument` if the group or the id is not allowed.
     pub fn node(group: &str, node_id: &str) -> Result<Key> {
         Key::new(NodeId::new(node_id)?)?.prefixed(&Self::Nodes.group(group)?)
+    }
+
+    /// Takes the prefix that every name of this area has off one that came back from a driver.
+    pub(crate) fn strip_from(self, operation: &'static str, name: &mut String) -> Result<()> {
+        if !name.starts_with(self.prefix()) {
+            return without(self.prefix(), operation, name).map(drop);
+        }
+        name.drain(..self.prefix().len());
+        Ok(())
     }
 
     /// A name that came back from a driver without the prefix that every name of this area has.

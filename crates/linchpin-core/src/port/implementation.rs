@@ -9,7 +9,7 @@ use crate::entry::{Page, Range};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::message::{Message, Subscription, SubscriptionEvent};
 use crate::name::Key;
-use crate::transaction::{MutationResult, Outcome, Transaction, TransactionId};
+use crate::transaction::{MutationResult, Outcome, Transaction};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
@@ -171,16 +171,13 @@ pub(super) fn named(error: Error, subject: &str) -> Error {
     error.with_subject(subject)
 }
 
-/// Commits under a fresh id, so that a retry below applies it at most once.
+/// Commits. A layer below that repeats it gives it an id, so that it is applied at most once.
 pub(super) async fn commit<D: Driver + ?Sized>(
     driver: &D,
     operation: &'static str,
     subject: &str,
-    mut transaction: Transaction,
+    transaction: Transaction,
 ) -> Result<Outcome> {
-    if driver.capabilities().transaction_ids.is_some() {
-        transaction.id = Some(TransactionId::random());
-    }
     driver.commit(&transaction).await.map_err(|error| error.with_operation(operation).with_subject(subject))
 }
 
@@ -269,16 +266,18 @@ fn messages(subscription: Subscription, driver: Arc<dyn Driver>, state: &PortSta
 }
 
 /// Takes the header off a message and acknowledges it if it asks for that.
-async fn unseal(driver: &dyn Driver, sealed: Message) -> Result<Message> {
-    let channel = Area::User.strip("subscribe", &sealed.channel)?;
+async fn unseal(driver: &dyn Driver, mut sealed: Message) -> Result<Message> {
+    Area::User.strip_from("subscribe", &mut sealed.channel)?;
     // What a foreign publisher sent has no header and is handed on as it is.
-    let Some(envelope) = ack::open(&sealed.payload) else { return Ok(Message { channel, ..sealed }) };
+    let Some(envelope) = ack::open(&sealed.payload) else { return Ok(sealed) };
     if let Some(AckTo { inbox, number }) = envelope.ack_to {
         let number = number.to_be_bytes().to_vec();
         if let Err(error) = driver.publish(&inbox, number.into()).await {
             // The publisher sees it as a missing acknowledgement; the subscriber still gets its message.
-            tracing::warn!(%channel, %error, "an acknowledgement could not be sent");
+            tracing::warn!(channel = sealed.channel, %error, "an acknowledgement could not be sent");
         }
     }
-    Ok(Message { channel, payload: envelope.payload.to_vec(), timestamp: Some(envelope.published) })
+    let (header, published) = (sealed.payload.len() - envelope.payload.len(), envelope.published);
+    sealed.payload.drain(..header);
+    Ok(Message { timestamp: Some(published), ..sealed })
 }
