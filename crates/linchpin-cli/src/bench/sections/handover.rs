@@ -18,52 +18,63 @@ const ROUNDS: usize = 3;
 const TURNS: u64 = 40;
 const QUICK_TURNS: u64 = 20;
 const FEW: u64 = 500;
-/// Coordinators with connections of their own, standing for processes.
-const PROCESSES: usize = 4;
+/// How many processes those who wait are spread over: coordinators with connections of their own stand for them.
+const PROCESSES: [usize; 2] = [1, 4];
 const ROUND_TRIPS: usize = 300;
 const UNCONTENDED: usize = 50;
 
+/// All who wait are in one process, as the token queue's are.
 pub(crate) const LOCK: &str = "linchpin's lock";
+/// They are in four. Each process that waits is told who comes and who leaves.
+pub(crate) const SPREAD: &str = "the same, 4 processes";
 pub(crate) const QUEUE: &str = "BLPOP token queue";
 
 pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
     // While nobody else is there: every handle that watches hears of every change.
     let uncontended_requests = uncontended(site).await?;
-    let coordinators = try_join_all((0..PROCESSES).map(|_| site.coordinator())).await?;
     let mut idle = Idle::new(&site.server).await?;
     let rounds = if pace.quick { 1 } else { ROUNDS };
-    let turns = if pace.quick { QUICK_TURNS } else { TURNS };
-    let progress = pace.progress("handover", WAITERS.len() * (rounds + 1));
-    let mut points = Vec::new();
-    for waiters in WAITERS {
-        let takers = waiters + 1;
-        let number = u64::try_from(takers).unwrap_or(u64::MAX);
-        let wanted = (turns * number).max(if pace.quick { FEW / 10 } else { FEW });
-        let (mut lock, mut queue) = (Lane::new(LOCK), Lane::new(QUEUE));
-        let locks = |round: usize| {
-            let name = format!("handover-{waiters}-{round}");
-            let taker = |at: usize| LockTaker { coordinator: coordinators[at % PROCESSES].clone(), name: name.clone() };
-            (0..takers).map(taker).collect::<Vec<_>>()
-        };
-        let tokens = async |round: usize| {
-            let queue = TokenQueue::new(&site.server, &format!("tokens-{waiters}-{round}")).await?;
-            try_join_all((0..takers).map(|_| queue.taker())).await
-        };
-        for round in 0..rounds {
-            idle.round_trips().await?;
-            lock.measure(locks(round), wanted).await?;
-            idle.round_trips().await?;
-            queue.measure(tokens(round).await?, wanted).await?;
+    let progress = pace.progress("handover", PROCESSES.len() * WAITERS.len() * (rounds + 1));
+    let mut lanes = WAITERS.map(|_| [Lane::new(LOCK), Lane::new(SPREAD), Lane::new(QUEUE)]);
+    for (nth, processes) in PROCESSES.into_iter().enumerate() {
+        let coordinators = try_join_all((0..processes).map(|_| site.coordinator())).await?;
+        for (waiters, lanes) in WAITERS.into_iter().zip(&mut lanes) {
+            let (takers, wanted) = (waiters + 1, wanted(waiters, pace));
+            let [lock, queue] = lanes.get_disjoint_mut([nth, 2]).unwrap_or_else(|_| unreachable!("two of three"));
+            let locks = |round: usize| {
+                let name = format!("handover-{processes}-{waiters}-{round}");
+                let coordinator = |at: usize| coordinators[at % processes].clone();
+                let taker = |at: usize| LockTaker { coordinator: coordinator(at), name: name.clone() };
+                (0..takers).map(taker).collect::<Vec<_>>()
+            };
+            let tokens = async |round: usize| {
+                let queue = TokenQueue::new(&site.server, &format!("tokens-{processes}-{waiters}-{round}")).await?;
+                try_join_all((0..takers).map(|_| queue.taker())).await
+            };
+            for round in 0..rounds {
+                idle.round_trips().await?;
+                lock.measure(locks(round), wanted).await?;
+                idle.round_trips().await?;
+                queue.measure(tokens(round).await?, wanted).await?;
+                progress.step();
+            }
+            let mut monitor = site.server.monitor().await?;
+            lock.count(locks(rounds), wanted, &mut monitor).await?;
+            queue.count(tokens(rounds).await?, wanted, &mut monitor).await?;
             progress.step();
         }
-        let mut monitor = site.server.monitor().await?;
-        lock.count(locks(rounds), wanted, &mut monitor).await?;
-        queue.count(tokens(rounds).await?, wanted, &mut monitor).await?;
-        progress.step();
-        points.push(HandOverPoint { waiters, contenders: vec![lock.done(), queue.done()] });
+        try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
     }
-    try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
+    let points = WAITERS.into_iter().zip(lanes);
+    let points = points.map(|(waiters, lanes)| HandOverPoint { waiters, contenders: lanes.map(Lane::done).into() });
+    let points = points.collect();
     Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("GET, idle"), points })
+}
+
+/// How many hand-overs are measured in a round.
+fn wanted(waiters: usize, pace: Pace) -> u64 {
+    let takers = u64::try_from(waiters + 1).unwrap_or(u64::MAX);
+    if pace.quick { (QUICK_TURNS * takers).max(FEW / 10) } else { (TURNS * takers).max(FEW) }
 }
 
 /// The requests of an acquire and release that nobody else wants: of the cycle in the middle, as a handle does
