@@ -55,19 +55,19 @@ async fn the_deadline_moves_with_every_renewal(ctx: Context) -> CaseResult {
     let (doomed, its_driver) = node(&ctx).await?;
     let (ttl, asked) = (kept(&ctx), Instant::now());
     let guard = doomed.lock("l").ttl(ttl).acquire().await?;
-    let deadline = || guard.held_until().map(tokio::time::Instant::into_std);
-    let mut moves = vec![deadline().ok_or_else(|| Failure::new("a lock that is held has no deadline"))?];
-    while moves.len() < 4 {
-        let last = moves[moves.len() - 1];
-        let moved = eventually("the deadline moves", async || Ok(deadline().filter(|moved| *moved != last))).await?;
+    let until = || guard.held_until().map(tokio::time::Instant::into_std);
+    let mut deadlines = vec![until().ok_or_else(|| Failure::new("a lock that is held has no deadline"))?];
+    while deadlines.len() < 4 {
+        let last = deadlines[deadlines.len() - 1];
+        let moved = eventually("the deadline moves", async || Ok(until().filter(|moved| *moved != last))).await?;
         ensure!(last < moved, "a renewal took {:?} of the deadline back", last - moved);
-        moves.push(moved);
+        deadlines.push(moved);
         // Every renewal was sent before now.
         ensure!(moved < Instant::now() + ttl, "the deadline is later than the TTL allows");
     }
-    ensure!(moves[0] > asked, "the first deadline lies before the lock was asked for");
+    ensure!(deadlines[0] > asked, "the first deadline lies before the lock was asked for");
     its_driver.close().await?;
-    let last = deadline().ok_or_else(|| Failure::new("the lock was lost while it was renewed"))?;
+    let deadline = until().ok_or_else(|| Failure::new("the lock was lost while it was renewed"))?;
     let next = coordinator(&ctx).await?.lock("l").acquire();
     let lost = async {
         guard.lost().await;
@@ -75,8 +75,8 @@ async fn the_deadline_moves_with_every_renewal(ctx: Context) -> CaseResult {
     };
     let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
     let (_next, held) = (next?, Instant::now());
-    ensure!(lost >= last, "it was lost {:?} before its deadline", last - lost);
-    ensure!(held > last, "another held the lock {:?} before the deadline", last - held);
+    ensure!(lost >= deadline, "it was lost {:?} before its deadline", deadline - lost);
+    ensure!(held > deadline, "another held the lock {:?} before the deadline", deadline - held);
     ensure_eq!(guard.held_until(), None, "the deadline of a lost lock");
     let node = coordinator(&ctx).await?;
     let other = node.lock("other").acquire().await?;
