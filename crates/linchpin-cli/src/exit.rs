@@ -25,7 +25,7 @@ pub(crate) const TEMPORARY: u8 = 75;
 pub(crate) const DENIED: u8 = 77;
 /// The backend does not offer it.
 pub(crate) const UNSUPPORTED: u8 = 78;
-/// A lock or leadership was lost.
+/// A lock or leadership was lost, or about to be.
 pub(crate) const LOST: u8 = 79;
 /// The command to run is there, but cannot be run.
 pub(crate) const NOT_RUNNABLE: u8 = 126;
@@ -48,7 +48,7 @@ Exit codes:
   75     not in time: the lock was not free, nobody acknowledged, no answer; try again later
   77     the backend refused the user, the password or the permission
   78     the backend does not offer this
-  79     the lock or leadership was lost, and the command was ended for it
+  79     the lock or leadership was lost or about to be, and the command was ended for it
   126    the command to run cannot be run
   127    the command to run was not found
   128+N  ended by signal N, or the command was: 130 after Ctrl-C, 143 after SIGTERM

@@ -1,6 +1,6 @@
 //! `elect` and `leader`.
 
-use crate::program::{World, is_alive};
+use crate::program::{World, is_alive, until};
 use std::time::Duration;
 
 /// Tells its term and goes on until its input ends.
@@ -95,4 +95,22 @@ async fn a_leader_comes_back_after_an_outage() {
     assert!(second > first, "{first} and then {second}");
     leader.close();
     assert_eq!(leader.ends().await.0, Some(0));
+}
+
+/// Its command ended before the leadership was lost, and the server came back: nobody has to wait for the TTL.
+#[tokio::test]
+async fn a_leader_whose_command_ended_in_time_steps_down_and_stands_again() {
+    let world = World::start().await;
+    let options = ["elect", "e", "--ttl", "6s", "--grace", "2s"];
+    let mut leader = world.begin(&[&options[..], &LEAD].concat()).await;
+    let (first, command) = term(&leader.says().await);
+    world.server.pause().await.expect("paused");
+    until("the command has ended", async || !is_alive(&command)).await;
+    world.server.resume().await.expect("resumed");
+    let (second, _) = term(&leader.says().await);
+    assert!(second > first, "{first} and then {second}");
+    leader.close();
+    let (code, errors) = leader.ends().await;
+    assert!(code == Some(0) && errors.contains("the leadership of \"e\" is about to be lost"), "{code:?} {errors}");
+    assert!(!errors.contains("was lost"), "{errors}");
 }

@@ -84,8 +84,8 @@ async fn what_is_not_understood_is_exit_code_2_and_what_is_not_allowed_64() {
         let ran = Ran::of(linchpin(arguments).await, None).await.failed(2, "--help");
         assert!(ran.out.is_empty(), "{ran:?}");
     }
-    let too_long = ["--url", "memory://", "lock", "l", "--grace", "1s", "--", "true"];
-    Ran::of(linchpin(&too_long).await, None).await.failed(64, "within 80ms");
+    let too_long = ["--url", "memory://", "lock", "l", "--grace", "4s", "--", "true"];
+    Ran::of(linchpin(&too_long).await, None).await.failed(64, "3s 333ms at most");
     let too_short = ["--url", "memory://", "lock", "l", "--ttl", "100ms", "--", "true"];
     Ran::of(linchpin(&too_short).await, None).await.failed(64, "300ms at least");
 }

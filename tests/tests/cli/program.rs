@@ -1,6 +1,7 @@
 //! The program under test, the server that it talks to, and what can be done to both.
 
 use linchpin::{Area, Coordinator, Page, Range};
+use linchpin_conformance::Proxy;
 use linchpin_tests::servers::RedisServer;
 use linchpin_tests::signal;
 use serde_json::Value;
@@ -112,6 +113,19 @@ impl World {
     /// Starts it and leaves it running.
     pub(crate) async fn begin(&self, arguments: &[&str]) -> Running {
         Running::of(self.command(arguments).await)
+    }
+
+    /// A network of its own between a client and the server.
+    pub(crate) async fn proxy(&self) -> Proxy {
+        let server = self.server.url();
+        let server = server.strip_prefix("redis://").expect("a server without TLS");
+        let found = tokio::net::lookup_host(server).await.expect("it is known").next();
+        Proxy::start(found.expect("an address")).await.expect("a proxy")
+    }
+
+    /// The same namespace of the same server, as seen through the proxy.
+    pub(crate) fn url_through(&self, proxy: &Proxy) -> String {
+        self.url.replace(&self.server.url(), &format!("redis://{}", proxy.address()))
     }
 
     pub(crate) async fn coordinator(&self) -> Coordinator {

@@ -2,7 +2,7 @@
 
 use super::super::prelude::*;
 use crate::recipes::{coordinator, kept, node, remove, short};
-use crate::waiting::soon;
+use crate::waiting::{eventually, soon};
 use linchpin_core::{Area, Driver};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +11,8 @@ use std::time::Instant;
 cases! { Lock "lock";
     the_holder_knows_before_the_next_one_holds [Ttl, Watch]
         "Past its own deadline the guard reports lost, before the backend can grant the lock again";
+    the_deadline_moves_with_every_renewal [Ttl, Watch]
+        "`held_until` moves on with every renewal, passes before another can hold the lock, and is `None` after the loss";
     a_removed_lock_is_lost [Ttl, Watch]
         "A lock that was removed from behind its holder is reported lost with the next renewal";
     a_stale_token_writes_nothing [Ttl, Watch, MultiKey]
@@ -46,6 +48,40 @@ async fn the_holder_knows_before_the_next_one_holds(ctx: Context) -> CaseResult 
     ensure!(lost < held, "the next one held the lock {:?} before the holder knew", lost - held);
     ensure!(held - asked >= ttl, "it passed on after {:?}, before its TTL", held - asked);
     ensure!(!guard.is_held() && next.token() > guard.token(), "the old guard is held, or its token is newer");
+    Ok(())
+}
+
+async fn the_deadline_moves_with_every_renewal(ctx: Context) -> CaseResult {
+    let (doomed, its_driver) = node(&ctx).await?;
+    let (ttl, asked) = (kept(&ctx), Instant::now());
+    let guard = doomed.lock("l").ttl(ttl).acquire().await?;
+    let until = || guard.held_until().map(tokio::time::Instant::into_std);
+    let mut deadlines = vec![until().ok_or_else(|| Failure::new("a lock that is held has no deadline"))?];
+    while deadlines.len() < 4 {
+        let last = deadlines[deadlines.len() - 1];
+        let moved = eventually("the deadline moves", async || Ok(until().filter(|moved| *moved != last))).await?;
+        ensure!(last < moved, "a renewal took {:?} of the deadline back", last - moved);
+        deadlines.push(moved);
+        // Every renewal was sent before now.
+        ensure!(moved < Instant::now() + ttl, "the deadline is later than the TTL allows");
+    }
+    ensure!(deadlines[0] > asked, "the first deadline lies before the lock was asked for");
+    its_driver.close().await?;
+    let deadline = until().ok_or_else(|| Failure::new("the lock was lost while it was renewed"))?;
+    let next = coordinator(&ctx).await?.lock("l").acquire();
+    let lost = async {
+        guard.lost().await;
+        Instant::now()
+    };
+    let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
+    let (_next, held) = (next?, Instant::now());
+    ensure!(lost >= deadline, "it was lost {:?} before its deadline", deadline - lost);
+    ensure!(held > deadline, "another held the lock {:?} before the deadline", deadline - held);
+    ensure_eq!(guard.held_until(), None, "the deadline of a lost lock");
+    let node = coordinator(&ctx).await?;
+    let other = node.lock("other").acquire().await?;
+    node.shutdown().await?;
+    ensure_eq!(other.held_until(), None, "the deadline of a released lock");
     Ok(())
 }
 
@@ -88,7 +124,7 @@ async fn callbacks_tell_of_failure_and_loss(ctx: Context) -> CaseResult {
     its_driver.close().await?;
     soon("the loss", guard.lost()).await?;
     let told = async || Ok((losses.load(Ordering::SeqCst) > 0).then_some(()));
-    crate::waiting::eventually("the loss is told", told).await?;
+    eventually("the loss is told", told).await?;
     ensure!(failures.load(Ordering::SeqCst) >= 2, "{failures:?} failed renewals were told before the loss");
     drop(guard);
     ensure_eq!(losses.load(Ordering::SeqCst), 1, "how often the loss was told");

@@ -118,6 +118,11 @@ pub(super) const LOSING: Chapter = Chapter {
             cases: &["lock.the_holder_knows_before_the_next_one_holds"],
         },
         Clause {
+            text: "A holder knows until when it holds its lock if no renewal succeeds any more: `held_until` moves on \
+                   with every renewal, and passes before another can hold the lock.",
+            cases: &["lock.the_deadline_moves_with_every_renewal"],
+        },
+        Clause {
             text: "A lock that was removed at the backend is reported lost with the next renewal.",
             cases: &["lock.a_removed_lock_is_lost"],
         },

@@ -9,14 +9,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::time::timeout_at;
 
 /// How long to wait before standing again where the backend could not be reached.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Run a command while leading, one leader at a time
 ///
-/// Waits until this node leads, then runs the command. If the leadership is lost, the command is ended as `linchpin lock`
-/// does it, and this node stands again. When the command ends by itself, or by a signal that was handed on to it, this
+/// Waits until this node leads, then runs the command. If the leadership is about to be lost, the command is ended
+/// as `linchpin lock` does it, and this node steps down if it still leads then, and stands again. When the command ends by itself, or by a signal that was handed on to it, this
 /// node steps down and the next one leads.
 ///
 /// The command finds the election's name in LINCHPIN_ELECTION, and its term in LINCHPIN_FENCING_TOKEN: greater than that
@@ -46,7 +47,8 @@ Examples:
   linchpin elect scheduler --node $(hostname) --value 10.0.0.7:8080 --ttl 5s -- ./scheduler --port 8080
   linchpin leader scheduler
 
-Exit codes: the command's own (128+N if signal N ended it); 79 with --once if the leadership was lost. All of them: \
+Exit codes: the command's own (128+N if signal N ended it); 79 with --once if the leadership was \
+lost or about to be. All of them: \
 `linchpin --help`.";
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
@@ -65,14 +67,22 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
             ],
             on_lost: OnLost::Terminate(grace),
         };
-        match supervise::run(global, &job, &what, leadership.lost()).await? {
+        match supervise::run(global, &job, &what, &leadership).await? {
             Ended::Itself(code) => {
                 resign(global, leadership, &what).await;
                 return Ok(ExitCode::from(code));
             }
             Ended::ForLoss { asked } if args.once || asked => return Ok(ExitCode::from(LOST)),
-            Ended::ForLoss { .. } => {}
+            Ended::ForLoss { .. } => step_down(leadership).await,
         }
+    }
+}
+
+/// The command ended before the leadership was lost: whoever leads next, and may be this node, need not wait for the TTL.
+/// What it cannot give back in time runs out.
+async fn step_down(leadership: Leadership) {
+    if let Some(until) = leadership.held_until() {
+        let _ = timeout_at(until, leadership.resign()).await;
     }
 }
 

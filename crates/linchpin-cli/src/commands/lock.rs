@@ -18,8 +18,10 @@ use std::time::Duration;
 /// of every holder before: a resource that refuses a smaller number than it has seen is safe from a holder that was
 /// paused and does not know yet that it lost the lock.
 ///
-/// If the lock is lost because the server cannot be reached, the command gets SIGTERM and soon SIGKILL, so early that it
-/// is gone before another holds the lock. SIGINT, SIGTERM and SIGHUP are handed on to the command. Away from a terminal
+/// If the lock cannot be renewed because the server cannot be reached, the command gets SIGTERM while --grace is left, and
+/// SIGKILL when that is over: so early that it is gone before another holds the lock. Told to end, it ends: a renewal that
+/// succeeds after that does not call it back, and the exit code is 79. A lock that turns out to be lost already, removed
+/// by hand say, leaves no time: SIGKILL comes at once. SIGINT, SIGTERM and SIGHUP are handed on to the command. Away from a terminal
 /// it leads a process group of its own, and what it started in there ends with it; on a terminal it alone does.
 ///
 /// What this cannot do: while linchpin itself stands still (SIGSTOP, a machine that sleeps), the command may go on, and is
@@ -39,7 +41,7 @@ pub(crate) struct Args {
     /// The exit code for giving up
     #[arg(short = 'E', long, value_name = "CODE", default_value_t = TEMPORARY)]
     conflict_exit_code: u8,
-    /// What to do with the command when the lock is lost
+    /// What to do with the command when the lock is about to be lost
     #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
     on_lost: Action,
     /// Under which name to hold it, for others to see; a random one unless told
@@ -56,14 +58,14 @@ Examples:
   linchpin lock counter --wait 30s --ttl 1m -- sh -c 'echo $LINCHPIN_FENCING_TOKEN'
 
 Exit codes: the command's own (128+N if signal N ended it); 75 or CODE if the lock was not free in time; 79 if the \
-lock was lost and the command ended for it. All of them: `linchpin --help`.";
+lock was lost or about to be, and the command ended for it. All of them: `linchpin --help`.";
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum Action {
-    /// End it: SIGTERM, and SIGKILL after --grace
+    /// End it before: SIGTERM while --grace is left, then SIGKILL
     #[default]
     Terminate,
-    /// Warn and let it go on: two may then run at once
+    /// Warn when it is lost and let the command go on: two may then run at once
     Warn,
 }
 
@@ -80,7 +82,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
             Action::Warn => OnLost::Warn,
         },
     };
-    let ended = supervise::run(global, &job, &what, guard.lost()).await?;
+    let ended = supervise::run(global, &job, &what, &guard).await?;
     match ended {
         Ended::Itself(code) => {
             release(global, guard, &what).await;

@@ -2,12 +2,12 @@
 
 use super::{Job, OnLost, tether};
 use crate::exit::{Failure, NOT_FOUND, NOT_RUNNABLE, SOFTWARE};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::process::ExitStatus;
-use std::time::Duration;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) struct Child {
     process: tokio::process::Child,
@@ -56,13 +56,29 @@ impl Child {
         }
     }
 
-    /// SIGTERM, and SIGKILL after `grace`. Not waited for in between: until then nobody else can get its number, nor
-    /// that of its group.
-    pub(super) async fn end(&mut self, grace: Duration) -> io::Result<ExitStatus> {
+    /// Asks it to end.
+    pub(super) fn terminate(&self) {
         self.send(Signal::TERM);
         // What is stopped would not see it.
         self.send(Signal::CONT);
-        tokio::time::sleep(grace).await;
+    }
+
+    /// Returns when it has ended. It is not waited for: until then nobody else can get its number, nor that of its
+    /// group, and what is left of the group can be killed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn ended(&self) -> io::Result<()> {
+        let mut changes = signal(SignalKind::child())?;
+        let looked = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while waitid(WaitId::Pid(self.pid), looked)?.is_none() {
+            changes.recv().await;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, to what is left of its group too.
+    pub(super) async fn kill(&mut self) -> io::Result<ExitStatus> {
         self.send(Signal::KILL);
         self.process.wait().await
     }

@@ -4,6 +4,9 @@ use crate::exit::Failure;
 use std::ffi::OsString;
 use std::time::Duration;
 
+/// Enough for most to end in order.
+const DEFAULT_GRACE: Duration = Duration::from_secs(2);
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct JobArgs {
     /// After how long without a sign of life it passes to the next; 300ms at least
@@ -11,10 +14,10 @@ pub(crate) struct JobArgs {
     /// It is renewed at a third of that. A longer one outlives longer outages, and passes on later if we die.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "10s")]
     pub(crate) ttl: Duration,
-    /// Once it is lost: how long after SIGTERM to send SIGKILL
+    /// How long before it would be lost to send SIGTERM; 2s, or a quarter of the TTL if that is less, unless told
     ///
-    /// We know of a loss by our own clock before another can hold it: by 1 % of the TTL, 50ms at least. The grace has to
-    /// fit in there: four fifths of it at most, half of it unless told.
+    /// That much time the command has to end in order. SIGKILL comes when the time is over, which is before another can
+    /// hold what we held. A third of the TTL at most, so that a renewal that failed can be tried again before.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
     /// The command and its arguments
@@ -25,55 +28,34 @@ pub(crate) struct JobArgs {
 impl JobArgs {
     /// The time between SIGTERM and SIGKILL.
     pub(crate) fn grace(&self) -> Result<Duration, Failure> {
-        let margin = margin(self.ttl);
-        let most = margin * 4 / 5;
+        let most = self.ttl / 3;
         match self.grace {
-            None => Ok(margin / 2),
+            None => Ok(DEFAULT_GRACE.min(self.ttl / 4)),
             Some(grace) if grace <= most => Ok(grace),
             Some(grace) => {
+                let most = Duration::from_millis(u64::try_from(most.as_millis()).unwrap_or(u64::MAX));
                 let [grace, ttl, most] = [grace, self.ttl, most].map(humantime::format_duration);
                 Err(Failure::invalid(format!(
-                    "a --grace of {grace} is too long: with a --ttl of {ttl} the command has to be gone within {most}, \
-                     before another holds what was lost; a longer --ttl leaves more"
+                    "a --grace of {grace} is too long: with a --ttl of {ttl} it is {most} at most, a third of it, so that \
+                     a renewal that failed can be tried again before; a longer --ttl leaves more"
                 )))
             }
         }
     }
 }
 
-/// How much earlier than the backend a holder of linchpin's counts itself out.
-fn margin(ttl: Duration) -> Duration {
-    (ttl / 100).max(Duration::from_millis(50))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Ours is the library's: a lock that is not renewed reports itself lost that much before its TTL is over.
-    #[tokio::test(start_paused = true)]
-    async fn the_margin_is_that_of_the_leases() {
-        let coordinator = linchpin::connect("memory://").await.expect("connected");
-        for ttl in [Duration::from_millis(300), Duration::from_secs(10), Duration::from_secs(60)] {
-            let started = tokio::time::Instant::now();
-            let lock = coordinator.lock("l").ttl(ttl).without_renewal();
-            let guard = lock.acquire().await.expect("acquired");
-            guard.lost().await;
-            let early = ttl.saturating_sub(started.elapsed());
-            assert!(early.abs_diff(margin(ttl)) <= Duration::from_millis(2), "{ttl:?}: {early:?}");
-        }
-    }
-
     #[test]
-    fn a_grace_that_outlives_the_margin_is_refused() {
-        let job = |ttl, grace: Option<u64>| JobArgs {
-            ttl: Duration::from_secs(ttl),
-            grace: grace.map(Duration::from_millis),
-            command: Vec::new(),
-        };
-        assert_eq!(job(10, None).grace().expect("half"), Duration::from_millis(50));
-        assert_eq!(job(60, Some(480)).grace().expect("fits"), Duration::from_millis(480));
-        let refused = job(10, Some(81)).grace().expect_err("too long");
-        assert!(refused.message.contains("within 80ms"), "{}", refused.message);
+    fn a_grace_fits_the_ttl() {
+        let [second, minute] = [1, 60].map(Duration::from_secs);
+        let job = |ttl, grace| JobArgs { ttl, grace, command: Vec::new() };
+        assert_eq!(job(second, None).grace().expect("a quarter"), second / 4);
+        assert_eq!(job(minute, None).grace().expect("two seconds"), second * 2);
+        assert_eq!(job(minute, Some(minute / 3)).grace().expect("fits"), second * 20);
+        let refused = job(second * 10, Some(second * 4)).grace().expect_err("too long");
+        assert!(refused.message.contains("is 3s 333ms at most"), "{}", refused.message);
     }
 }

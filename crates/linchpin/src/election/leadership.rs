@@ -7,6 +7,7 @@ use bytes::Bytes;
 use linchpin_core::{Area, Error, ErrorKind, Outcome, Result, Revision, Transaction};
 use std::fmt;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A leadership, until it is resigned, dropped, or lost.
 ///
@@ -47,6 +48,30 @@ impl Leadership {
     /// wrong is written with [`put`](Self::put) or checks the [`term`](Self::term).
     pub fn is_leader(&self) -> bool {
         self.lease.is_held()
+    }
+
+    /// Until when this node leads if no renewal succeeds any more; `None` once the leadership was lost or resigned. As
+    /// [`LockGuard::held_until`](crate::LockGuard::held_until).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use std::time::Duration;
+    /// use tokio::time::{Instant, sleep_until};
+    ///
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let leadership = coordinator.election("scheduler").ttl(Duration::from_millis(600)).campaign().await?;
+    ///
+    /// let until = leadership.held_until().expect("it leads");
+    /// assert!(until < Instant::now() + Duration::from_millis(600));
+    /// sleep_until(until).await;
+    /// assert!(leadership.held_until().expect("it was renewed") > until);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn held_until(&self) -> Option<Instant> {
+        self.lease.held_until()
     }
 
     /// Returns when this node leads no more.

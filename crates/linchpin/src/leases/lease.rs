@@ -118,7 +118,15 @@ impl Lease {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        matches!(*self.status.borrow(), Status::Held { until } if Instant::now() < until)
+        self.held_until().is_some()
+    }
+
+    /// The deadline, unless it has passed or the lease has ended.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        match *self.status.borrow() {
+            Status::Held { until } if Instant::now() < until => Some(until),
+            _ => None,
+        }
     }
 
     /// Returns when the lease is no longer held, however that came about.
@@ -209,12 +217,17 @@ impl Renewal {
 mod tests {
     use super::*;
 
+    /// A lease of this kind and TTL that was sent just now.
+    fn sent_now(kind: Kind, ttl: Duration) -> Lease {
+        let held = Held { created: Revision(1), version: Revision(1) };
+        Lease::new(1, kind, Key::new("k").expect("a name"), held, Instant::now(), ttl)
+    }
+
     /// A body that is ready when the process comes back after a pause: it must not be polled before the loss is seen.
     #[tokio::test]
     async fn a_loss_is_seen_before_the_timer_fires() {
-        let (ttl, held) = (Duration::from_millis(300), Held { created: Revision(1), version: Revision(1) });
-        let key = Key::new("k").expect("a name");
-        let lease = Lease::new(1, Kind::Ticket, key, held, Instant::now(), ttl);
+        let ttl = Duration::from_millis(300);
+        let lease = sent_now(Kind::Ticket, ttl);
         let body = async {
             // Nothing else runs on this thread meanwhile, as in a process that is stopped.
             std::thread::sleep(ttl * 2);
@@ -229,13 +242,41 @@ mod tests {
         assert_eq!(ended, "lost");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_is_counted_from_the_sending_less_the_margin() {
+        for (ttl, margin) in [(300, 50), (10_000, 100)] {
+            let [ttl, margin] = [ttl, margin].map(Duration::from_millis);
+            let (lease, first) = (sent_now(Kind::Seat, ttl), Instant::now());
+            assert_eq!(lease.held_until(), Some(first + ttl - margin));
+            tokio::time::advance(ttl / 3).await;
+            let second = Instant::now();
+            // The answer comes later.
+            tokio::time::advance(ttl / 6).await;
+            assert!(lease.granted(second, ttl, Instant::max));
+            assert_eq!(lease.held_until(), Some(second + ttl - margin));
+            // An answer that was overtaken takes nothing back.
+            assert!(lease.granted(first, ttl, Instant::max));
+            assert_eq!(lease.held_until(), Some(second + ttl - margin));
+            tokio::time::sleep_until(second + ttl - margin).await;
+            assert_eq!(lease.held_until(), None);
+            assert!(!lease.granted(Instant::now(), ttl, Instant::max), "what counted itself out came back");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_has_no_deadline() {
+        for status in [Status::Lost, Status::Released] {
+            let lease = sent_now(Kind::Ticket, Duration::from_secs(10));
+            lease.end(status);
+            assert_eq!(lease.held_until(), None, "{status:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_loss_is_told_once_also_to_who_comes_late() {
         let told = Arc::new(AtomicU64::new(0));
         let counted = told.clone();
-        let held = Held { created: Revision(1), version: Revision(1) };
-        let key = Key::new("k").expect("a name");
-        let lease = Lease::new(1, Kind::Seat, key, held, Instant::now(), Duration::from_secs(1));
+        let lease = sent_now(Kind::Seat, Duration::from_secs(1));
         lease.end(Status::Lost);
         let on_lost = move || {
             counted.fetch_add(1, Ordering::SeqCst);

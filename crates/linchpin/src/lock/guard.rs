@@ -6,6 +6,7 @@ use linchpin_core::{Area, Error, ErrorKind, Outcome, Result, Revision, Transacti
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Grows with every holder of a lock: a resource that refuses a smaller token than it has seen is safe
 /// from a holder that was paused and does not know yet that it lost the lock.
@@ -55,6 +56,38 @@ impl LockGuard {
     /// wrong is written with [`put`](Self::put) or checks the [`token`](Self::token).
     pub fn is_held(&self) -> bool {
         self.lease.is_held()
+    }
+
+    /// Until when the lock is held if no renewal succeeds any more; `None` once it was lost or released.
+    ///
+    /// Each renewal moves it on: it is the time before the last one that was granted was sent, plus the TTL, less the
+    /// margin by which a holder counts itself out before the backend does. At this time [`lost`](Self::lost) returns,
+    /// unless the loss is found out before. Only [`extend`](Self::extend) with a shorter TTL brings it nearer.
+    ///
+    /// It tells whether there is time enough for another step, and what has to end in order can begin to before the loss.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// use std::time::Duration;
+    /// use tokio::time::{Instant, timeout_at};
+    ///
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let guard = coordinator.lock("report").ttl(Duration::from_millis(600)).acquire().await?;
+    ///
+    /// let until = guard.held_until().expect("held");
+    /// assert!(until > Instant::now());
+    /// let step = timeout_at(until - Duration::from_millis(100), async { "done" }).await;
+    /// assert_eq!(step, Ok("done"));
+    ///
+    /// timeout_at(until, guard.lost()).await.expect_err("it was renewed, and not lost");
+    /// assert!(guard.held_until().expect("held") > until);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn held_until(&self) -> Option<Instant> {
+        self.lease.held_until()
     }
 
     /// Returns when the lock is no longer held.
