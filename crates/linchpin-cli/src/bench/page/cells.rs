@@ -1,6 +1,7 @@
 //! What several sections show alike.
 
 use crate::bench::report::Series;
+use crate::bench::sampling::float;
 use crate::page::plot::Distribution;
 use crate::page::{Html, Table, duration};
 use std::time::Duration;
@@ -57,7 +58,10 @@ pub(super) fn pairs<'a>(caption: &str, rows: impl IntoIterator<Item = (&'a str, 
 /// How the times of some series are distributed.
 pub(super) fn distribution<'a>(caption: impl Into<String>, series: impl IntoIterator<Item = &'a Series>) -> Html {
     let drawn = |plot: Distribution, series: &Series| {
-        let points = series.percentiles.iter().filter_map(|one| Some((one.percent, measured(one.nanoseconds)?)));
+        // Further out than one sample each is nothing but the same fastest and slowest one.
+        let is_told = |percent: f64| float(series.samples) * percent.min(100.0 - percent) >= 100.0 - 1e-6;
+        let told = series.percentiles.iter().filter(|one| is_told(one.percent));
+        let points = told.filter_map(|one| Some((one.percent, measured(one.nanoseconds)?)));
         plot.series(&series.name, points.collect::<Vec<_>>())
     };
     series.into_iter().fold(Distribution::new(caption), drawn).html()

@@ -35,9 +35,16 @@ fn comparisons(about: &str, all: &[Comparison]) -> Option<Html> {
 /// The series of a comparison, and how the first compares with the others.
 fn times(Comparison { operation, series }: &Comparison) -> Table {
     let first = series.first().cloned().unwrap_or_default();
-    let caption = format!("{operation}: the ratio is how many times as long \"{}\" takes", first.name);
-    let table =
-        Table::new(caption).compact().text("way").number("p50").number("p99").number("ratio, p50").number("ratio, p99");
+    let caption =
+        format!("{operation}: times, and how many times as long \"{}\" takes as each of the others", first.name);
+    let over_it = |percentile| format!("{} over it, {percentile}", first.name);
+    let table = Table::new(caption)
+        .compact()
+        .text("way")
+        .number("p50")
+        .number("p99")
+        .number(over_it("p50"))
+        .number(over_it("p99"));
     let table = table.number("calls measured");
     series.iter().enumerate().fold(table, |table, (index, series)| {
         let over = |percent| if index == 0 { Html::default() } else { ratio(first.at(percent), series.at(percent)) };

@@ -6,7 +6,7 @@ use crate::bench::report::{FanOut, HandOver, HandOvers, Leases, Throughput};
 use crate::bench::sampling::float;
 use crate::bench::targets::RATIOS;
 use crate::page::plot::Lines;
-use crate::page::{Html, Table, count, duration, paragraph, rate};
+use crate::page::{Html, Table, count, paragraph, rate, short_duration};
 use std::time::Duration;
 
 const THROUGHPUT: &str = "Calls per second of many tasks that share one connection, each with a key of its own: the \
@@ -37,10 +37,10 @@ fn names(points: &[&Throughput]) -> Vec<String> {
 }
 
 fn rates(operation: &str, points: &[&Throughput]) -> Table {
-    let caption = format!("{operation}: the ratio is how many times as many calls the port makes");
+    let caption = format!("{operation}: rates, and how many times as many calls the port makes as each of the others");
     let table = Table::new(caption).compact().number("tasks");
     let table = names(points).iter().fold(table, Table::number);
-    let table = RATIOS.iter().fold(table, |table, other| table.number(format!("ratio to {other}")));
+    let table = RATIOS.iter().fold(table, |table, other| table.number(format!("port over {other}")));
     let table = table.number("slices of the port");
     points.iter().fold(table, |table, point| {
         let of = |name: &str| point.rate(name).unwrap_or(f64::NAN);
@@ -60,7 +60,7 @@ fn slices(point: &Throughput) -> Html {
 
 const HANDOVER: &str = "A lock that many want, from just before one releases it until the next has it: linchpin's lock \
     against a token in a list that waiters take with BLPOP, which is the shortest way to hand something over on Redis \
-    and guards against nothing. Times over the round trip say how far it is from the least there can be.";
+    and guards against nothing. One round trip is the least that a hand-over can take.";
 
 pub(super) fn handover(hand_over: &HandOver) -> Option<Html> {
     let first = hand_over.points.first()?;
@@ -86,9 +86,12 @@ pub(super) fn handover(hand_over: &HandOver) -> Option<Html> {
 }
 
 fn hand_overs(hand_over: &HandOver) -> Table {
-    let table = Table::new("Hand-overs: their times, their requests to the server, and how fair they are").compact();
-    let table = table.number("waiters").text("way").number("p50").number("p99").number("p50 over a round trip");
-    let table = table.number("requests of a hand-over").number("turns of who had fewest").number("of who had most");
+    let table = Table::new(
+        "Hand-overs: their times, the requests of each to the server, and the turns of who had the fewest and the most",
+    )
+    .compact();
+    let table = table.number("waiters").text("way").number("p50").number("p99").number("p50 in round trips");
+    let table = table.number("requests of each").number("fewest turns").number("most turns");
     let rows = hand_over.points.iter().flat_map(|point| point.contenders.iter().map(|one| (point.waiters, one)));
     rows.fold(table, |table, (waiters, one)| {
         let [p50, p99] = [50.0, 99.0].map(|percent| one.times.at(percent));
@@ -101,7 +104,7 @@ fn hand_overs(hand_over: &HandOver) -> Table {
 
 pub(super) fn leases(leases: &Leases) -> Html {
     let [ttl, interval] = [leases.ttl_seconds, leases.interval_seconds]
-        .map(|seconds| duration(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
+        .map(|seconds| short_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
     let about = format!(
         "What it costs to keep {} locks that one process holds, with a TTL of {ttl} each: the requests that reach the \
          server in an interval of {interval}, in which each lease is renewed once. It is compared with nothing but its \
@@ -121,7 +124,7 @@ pub(super) fn leases(leases: &Leases) -> Html {
 
 pub(super) fn fanout(fanout: &FanOut) -> Html {
     let about = format!(
-        "One publisher and {} subscribers in another process's place, on {} patterns that overlap. The copies that the \
+        "One publisher and {} subscribers with a connection apart from the publisher's, on {} patterns that overlap. The copies that the \
          server sends are compared with the one that is needed, the deliveries with those that were due.",
         fanout.subscribers, fanout.patterns
     );
@@ -133,11 +136,9 @@ pub(super) fn fanout(fanout: &FanOut) -> Html {
         ("deliveries too many", fanout.surplus.to_string()),
     ];
     let rows = rows.map(|(name, value)| (name, Html::text(value)));
-    let times = [("p50", 50.0), ("p99", 99.0)].map(|(name, percent)| (name, time(fanout.times.at(percent))));
+    let times = [("until the last subscriber has one, p50", 50.0), ("until the last subscriber has one, p99", 99.0)];
+    let times = times.map(|(name, percent)| (name, time(fanout.times.at(percent))));
     let plot = distribution("Share of the messages that the last subscriber had within a time", [&fanout.times]);
-    let table = pairs(
-        "Copies, deliveries, and the time until the last subscriber has a message",
-        rows.into_iter().chain(times),
-    );
+    let table = pairs("Copies, deliveries and times", rows.into_iter().chain(times));
     paragraph(about).then(table).then(plot)
 }

@@ -89,8 +89,8 @@ fn targets(targets: &[Target]) -> Option<Html> {
     let lead = Html::tag("p", &[("class", &"lead")], badge(tone, word).then(" ").then(count));
     let about = "What was measured in this run against the limit that linchpin sets itself for it. What could not be \
         measured is missed.";
-    let table = Table::new("Measured against limits").text("target").text("section").number("measured");
-    let table = table.number("limit").narrow("outcome");
+    let table = Table::new("Measured against limits").text("target").narrow("outcome").number("measured");
+    let table = table.number("limit").narrow("section");
     let table = targets.iter().fold(table, |table, target| {
         let (tone, word) = if target.met { (Tone::Good, "met") } else { (Tone::Bad, "missed") };
         let heading = heading_of(&target.section);
@@ -100,7 +100,7 @@ fn targets(targets: &[Target]) -> Option<Html> {
             _ => Html::muted("none"),
         };
         let section = Html::link(&anchor(heading), heading);
-        table.row([Html::text(&target.what), section, measured, Html::text(limit), badge(tone, word)])
+        table.row([Html::text(&target.what), badge(tone, word), measured, Html::text(limit), section])
     });
     Some(lead.then(paragraph(about)).then(table))
 }
