@@ -65,7 +65,7 @@ fn assert_stands_alone(page: &str) {
 async fn a_backend_is_held_to_the_contract_and_the_matrix_is_printed() {
     let ran = run(&["conformance", "memory://x", "--filter", "messages"]).await;
     let shown = ran.text();
-    for area in ["locks", "messages", "streams"] {
+    for area in ["lock", "messages", "streams"] {
         assert!(shown.lines().any(|line| line.split_whitespace().next() == Some(area)), "{area}: {shown}");
     }
     let messages = shown.lines().find(|line| line.trim_start().starts_with("messages")).expect("a row");

@@ -60,7 +60,8 @@ fn slices(point: &Throughput) -> Html {
 
 const HANDOVER: &str = "A lock that many want, from just before one releases it until the next has it: linchpin's lock \
     against a token in a list that waiters take with BLPOP, which is the shortest way to hand something over on Redis \
-    and guards against nothing. One round trip is the least that a hand-over can take.";
+    and guards against nothing. A round trip measures what any request takes \
+    here.";
 
 pub(super) fn handover(hand_over: &HandOver) -> Option<Html> {
     let first = hand_over.points.first()?;
