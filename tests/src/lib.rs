@@ -20,6 +20,9 @@ mod documents {
     #[doc = include_str!("../../docs/backends.md")]
     struct Backends;
 
+    #[doc = include_str!("../../docs/benchmark.md")]
+    struct Benchmark;
+
     #[doc = include_str!("../../docs/concepts.md")]
     struct Concepts;
 

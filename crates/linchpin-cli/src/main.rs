@@ -28,6 +28,7 @@ mod global;
 mod input;
 mod output;
 mod page;
+mod report_file;
 mod signals;
 mod supervise;
 mod until;

@@ -8,5 +8,6 @@ mod losses;
 mod manual;
 mod messages;
 mod program;
+mod reports;
 mod state;
 mod streams;

@@ -6,6 +6,7 @@
 mod at_once;
 mod contender;
 mod facts;
+mod page;
 mod problem;
 mod progress;
 mod raw;
@@ -16,8 +17,9 @@ mod targets;
 mod text;
 mod turns;
 
-use crate::exit::{Failure, IO};
+use crate::exit::Failure;
 use crate::global::Global;
+use crate::report_file;
 use crate::signals::Signals;
 use linchpin::Coordinator;
 use problem::{Problem, Result};
@@ -44,6 +46,7 @@ const LOCK_TTL: Duration = Duration::from_secs(10);
 #[command(after_help = "Examples:
   linchpin bench                                 # what needs no server
   linchpin bench redis://localhost:6379 --quick  # everything, in a tenth of the rounds
+  linchpin bench redis://localhost:6379 --html bench.html
   linchpin bench redis://localhost:6379 --only calls --only throughput --json bench.json
 
 `make bench` in linchpin's repository builds an optimised command and gives it a Redis of its own.")]
@@ -58,8 +61,11 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
     /// Write the figures to a file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     json: Option<PathBuf>,
+    /// Write a page with tables and plots to a file
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    html: Option<PathBuf>,
     /// Exit with 1 if a target is missed
     #[arg(long)]
     check: bool,
@@ -172,11 +178,14 @@ impl Site {
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
     let pace = Pace { quick: args.quick, quiet: false };
     let site = Site::of(args.backend.as_deref().or(global.url()))?;
+    [&args.json, &args.html].into_iter().flatten().try_for_each(|file| report_file::check(file))?;
     let report = measured(global, site, pace, args.only).await?;
     if let Some(file) = &args.json {
-        let unwritten = |error| Failure::new(IO, format!("{} cannot be written: {error}", file.display()));
         let json = serde_json::to_string_pretty(&report).map_err(|error| Problem::new(error.to_string()))?;
-        std::fs::write(file, json + "\n").map_err(unwritten)?;
+        report_file::write(file, &(json + "\n"))?;
+    }
+    if let Some(file) = &args.html {
+        report_file::write(file, &page::of(&report))?;
     }
     let object = || match serde_json::to_value(&report) {
         Ok(Value::Object(object)) => object,

@@ -46,6 +46,20 @@ pub(crate) struct Facts {
     pub(crate) server: Option<ServerFacts>,
 }
 
+impl Facts {
+    /// What must be known to read the figures.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let others = self.server.as_ref().map_or(0, |server| server.other_clients);
+        let notes = [
+            (others > 0, format!("{others} other clients are connected; what they ask is counted with the requests")),
+            (self.quick, "--quick, a tenth of the rounds: for a first look".to_owned()),
+            (self.counts_allocations, "allocations are counted: each takes a few nanoseconds more".to_owned()),
+            (!self.release, "not an optimised build: the figures mean little".to_owned()),
+        ];
+        notes.into_iter().filter_map(|(applies, note)| applies.then_some(note)).collect()
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ServerFacts {
     /// As it says itself: `redis 7.2.4`.
@@ -245,4 +259,13 @@ pub(crate) struct Target {
 pub(crate) enum Bound {
     AtMost,
     AtLeast,
+}
+
+impl Bound {
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::AtMost => "at most",
+            Self::AtLeast => "at least",
+        }
+    }
 }

@@ -1,10 +1,8 @@
 //! Taking times and summing them up.
 
 use super::report::{Percentile, Series};
+use crate::page::plot::PERCENTILES;
 use std::time::{Duration, Instant};
-
-/// The percentiles that a report keeps of each series.
-const PERCENTILES: [f64; 10] = [1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9];
 
 /// Some times, in nanoseconds.
 #[derive(Clone, Debug, Default)]

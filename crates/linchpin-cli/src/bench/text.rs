@@ -1,7 +1,7 @@
 //! A report for a terminal.
 
 use super::contender::{Contender, Port};
-use super::report::{Bound, Comparison, Facts, HandOver, Report, Target};
+use super::report::{Comparison, Facts, HandOver, Report, Target};
 use super::sections::memory::BROADCAST;
 use super::targets::RATIOS;
 use clap::builder::styling::{AnsiColor, Style};
@@ -42,29 +42,15 @@ fn write(out: &mut String, report: &Report, title: Style) -> fmt::Result {
 }
 
 fn facts(out: &mut String, facts: &Facts) -> fmt::Result {
-    let Facts { linchpin, commit, date, quick, release, counts_allocations, cores, processor, payload_bytes, server } =
-        facts;
+    let Facts { linchpin, commit, date, cores, processor, payload_bytes, server, .. } = facts;
     let commit = commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
     let processor = processor.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
     writeln!(out, "linchpin {linchpin}{commit}, {date}")?;
     writeln!(out, "{cores} cores{processor}, payloads of {payload_bytes} bytes")?;
     if let Some(server) = server {
         writeln!(out, "{}; {}", server.version, server.durability)?;
-        if server.other_clients > 0 {
-            let others = server.other_clients;
-            writeln!(out, "NOTE: {others} other clients are connected; what they ask is counted with the requests")?;
-        }
     }
-    if *quick {
-        writeln!(out, "NOTE: --quick, a tenth of the rounds: for a first look")?;
-    }
-    if *counts_allocations {
-        writeln!(out, "NOTE: allocations are counted: each takes a few nanoseconds more")?;
-    }
-    if !release {
-        writeln!(out, "NOTE: not an optimised build: the figures mean little")?;
-    }
-    Ok(())
+    facts.notes().iter().try_for_each(|note| writeln!(out, "NOTE: {note}"))
 }
 
 fn dispatch(out: &mut String, report: &Report, title: Style) -> fmt::Result {
@@ -162,10 +148,7 @@ fn targets(out: &mut String, targets: &[Target], title: Style) -> fmt::Result {
     for target in targets {
         let (mark, colour) = if target.met { ("met   ", AnsiColor::Green) } else { ("missed", AnsiColor::Red) };
         let style = if title == Style::new() { title } else { colour.on_default() };
-        let bound = match target.bound {
-            Bound::AtMost => "at most",
-            Bound::AtLeast => "at least",
-        };
+        let bound = target.bound.words();
         let (measured, limit, unit) = (Figure(target.measured), Figure(target.limit), &target.unit);
         let what = format!("{}: {}", target.section, target.what);
         writeln!(out, "  {style}{mark}{style:#}  {what:<76} {measured:>8} {unit}, {bound} {limit}")?;
@@ -175,7 +158,7 @@ fn targets(out: &mut String, targets: &[Target], title: Style) -> fmt::Result {
 }
 
 /// A figure with as many digits as say something.
-struct Figure(f64);
+pub(crate) struct Figure(pub(crate) f64);
 
 impl Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,10 @@
 //! The file that a report is written to.
 
 use super::page;
-use crate::exit::{Failure, IO};
+use crate::exit::Failure;
+use crate::report_file::{self, unwritten};
 use linchpin_conformance::Report;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A file for a report, which its name says the form of.
 #[derive(Clone, Debug)]
@@ -33,16 +33,9 @@ impl ReportFile {
         Ok(Self { path, form })
     }
 
-    /// Whether it can be written, as far as can be known before: that it cannot should not be told after the run.
+    /// Whether it can be written, as far as can be known before.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let problem = match fs::metadata(dir) {
-            Ok(dir) if !dir.is_dir() => "its directory is none".to_owned(),
-            Ok(_) if self.path.is_dir() => "it is a directory".to_owned(),
-            Ok(_) => return Ok(()),
-            Err(error) => format!("its directory: {error}"),
-        };
-        Err(self.failure(&problem))
+        report_file::check(&self.path)
     }
 
     /// Writes it; `command` is what makes it again.
@@ -51,14 +44,11 @@ impl ReportFile {
             Form::Html => page::of(report, command),
             Form::Markdown => report.markdown(),
             Form::Json => {
-                serde_json::to_string_pretty(report).map_err(|error| self.failure(&error.to_string()))? + "\n"
+                let json = serde_json::to_string_pretty(report);
+                json.map_err(|error| unwritten(&self.path, &error.to_string()))? + "\n"
             }
         };
-        fs::write(&self.path, text).map_err(|error| self.failure(&error.to_string()))
-    }
-
-    fn failure(&self, problem: &str) -> Failure {
-        Failure::new(IO, format!("the report cannot be written to {}: {problem}", self.path.display()))
+        report_file::write(&self.path, &text)
     }
 }
 
@@ -72,16 +62,5 @@ mod tests {
         assert_eq!(form("a/b.html"), Some(Form::Html));
         assert_eq!((form("b.MD"), form("b.json")), (Some(Form::Markdown), Some(Form::Json)));
         assert_eq!((form("html"), form("b.txt"), form("")), (None, None, None));
-    }
-
-    #[test]
-    fn what_cannot_be_written_is_told_before() {
-        let check = |path: &Path| ReportFile::parse(path.to_str().expect("text")).expect("a form").check();
-        let dir = tempfile::tempdir().expect("a directory");
-        assert!(check(&dir.path().join("r.html")).is_ok() && check(Path::new("r.html")).is_ok());
-        let failure = check(&dir.path().join("no/r.html")).expect_err("there is no such directory");
-        assert!(failure.code == IO && failure.message.contains("r.html"), "{failure:?}");
-        fs::create_dir(dir.path().join("d.html")).expect("is made");
-        assert!(check(&dir.path().join("d.html")).is_err());
     }
 }

@@ -8,8 +8,10 @@
 //! std::fs::write("report.html", page.finish())?;
 //! ```
 
-// The compiler says when this is to go.
-#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the page of the benchmarks draws the rest"))]
+#![cfg_attr(
+    not(any(test, feature = "bench")),
+    expect(dead_code, unused_imports, reason = "the page of the benchmarks draws the rest")
+)]
 
 mod badge;
 mod html;
