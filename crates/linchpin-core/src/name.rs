@@ -66,7 +66,14 @@ macro_rules! name {
             #[allow(dead_code, reason = "not every kind of name lies in an area")]
             pub(crate) fn within(prefix: &'static str, name: &str) -> Result<Self> {
                 check($what, name, $max)?;
-                Ok(Self([prefix, name].concat().into()))
+                // On the stack, so that it is allocated once.
+                let (mut whole, length) = ([0; MAX_STORED_NAME], prefix.len() + name.len());
+                whole[..prefix.len()].copy_from_slice(prefix.as_bytes());
+                whole[prefix.len()..length].copy_from_slice(name.as_bytes());
+                match str::from_utf8(&whole[..length]) {
+                    Ok(whole) => Ok(Self(whole.into())),
+                    Err(_) => unreachable!("two texts are a text"),
+                }
             }
 
             /// The name without `prefix`, if it starts with it and something is left.

@@ -16,6 +16,7 @@ use linchpin_core::{
 use linchpin_machine::{DEDUPE_WINDOW, ID_WINDOW};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -49,6 +50,8 @@ struct Handle {
     space: Arc<Space>,
     audience: Arc<Audience>,
     port: PortState,
+    is_closed: AtomicBool,
+    /// For who waits: the same, told.
     closed: watch::Sender<bool>,
 }
 
@@ -74,14 +77,15 @@ impl MemoryCoordination {
         let space = registry::open(&config);
         let audience = space.join();
         let (capabilities, port, closed) = (capabilities(), PortState::default(), watch::Sender::new(false));
-        Self(Arc::new(Handle { config, capabilities, space, audience, port, closed }))
+        let is_closed = AtomicBool::new(false);
+        Self(Arc::new(Handle { config, capabilities, space, audience, port, is_closed, closed }))
     }
 
     /// The handle, if it is open. Its calls never wait for a server, so without a yield now and then a loop
     /// of them would starve whatever else its thread runs: the renewal of a lock, say.
     async fn handle(&self, operation: &'static str) -> Result<&Handle> {
         tokio::task::coop::consume_budget().await;
-        if *self.0.closed.borrow() { Err(Error::closed(operation)) } else { Ok(&self.0) }
+        if self.0.is_closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(&self.0) }
     }
 }
 
@@ -246,7 +250,8 @@ impl Driver for MemoryCoordination {
 
     async fn close(&self) -> Result<()> {
         let handle = &self.0;
-        if !handle.closed.send_replace(true) {
+        if !handle.is_closed.swap(true, Ordering::AcqRel) {
+            handle.closed.send_replace(true);
             handle.space.leave(&handle.audience);
             handle.audience.end();
         }

@@ -60,15 +60,16 @@ impl Targets {
         }
     }
 
+    /// Through the port without layers: what those cost is the dispatch's.
     fn memory(&mut self, report: &Report) {
         let of = |operation| report.memory.iter().find(|comparison| comparison.operation == operation);
         for (operation, limit) in [(memory::GET, 250.0), (memory::COMMIT, 500.0)] {
-            if let Some(series) = of(operation).and_then(|comparison| comparison.series(memory::PORT)) {
+            if let Some(series) = of(operation).and_then(|comparison| comparison.series(memory::ADAPTER)) {
                 self.at_most("memory", format!("{operation}, p50"), series.median(), limit, "ns");
             }
         }
         if let Some(published) = of(memory::PUBLISH) {
-            let ratio = published.ratio(memory::PORT, memory::BROADCAST, 50.0).unwrap_or(f64::NAN);
+            let ratio = published.ratio(memory::ADAPTER, memory::BROADCAST, 50.0).unwrap_or(f64::NAN);
             self.at_most("memory", "publish to one subscriber, p50, over tokio's broadcast", ratio, 1.2, "x");
         }
     }

@@ -71,9 +71,11 @@ impl Subscribers {
     /// Hands a message to every subscriber whose pattern matches; returns to how many.
     pub fn dispatch(&self, message: &Message) -> u64 {
         let mut reached = 0;
-        for mailbox in self.live().iter().filter(|mailbox| mailbox.pattern.matches(&message.channel)) {
-            mailbox.put(Some(message.clone()));
-            reached += 1;
+        for mailbox in self.mailboxes.lock().iter().filter_map(Weak::upgrade) {
+            if mailbox.pattern.matches(&message.channel) {
+                mailbox.put(Some(message.clone()));
+                reached += 1;
+            }
         }
         reached
     }
