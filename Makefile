@@ -47,7 +47,6 @@ conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
 
 bench: ## Measure the port against the raw client on a Redis of its own: target/bench/bench.html (ARGS=--quick)
-	cargo build --release -p linchpin-cli --features count-allocations
 	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing

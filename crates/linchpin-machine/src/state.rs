@@ -96,8 +96,16 @@ impl Keys {
 
     /// Writes a value; returns the revision at which the key came to be.
     pub(crate) fn write(&mut self, key: &Key, value: Bytes, revision: Revision, deadline: Option<Time>) -> Revision {
-        let created = self.entries.get(key).map_or(revision, |old| old.created);
-        self.put(key, Stored { value, created, version: revision, deadline });
+        let Some(stored) = self.entries.get_mut(key) else {
+            self.put(key, Stored { value, created: revision, version: revision, deadline });
+            return revision;
+        };
+        let (created, old) = (stored.created, stored.deadline);
+        *stored = Stored { value, created, version: revision, deadline };
+        if old != deadline {
+            self.forget_deadline(key, old);
+            self.note_deadline(key, deadline);
+        }
         created
     }
 
@@ -117,10 +125,8 @@ impl Keys {
     }
 
     fn put(&mut self, key: &Key, stored: Stored) {
-        if let Some(deadline) = stored.deadline {
-            self.deadlines.insert((deadline, key.clone()));
-        }
         let deadline = stored.deadline;
+        self.note_deadline(key, deadline);
         match self.entries.insert(key.clone(), stored) {
             Some(old) if old.deadline != deadline => self.forget_deadline(key, old.deadline),
             Some(_) => {}
@@ -142,6 +148,12 @@ impl Keys {
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    fn note_deadline(&mut self, key: &Key, deadline: Option<Time>) {
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, key.clone()));
+        }
     }
 
     fn forget_deadline(&mut self, key: &Key, deadline: Option<Time>) {

@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// Write a page with tables and plots to a file
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     html: Option<PathBuf>,
+    /// Take the allocations of calls from the --json of a build that counts them, which makes calls slower
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    allocations: Option<PathBuf>,
     /// Exit with 1 if a target is missed
     #[arg(long)]
     check: bool,
@@ -179,7 +182,11 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     let pace = Pace { quick: args.quick, quiet: false };
     let site = Site::of(args.backend.as_deref().or(global.url()))?;
     [&args.json, &args.html].into_iter().flatten().try_for_each(|file| report_file::check(file))?;
-    let report = measured(global, site, pace, args.only).await?;
+    let counted = args.allocations.as_deref().map(Report::read).transpose()?;
+    let mut report = measured(global, site, pace, args.only).await?;
+    if let Some(counted) = &counted {
+        report.take_allocations(counted);
+    }
     if let Some(file) = &args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Problem::new(error.to_string()))?;
         report_file::write(file, &(json + "\n"))?;

@@ -1,7 +1,9 @@
 //! What was measured, as it is written to JSON and made into pages. Times are nanoseconds.
 
+use super::problem::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A run of `linchpin bench`. A section that was not run is empty, and named in `left_out` with the reason.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,6 +25,25 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) const VERSION: u32 = 1;
+
+    /// Reads a report that was written as JSON.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let json = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"));
+        let report =
+            json.and_then(|json| serde_json::from_slice(&json).map_err(|error| format!("is no report: {error}")));
+        report.map_err(|problem| Problem::invalid(format!("{} {problem}", file.display())))
+    }
+
+    /// Takes the allocations of calls from a run of a build that counted them.
+    pub(crate) fn take_allocations(&mut self, counted: &Self) {
+        for dispatch in &mut self.dispatch {
+            let same = counted.dispatch.iter().find(|other| other.operation == dispatch.operation);
+            for way in &mut dispatch.ways {
+                let counted = same.and_then(|same| same.way(&way.times.name));
+                way.allocations = counted.map_or(way.allocations, |counted| counted.allocations);
+            }
+        }
+    }
 }
 
 /// What was measured where.
@@ -267,5 +288,27 @@ impl Bound {
             Self::AtMost => "at most",
             Self::AtLeast => "at least",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(allocations: Option<f64>, nanoseconds: f64) -> Report {
+        let percentiles = vec![Percentile { percent: 50.0, nanoseconds }];
+        let times = Series { name: "port".to_owned(), samples: 1, percentiles };
+        let dispatch = Dispatch { operation: "get".to_owned(), ways: vec![Way { times, allocations }] };
+        Report { dispatch: vec![dispatch], ..Report::default() }
+    }
+
+    #[test]
+    fn allocations_come_from_another_run_and_times_do_not() {
+        let mut timed = report(None, 5.0);
+        timed.take_allocations(&report(Some(9.0), 7.0));
+        let way = &timed.dispatch[0].ways[0];
+        assert_eq!((way.allocations, way.times.median()), (Some(9.0), 5.0));
+        timed.take_allocations(&Report::default());
+        assert_eq!(timed.dispatch[0].ways[0].allocations, Some(9.0));
     }
 }
