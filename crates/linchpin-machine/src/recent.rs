@@ -1,6 +1,7 @@
 //! What is remembered for a while and then forgotten, oldest first.
 
 use crate::time::Time;
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
@@ -10,13 +11,13 @@ use std::time::Duration;
 /// Values by key, with the time each came to be. Times are given in ascending order.
 #[derive(Clone)]
 pub(crate) struct Recent<K, V> {
-    values: HashMap<K, V>,
+    values: HashMap<K, V, RandomState>,
     order: VecDeque<(Time, K)>,
 }
 
 impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
-        Self { values: HashMap::new(), order: VecDeque::new() }
+        Self { values: HashMap::default(), order: VecDeque::new() }
     }
 }
 

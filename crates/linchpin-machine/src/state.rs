@@ -2,6 +2,7 @@
 
 use crate::time::Time;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use linchpin_core::{Entry, Key, Page, Range, Revision, ScanPage};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeSet, HashMap};
@@ -37,7 +38,7 @@ impl Stored {
 /// All keys: their content, their names in order, and the deadlines of those that have one.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
-    entries: HashMap<Key, Stored>,
+    entries: HashMap<Key, Stored, RandomState>,
     names: BTreeSet<Key>,
     deadlines: BTreeSet<(Time, Key)>,
 }

@@ -1,8 +1,8 @@
 //! The Lua scripts and the names that keys have on the server.
 
-use linchpin_core::{Namespace, StreamName};
+use linchpin_core::{Key, Namespace, StreamName};
 use redis::{Cmd, Script, ToRedisArgs};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 macro_rules! script {
     ($($part:literal),+) => {
@@ -23,27 +23,32 @@ pub(crate) static TRIM: LazyLock<Script> = script!("prelude", "streams", "trim")
 
 /// What every name of a namespace starts with on the server. The braces make it one hash slot.
 #[derive(Clone, Debug)]
-pub(crate) struct Prefix(String);
+pub(crate) struct Prefix(Arc<str>);
 
 impl Prefix {
     pub(crate) fn new(namespace: &Namespace) -> Self {
-        Self(format!("linchpin:{{{namespace}}}:"))
+        Self(format!("linchpin:{{{namespace}}}:").into())
     }
 
     /// A name on the server.
     pub(crate) fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.0)
+        [&*self.0, name].concat()
+    }
+
+    /// Where a key lies on the server.
+    pub(crate) fn key(&self, key: &Key) -> String {
+        [&*self.0, "k:", key.as_str()].concat()
     }
 
     /// The name within the namespace of one on the server.
     pub(crate) fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(self.0.as_str())
+        name.strip_prefix(&*self.0)
     }
 
     /// Prepares a script: the key that routes it, and the prefix that it builds all others from.
     pub(crate) fn invoke(&self, script: &'static Script) -> ScriptCall {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(script.get_hash()).arg(1).arg(self.name("meta")).arg(&self.0);
+        let mut command = Cmd::with_capacity(24, 512);
+        command.arg("EVALSHA").arg(script.get_hash()).arg(1).arg(self.name("meta")).arg(&*self.0);
         ScriptCall { script, command }
     }
 }

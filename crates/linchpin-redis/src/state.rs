@@ -9,7 +9,7 @@ use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
     ScanPage, Snapshot, Transaction,
 };
-use redis::Value;
+use redis::{Cmd, Value};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ pub(crate) async fn get(connection: &Connection, prefix: &Prefix, keys: &[Key]) 
 /// it, the second the time, which can only have gone on. `None` if something is to be done that only a script can do.
 async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Option<Snapshot>> {
     let read = Reader("get");
-    let mut commands = redis::Pipeline::with_capacity(2);
-    commands.cmd("MGET").arg(prefix.name("meta"));
+    let mut look = Cmd::with_capacity(2 + keys.len(), 64 * (1 + keys.len()));
+    look.arg("MGET").arg(prefix.name("meta"));
     for key in keys {
-        commands.arg(prefix.name(&format!("k:{key}")));
+        look.arg(prefix.key(key));
     }
-    commands.cmd("TIME");
+    let mut commands = redis::Pipeline::with_capacity(2);
+    commands.add_command(look).cmd("TIME");
     let mut answer = read.list(connection.send_all("get", &commands).await?)?.into_iter();
     let mut found = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
     let mut clock = read.list(answer.next().unwrap_or(Value::Nil))?.into_iter();
