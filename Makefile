@@ -21,7 +21,7 @@ test: setup ## Everything CI checks: lint, tests, docs, conformance on a local r
 	$(test_env) cargo test --workspace --all-features
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
-		set -x; LINCHPIN_TEST_SERVERS=local cargo test -p linchpin-tests --test conformance_redis; \
+		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features --test conformance_redis; \
 	else \
 		echo 'SKIPPED: conformance on a local redis-server (none on PATH)'; \
 	fi
