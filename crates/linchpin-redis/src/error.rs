@@ -29,6 +29,9 @@ pub(crate) fn while_connecting(operation: &'static str, address: &str, error: Re
 
 /// An error of a command that was sent.
 pub(crate) fn of_command(operation: &'static str, error: RedisError) -> Error {
+    // Of several commands that were sent together the client tells the errors, but not what kind they are.
+    let first = error.clone().into_server_errors().and_then(|errors| errors.first().map(|(_, error)| error.clone()));
+    let error = first.map_or(error, RedisError::from);
     map(operation, &error).with_source(error)
 }
 

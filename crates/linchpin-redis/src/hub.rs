@@ -44,6 +44,7 @@ pub(crate) struct Hub {
     connection: Arc<Connection>,
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
+    closed: AtomicBool,
 }
 
 struct Shared {
@@ -68,6 +69,12 @@ impl Listeners {
         let channel = Topic::Channel(channel.to_owned());
         let starts = self.starts.iter().filter(|(start, _)| start.covers(&channel)).map(|(_, listening)| listening);
         starts.chain(self.channels.get(&channel)).flatten().filter_map(Weak::upgrade).collect()
+    }
+
+    fn remove(&mut self, topic: &Topic, listener: &Arc<dyn Listener>) {
+        if let Some(listening) = self.of(topic).get_mut(topic) {
+            listening.retain(|other| !std::ptr::addr_eq(other.as_ptr(), Arc::as_ptr(listener)));
+        }
     }
 
     /// Whether somebody still listens to exactly this.
@@ -107,7 +114,7 @@ enum Request {
 
 /// Listening to a topic, until it is dropped. It keeps the hub alive, so it may outlive its handle.
 pub(crate) struct Listening {
-    _hub: Arc<Hub>,
+    hub: Arc<Hub>,
     /// Taken when it is dropped.
     listener: Option<Arc<dyn Listener>>,
     requests: mpsc::Sender<Request>,
@@ -116,7 +123,10 @@ pub(crate) struct Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        drop(self.listener.take());
+        // Taken out here: a dispatch may hold on to it for a moment longer.
+        if let Some(listener) = self.listener.take() {
+            self.hub.shared.listeners.lock().remove(&self.topic, &listener);
+        }
         // A full queue only keeps a subscription at the server that nobody reads any more.
         drop(self.requests.try_send(Request::Left(self.topic.clone())));
     }
@@ -125,7 +135,7 @@ impl Drop for Listening {
 impl Hub {
     pub(crate) fn new(connection: Arc<Connection>, prefix: Prefix) -> Self {
         let shared = Shared { prefix, listeners: Mutex::default(), broken: AtomicBool::new(false) };
-        Self { connection, shared: Arc::new(shared), serving: Mutex::new(None) }
+        Self { connection, shared: Arc::new(shared), serving: Mutex::new(None), closed: AtomicBool::new(false) }
     }
 
     /// Hands everything of a topic to the listener; returns once the server confirmed it.
@@ -138,12 +148,8 @@ impl Hub {
         let requests = self.serving(operation).await?;
         // Registered first: what arrives once the server confirms finds it.
         self.shared.listeners.lock().of(&topic).entry(topic.clone()).or_default().push(Arc::downgrade(&listener));
-        let listening = Listening {
-            _hub: self.clone(),
-            listener: Some(listener),
-            requests: requests.clone(),
-            topic: topic.clone(),
-        };
+        let listening =
+            Listening { hub: self.clone(), listener: Some(listener), requests: requests.clone(), topic: topic.clone() };
         let limit = self.connection.response_timeout();
         let closed = || Error::closed(operation);
         let asking = async {
@@ -165,7 +171,10 @@ impl Hub {
     }
 
     pub(crate) fn close(&self) {
-        *self.serving.lock() = None;
+        let mut serving = self.serving.lock();
+        self.closed.store(true, Ordering::Release);
+        *serving = None;
+        drop(serving);
         for listener in self.shared.all() {
             listener.end();
         }
@@ -177,6 +186,9 @@ impl Hub {
         }
         let server = Server::connect(&self.connection, &self.shared, operation).await?;
         let mut slot = self.serving.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed(operation));
+        }
         let serving = slot.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(1024);
             let (connection, shared) = (self.connection.clone(), self.shared.clone());
@@ -304,16 +316,16 @@ impl Server {
         if !starts.is_empty() && !self.whole_only {
             let globs: Vec<_> = starts.iter().map(|topic| topic.on_server(&shared.prefix)).collect();
             match answered(self.connection.psubscribe(globs)).await {
-                Err(error) if error.kind() == ErrorKind::Unauthorized => self.whole_only = true,
+                Err(error) if error.kind() == ErrorKind::Unauthorized => {
+                    answered(self.connection.psubscribe(WHOLE.on_server(&shared.prefix))).await?;
+                    self.whole_only = true;
+                }
                 result => result?,
             }
         }
         let mut awaited = channels;
         if self.whole_only && !starts.is_empty() {
             awaited.push(WHOLE);
-            if !self.carries(&WHOLE) {
-                answered(self.connection.psubscribe(WHOLE.on_server(&shared.prefix))).await?;
-            }
         } else {
             awaited.extend(starts);
         }
@@ -369,6 +381,8 @@ async fn serve(
         let Err(error) = serve_until_broken(&shared, &mut server, &mut requests).await else { return };
         shared.broken.store(true, Ordering::Relaxed);
         tracing::warn!(%error, "what the server pushes broke off; reconnecting");
+        // It may be alive and only slow: nothing may come over both.
+        drop(server);
         server = reconnect(&connection, &shared).await;
         shared.broken.store(false, Ordering::Relaxed);
         shared.mark_gap();

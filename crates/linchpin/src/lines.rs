@@ -42,20 +42,35 @@ impl Lines {
     /// The line of a queue; it is watched from now on if it was not.
     pub(crate) fn join(&self, range: &Range) -> Arc<Line> {
         let mut lines = self.lines.lock();
-        if let Some(watched) = lines.get(range) {
+        // The runtime that ran its task may have ended.
+        if let Some(watched) = lines.get(range).filter(|watched| !watched.task.is_finished()) {
             return watched.line.clone();
         }
         let line = Arc::new(Line { state: Mutex::default() });
         let (kept, driver, own) = (line.clone(), self.driver.clone(), range.clone());
         let all = Arc::downgrade(&self.lines);
-        let task = tokio::spawn(async move { keep(&kept, &*driver, &all, &own).await });
+        let task = tokio::spawn(async move {
+            let ending = Ending(kept);
+            keep(&ending.0, &*driver, &all, &own).await;
+        });
         lines.insert(range.clone(), Watched { line: line.clone(), task });
         line
     }
 
     /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
     pub(crate) fn is_somebody_in(&self, range: &Range) -> bool {
-        self.lines.lock().get(range).is_some_and(|watched| !watched.line.state.lock().places.is_empty())
+        let lines = self.lines.lock();
+        let watched = lines.get(range).filter(|watched| !watched.task.is_finished());
+        watched.is_some_and(|watched| !watched.line.state.lock().places.is_empty())
+    }
+}
+
+/// Tells those who wait that nobody watches for them any more, however that came about.
+struct Ending(Arc<Line>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end(Error::new(ErrorKind::Unavailable, "watch", "the task that watches the queue ended"));
     }
 }
 
@@ -170,6 +185,10 @@ impl Line {
         let mut state = self.state.lock();
         match event {
             WatchEvent::Put(entry) => {
+                // Older than what was told, and new: the backend lost its data and begins again.
+                if state.told.is_some_and(|told| entry.created < told) && !state.created.contains_key(&entry.key) {
+                    state.told = Some(entry.created);
+                }
                 state.remove(&entry.key);
                 state.places.insert(entry.created, entry.key.clone());
                 state.created.insert(entry.key, entry.created);
@@ -188,7 +207,7 @@ impl Line {
 
     fn end(&self, error: Error) {
         let mut state = self.state.lock();
-        state.ended = Some(Arc::new(error));
+        state.ended.get_or_insert_with(|| Arc::new(error));
         for waiting in state.waiting.values() {
             waiting.notify_one();
         }

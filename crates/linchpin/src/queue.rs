@@ -50,17 +50,21 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Takes the first place if the queue is empty, which asks the backend once; `None` if it is not, or if the
-    /// backend cannot be asked that.
+    /// Takes the first place if the queue is empty, which asks the backend once; `None` if it is not. A backend has to
+    /// [know](Self::knows_emptiness) that.
     ///
     /// # Cancel safety
     /// Dropping the future gives the place up.
     pub(crate) async fn enter_first(&self, who: &str, ttl: Duration) -> Result<Option<Place>> {
-        let empty = Key::stored(self.prefix.clone())?;
-        Ok(match self.request(who, ttl, Some(empty)).await? {
-            (Answer::Granted(lease), ticket) => Some(self.place(lease, ticket, None)),
-            (Answer::Taken, _) => None,
-        })
+        loop {
+            let empty = Key::stored(self.prefix.clone())?;
+            let (Answer::Granted(lease), ticket) = self.request(who, ttl, Some(empty)).await? else { return Ok(None) };
+            let place = self.place(lease, ticket, None);
+            // The answer may have taken longer than the lease lasts: then another may be first by now.
+            if place.lease.is_held() {
+                return Ok(Some(place));
+            }
+        }
     }
 
     /// Whether [`enter_first`](Self::enter_first) can be asked of a backend.

@@ -2,8 +2,10 @@
 
 use super::super::prelude::*;
 use super::{patient, survives_restart, until_back};
-use crate::recipes::short;
-use crate::waiting::{eventually, soon};
+use crate::recipes::{keys_in, short};
+use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
+use linchpin::LockGuard;
+use linchpin_core::Area;
 use std::time::Instant;
 
 cases! { Faults "faults";
@@ -13,6 +15,8 @@ cases! { Faults "faults";
         "A lock whose server stood still for longer than its TTL is reported lost, and its token writes nothing";
     a_holder_that_is_cut_off_knows_before_the_next_holds [Ttl, Watch]
         "A holder that is cut off reports lost before another can hold the lock";
+    a_lock_that_is_granted_too_late_is_not_held [Ttl, Watch]
+        "A lock whose grant arrives after its TTL is not handed out: another may hold it by then";
     a_waiter_is_served_after_a_cut [Ttl, Watch]
         "A waiter that was cut off when the lock was released gets it: no wake-up is lost";
     one_leader_after_a_cut [Ttl, Watch]
@@ -71,6 +75,32 @@ async fn a_holder_that_is_cut_off_knows_before_the_next_holds(ctx: Context) -> C
     ensure!(held - asked >= ttl, "it passed on after {:?}, before its TTL", held - asked);
     ensure!(next.token() > guard.token(), "the next token is not newer");
     Ok(())
+}
+
+async fn a_lock_that_is_granted_too_late_is_not_held(ctx: Context) -> CaseResult {
+    let (node, driver) = (patient(ctx.driver()).await?, ctx.beside().await?);
+    let other = patient(driver.clone()).await?;
+    // What a backend learns at the first call it knows by then.
+    node.lock("l").acquire().await?.release().await?;
+    ctx.faults()?.proxy()?.hold(crate::Direction::Answers);
+    let late = tokio::spawn(node.lock("l").ttl(short(&ctx)).acquire());
+    eventually("its place", async || Ok((keys_in(&driver, Area::Locks).await? == 1).then_some(()))).await?;
+    let held = soon("the next holder", other.lock("l").ttl(LONG).acquire()).await??;
+    ctx.faults()?.proxy()?.mend();
+    let mut late = std::pin::pin!(late);
+    let early = tokio::time::timeout(ON_THE_WAY, &mut late).await;
+    ensure!(early.is_err(), "a lock that had passed on was handed out: {early:?}");
+    let token = held.token();
+    held.release().await?;
+    let served = soon("the lock", until_served(late)).await??;
+    ensure!(served.is_held() && served.token() > token, "the lock that was handed out is not held");
+    Ok(())
+}
+
+async fn until_served(
+    waiter: impl Future<Output = Result<Result<LockGuard, Error>, tokio::task::JoinError>>,
+) -> Result<LockGuard, Failure> {
+    Ok(waiter.await.map_err(|error| Failure::new(error.to_string()))??)
 }
 
 async fn a_waiter_is_served_after_a_cut(ctx: Context) -> CaseResult {

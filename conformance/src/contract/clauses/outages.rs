@@ -45,7 +45,11 @@ pub(super) const OUTAGES: Chapter = Chapter {
         },
         Clause {
             text: "Who is cut off knows that its lock or leadership is lost before another can have it.",
-            cases: &["faults.a_holder_that_is_cut_off_knows_before_the_next_holds", "faults.one_leader_after_a_cut"],
+            cases: &[
+                "faults.a_holder_that_is_cut_off_knows_before_the_next_holds",
+                "faults.a_lock_that_is_granted_too_late_is_not_held",
+                "faults.one_leader_after_a_cut",
+            ],
         },
         Clause {
             text: "A waiter that was cut off when the lock was released gets it: no wake-up is lost.",

@@ -212,6 +212,14 @@ impl Pending {
     }
 
     fn put(&mut self, change: Change) {
+        // A key that is still the same one keeps its place, one that came again is a new one.
+        if let Some(place) = self.places.get(change.key())
+            && let Some(older) = self.changes.get_mut(place)
+            && !matches!(older, Change::Deleted(..))
+        {
+            *older = change;
+            return;
+        }
         self.next += 1;
         if let Some(older) = self.places.insert(change.key().clone(), self.next) {
             self.changes.remove(&older);
@@ -277,9 +285,14 @@ impl Watch {
         }
         match change {
             Change::Put(entry) => self.tell(entry),
-            Change::Written(key, _) => match (self.scan)(Range::Key(key), Page::first()).await {
-                // Gone or written again by now: that is told by a change of its own.
-                Ok(page) => page.entries.into_iter().for_each(|entry| self.tell(entry)),
+            Change::Written(key, written) => match (self.scan)(Range::Key(key), Page::first()).await {
+                // One that is gone by now, or came again, is told by a change of its own.
+                Ok(page) => {
+                    page.entries
+                        .into_iter()
+                        .filter(|entry| entry.created <= written)
+                        .for_each(|entry| self.tell(entry));
+                }
                 Err(error) if error.is_transient() => self.queue.state.lock().lose(),
                 Err(error) => return Err(error),
             },

@@ -81,6 +81,12 @@ local function left(e) return e.d == 0 and 0 or e.d - now end
 -- Removes up to `limit` keys past their deadline.
 local function sweep(limit)
   for _, key in ipairs(call('ZRANGEBYSCORE', P .. 'ttl', '-inf', num(now), 'LIMIT', 0, limit)) do
-    if not load(key) then call('ZREM', P .. 'ttl', key) end
+    local e = load(key)
+    if e and e.d > 0 then
+      call('ZADD', P .. 'ttl', num(e.d), key)
+    else
+      -- Gone by now; or evicted by a server that is configured to, and written again without a TTL.
+      call('ZREM', P .. 'ttl', key)
+    end
   end
 end

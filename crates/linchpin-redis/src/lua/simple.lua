@@ -23,8 +23,8 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
       usual = guarded == name and m and (condition == 'p' or m == tonumber(ARGV[9]))
     end
   end
-  -- Now and then it looks whether keys that have ended pile up.
-  if usual and ttl ~= '' and count % 16 == 0 then
+  -- Whoever adds keys that end looks whether some have ended, so that they never pile up.
+  if usual and ttl ~= '' then
     local first = call('ZRANGE', P .. 'ttl', 0, 0, 'WITHSCORES')[2]
     usual = not first or tonumber(first) > now
   end
