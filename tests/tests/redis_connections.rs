@@ -205,6 +205,16 @@ async fn time_runs_on_after_the_servers_clock_stepped_back() {
 }
 
 #[tokio::test]
+async fn a_full_server_is_not_healthy() {
+    let server = RedisServer::start_local(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]).await;
+    let server = server.expect("a server");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let error = redis.set("k", b"v", None).await.expect_err("it is full");
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    assert!(!redis.health_check().await.expect("it answers"));
+}
+
+#[tokio::test]
 async fn retries_hide_a_restart_and_apply_nothing_twice() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
     let policy = RetryPolicy { attempts: 50, total: SOON, ..RetryPolicy::default() };

@@ -240,6 +240,10 @@ impl ServerInfo {
         if self.field("maxmemory") != "0" && policy != "noeviction" {
             reasons.push(format!("the server may drop keys: maxmemory-policy is {policy}, not noeviction"));
         }
+        let number = |name: &str| self.field(name).parse::<u64>().unwrap_or_default();
+        if self.field("maxmemory") != "0" && policy == "noeviction" && number("used_memory") >= number("maxmemory") {
+            reasons.push("the server is out of memory (maxmemory) and refuses writes".to_owned());
+        }
         if self.field("aof_last_write_status") == "err" || self.field("rdb_last_bgsave_status") == "err" {
             reasons.push("the server cannot write to its disk".to_owned());
         }

@@ -38,13 +38,13 @@ const LOCK_TTL: Duration = Duration::from_secs(10);
 
 /// Measure the port against the raw client doing the same work
 ///
-/// Without a URL, what needs no server: what a call costs above the driver, and the backend in memory.
-/// With the URL of a Redis or Valkey server, everything: single calls and throughput against hand-written scripts
+/// Without a URL, here and in LINCHPIN_URL, what needs no server: what a call costs above the driver, and the backend
+/// in memory. With the URL of a Redis or Valkey server, everything: single calls and throughput against hand-written scripts
 /// that give the same guarantees and against plain commands, the hand-over of a lock, 10,000 leases, 1,000
 /// subscribers. It works in a namespace of its own and removes it; the server should have nothing else to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  linchpin bench                                 # what needs no server
+  linchpin bench --only dispatch --only memory   # what needs no server
   linchpin bench redis://localhost:6379 --quick  # everything, in a tenth of the rounds
   linchpin bench redis://localhost:6379 --html bench.html
   linchpin bench redis://localhost:6379 --only calls --only throughput --json bench.json

@@ -19,6 +19,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc
   linchpin completions bash > ~/.local/share/bash-completion/completions/linchpin
   linchpin completions zsh > ~/.zfunc/_linchpin
   linchpin completions fish > ~/.config/fish/completions/linchpin.fish";

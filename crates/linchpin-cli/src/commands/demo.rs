@@ -23,6 +23,8 @@ Examples:
   linchpin demo --url redis://localhost:6379";
 
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result<ExitCode, Failure> {
-    example::run(global.url().unwrap_or("memory://demo")).await?;
+    // A private memory is of one handle only, and the demo has three.
+    let url = global.url().filter(|url| *url != "memory://").unwrap_or("memory://demo");
+    example::run(url).await?;
     Ok(ExitCode::SUCCESS)
 }

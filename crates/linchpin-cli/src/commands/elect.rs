@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The election
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// Under which name to stand; a random one unless told
     #[arg(long, value_name = "NODE")]

@@ -31,6 +31,7 @@ use std::time::Duration;
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The lock
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// Give up after this time; without, wait for ever
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "no_wait")]

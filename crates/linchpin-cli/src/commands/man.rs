@@ -21,7 +21,8 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   linchpin man | man -l -
-  linchpin man --dir /usr/local/share/man/man1";
+  mkdir -p ~/.local/share/man/man1
+  linchpin man --dir ~/.local/share/man/man1";
 
 pub(crate) async fn run(_: &Global, args: Args) -> Result<ExitCode, Failure> {
     if let Some(dir) = args.dir {

@@ -53,6 +53,8 @@ impl Child {
         // Ctrl-C on a terminal reaches the whole group: twice would be taken for impatience.
         if self.leads_group || signal != Signal::INT {
             self.send(signal);
+            // What is stopped would not see it.
+            self.send(Signal::CONT);
         }
     }
 

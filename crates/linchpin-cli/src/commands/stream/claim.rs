@@ -44,7 +44,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   linchpin stream claim orders --group billing --wait 1m --visibility 5m
-  linchpin stream claim orders --group billing --max 10 | jq -r .receipt | xargs linchpin stream ack
+  linchpin stream claim orders --group billing --max 10 | jq -r .receipt | xargs -r linchpin stream ack
   linchpin stream claim orders --dead-letters billing --group undertakers";
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {

@@ -30,7 +30,7 @@ pub(super) struct AckArgs {
 const ACK_EXAMPLES: &str = "\
 Examples:
   linchpin stream ack RECEIPT
-  linchpin stream claim orders --group billing | jq -r .receipt | xargs linchpin stream ack";
+  linchpin stream claim orders --group billing | jq -r .receipt | xargs -r linchpin stream ack";
 
 /// Give records back, to be delivered again
 ///
