@@ -300,9 +300,12 @@ impl Server {
         if shared.listeners.lock().need(topic) || !self.carries(topic) {
             return Ok(());
         }
-        let mut needed = shared.listeners.lock().needed();
-        needed.retain(|other| topic.covers(other));
-        self.subscribe(shared, outermost(needed)).await?;
+        // A channel carries nothing but itself, so only a start is worth a look at everybody.
+        if topic.is_start() {
+            let mut needed = shared.listeners.lock().needed();
+            needed.retain(|other| topic.covers(other));
+            self.subscribe(shared, outermost(needed)).await?;
+        }
         self.unsubscribe(shared, vec![topic.clone()]).await
     }
 
