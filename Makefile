@@ -2,11 +2,12 @@
 .PHONY: help setup test lint doc contract demo conformance package deny bench
 
 # What `make setup` may have just provided, so looked up when a recipe runs and not before.
-# Without our own image the tests take redis:7.2.
-docker_image = $(shell docker image inspect linchpin/redis:test >/dev/null 2>&1 && echo linchpin/redis:test)
-redis_image = $(or $(LINCHPIN_TEST_REDIS_IMAGE),$(docker_image))
-image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image))
-# In CI a missing engine fails the tests; elsewhere they fall back to a local redis-server.
+# Without our own images the tests take the official ones.
+docker_image = $(shell docker image inspect linchpin/$(1):test >/dev/null 2>&1 && echo linchpin/$(1):test)
+redis_image = $(or $(LINCHPIN_TEST_REDIS_IMAGE),$(call docker_image,redis))
+nats_image = $(or $(LINCHPIN_TEST_NATS_IMAGE),$(call docker_image,nats))
+image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image)) $(addprefix LINCHPIN_TEST_NATS_IMAGE=,$(nats_image))
+# In CI a missing engine fails the tests; elsewhere they fall back to local servers.
 servers_env = $(if $(filter true,$(CI)),LINCHPIN_TEST_SERVERS=docker)
 test_env = env $(image_env) $(servers_env)
 
