@@ -1,6 +1,9 @@
 //! The servers that the other tests rely on: they live through faults, keep their data, and leave nothing behind.
 
-use linchpin_tests::servers::RedisServer;
+use async_trait::async_trait;
+use linchpin_tests::servers::{Nats, NatsCluster, NatsServer, Redis, RedisServer, Software, TestServer};
+use serde_json::{Value, json};
+use std::future::IntoFuture;
 use std::io;
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -12,54 +15,142 @@ use tokio::time::{Instant, sleep, timeout};
 
 type Checked = Result<(), String>;
 
-/// One command over a connection of its own, answered within half a second.
-async fn ask(server: &str, command: &str) -> io::Result<String> {
-    let ask = async {
-        let mut stream = TcpStream::connect(server.trim_start_matches("redis://")).await?;
-        stream.write_all(format!("{command}\r\n").as_bytes()).await?;
-        let mut reply = [0; 512];
-        let length = stream.read(&mut reply).await?;
-        Ok(String::from_utf8_lossy(&reply[..length]).trim_end().to_owned())
-    };
-    timeout(Duration::from_millis(500), ask).await?
+/// Software that is asked past any adapter, over a connection of its own each time.
+#[async_trait]
+trait Asked: Software {
+    /// What a missing local server is called in the advice how to get one.
+    const INSTALL: &'static str;
+    /// Variables with which no local server is found.
+    const NO_SERVER: (&'static str, &'static str);
+    /// Local arguments to ask for a password, and what a client without it is told.
+    const PASSWORD: (&'static [&'static str], &'static str);
+
+    /// Keeps a value, and returns once that is acknowledged.
+    async fn keep(url: &str, value: &str) -> io::Result<()>;
+
+    /// The value that was kept last.
+    async fn kept(url: &str) -> io::Result<String>;
 }
 
-async fn expect(server: &str, command: &str, reply: &str) -> Checked {
-    match ask(server, command).await {
-        Ok(got) if got == reply => Ok(()),
-        other => Err(format!("{command} got {other:?} and not {reply:?}")),
+/// What a server says to a command of Redis.
+async fn redis(url: &str, command: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address(url)).await?;
+    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+    let mut reply = [0; 512];
+    let length = stream.read(&mut reply).await?;
+    let reply = String::from_utf8_lossy(&reply[..length]).trim_end().to_owned();
+    if reply.starts_with('-') { Err(io::Error::other(reply)) } else { Ok(reply) }
+}
+
+#[async_trait]
+impl Asked for Redis {
+    const INSTALL: &'static str = "apt install redis-server";
+    const NO_SERVER: (&'static str, &'static str) = ("PATH", "/nonexistent");
+    const PASSWORD: (&'static [&'static str], &'static str) = (&["--requirepass", "secret"], "NOAUTH");
+
+    async fn keep(url: &str, value: &str) -> io::Result<()> {
+        redis(url, &format!("SET key {value}")).await.map(|reply| assert_eq!(reply, "+OK"))
+    }
+
+    async fn kept(url: &str) -> io::Result<String> {
+        let reply = redis(url, "GET key").await?;
+        Ok(reply.split_once("\r\n").map_or(reply.clone(), |(_, value)| value.to_owned()))
     }
 }
 
-async fn expect_error(server: &str, kind: io::ErrorKind) -> Checked {
-    match ask(server, "PING").await {
-        Err(error) if error.kind() == kind => Ok(()),
-        other => Err(format!("PING got {other:?} and not {kind:?}")),
+/// What a server says to a request of NATS.
+async fn nats(url: &str, subject: &str, payload: impl ToString) -> io::Result<String> {
+    request(async_nats::ConnectOptions::new(), url, subject, payload).await
+}
+
+/// The same, of a client with these options.
+async fn request(
+    options: async_nats::ConnectOptions,
+    url: &str,
+    subject: &str,
+    payload: impl ToString,
+) -> io::Result<String> {
+    let client = options.connect(url.split(',').collect::<Vec<_>>()).await.map_err(io::Error::other)?;
+    let reply = client.request(subject.to_owned(), payload.to_string().into()).await.map_err(io::Error::other)?;
+    Ok(String::from_utf8_lossy(&reply.payload).into_owned())
+}
+
+/// The same, of JetStream, where it does not refuse.
+async fn jetstream(url: &str, subject: &str, payload: impl ToString) -> io::Result<Value> {
+    let reply: Value = serde_json::from_str(&nats(url, subject, payload).await?)?;
+    match reply.get("error") {
+        Some(error) => Err(io::Error::other(error.to_string())),
+        None => Ok(reply),
+    }
+}
+
+fn kept_by(replicas: usize) -> Value {
+    json!({ "name": "KEPT", "subjects": ["key"], "allow_direct": true, "num_replicas": replicas })
+}
+
+#[async_trait]
+impl Asked for Nats {
+    const INSTALL: &'static str = "github.com/nats-io/nats-server/releases";
+    const NO_SERVER: (&'static str, &'static str) = ("LINCHPIN_TEST_NATS_SERVER", "/nonexistent/nats-server");
+    const PASSWORD: (&'static [&'static str], &'static str) =
+        (&["--user", "tester", "--pass", "secret"], "authorization violation");
+
+    async fn keep(url: &str, value: &str) -> io::Result<()> {
+        jetstream(url, "$JS.API.STREAM.CREATE.KEPT", kept_by(1)).await?;
+        jetstream(url, "key", value).await.map(|ack| assert_eq!(ack["stream"], "KEPT"))
+    }
+
+    async fn kept(url: &str) -> io::Result<String> {
+        nats(url, "$JS.API.DIRECT.GET.KEPT.key", "").await
+    }
+}
+
+fn address(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, address)| address)
+}
+
+async fn soon<T>(ask: impl IntoFuture<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(Duration::from_secs(1), ask).await?
+}
+
+async fn keep<S: Asked>(url: &str, value: &str) -> Checked {
+    soon(S::keep(url, value)).await.map_err(|error| format!("keeping {value}: {error}"))
+}
+
+async fn expect_kept<S: Asked>(url: &str, value: &str) -> Checked {
+    match soon(S::kept(url)).await {
+        Ok(kept) if kept == value => Ok(()),
+        other => Err(format!("it has kept {other:?} and not {value:?}")),
+    }
+}
+
+async fn expect_no_answer<S: Asked>(url: &str) -> Checked {
+    match soon(S::kept(url)).await {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+        other => Err(format!("got {other:?} and not no answer")),
     }
 }
 
 /// Nothing listens there any more, soon.
-async fn expect_gone(server: &str) -> Checked {
-    let address = server.trim_start_matches("redis://");
+async fn expect_gone(url: &str) -> Checked {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpListener::bind(address).is_err() {
+    while TcpListener::bind(address(url)).is_err() {
         if Instant::now() > deadline {
-            return Err(format!("{address} is still in use"));
+            return Err(format!("{url} is still in use"));
         }
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
 }
 
-async fn lives_through_faults(server: RedisServer) -> Checked {
+async fn lives_through_faults<S: Asked>(server: TestServer<S>) -> Checked {
     let url = server.url();
-    expect(&url, "PING", "+PONG").await?;
-    expect(&url, "SET key kept", "+OK").await?;
+    keep::<S>(&url, "kept").await?;
 
     server.pause().await?;
-    expect_error(&url, io::ErrorKind::TimedOut).await?;
+    expect_no_answer::<S>(&url).await?;
     server.resume().await?;
-    expect(&url, "PING", "+PONG").await?;
+    expect_kept::<S>(&url, "kept").await?;
 
     server.kill().await?;
     expect_gone(&url).await?;
@@ -67,11 +158,11 @@ async fn lives_through_faults(server: RedisServer) -> Checked {
     server.kill().await.expect_err("it is not running");
     server.restart().await?;
     assert_eq!(server.url(), url);
-    expect(&url, "GET key", "$4\r\nkept").await?;
+    expect_kept::<S>(&url, "kept").await?;
 
-    expect(&url, "SET key newer", "+OK").await?;
+    keep::<S>(&url, "newer").await?;
     server.restart().await?;
-    expect(&url, "GET key", "$5\r\nnewer").await?;
+    expect_kept::<S>(&url, "newer").await?;
 
     // Paused servers end too.
     server.pause().await?;
@@ -82,21 +173,29 @@ async fn lives_through_faults(server: RedisServer) -> Checked {
     expect_gone(&url).await
 }
 
-#[tokio::test]
-async fn a_process_lives_through_faults() -> Checked {
-    let server = RedisServer::start_local(&[]).await?;
+async fn process_lives_through_faults<S: Asked>() -> Checked {
+    let server = TestServer::<S>::start_local(&[]).await?;
     assert_eq!(server.origin(), "process");
     lives_through_faults(server).await
 }
 
 #[tokio::test]
-async fn a_container_lives_through_faults() -> Checked {
+async fn a_redis_process_lives_through_faults() -> Checked {
+    process_lives_through_faults::<Redis>().await
+}
+
+#[tokio::test]
+async fn a_nats_process_lives_through_faults() -> Checked {
+    process_lives_through_faults::<Nats>().await
+}
+
+async fn container_lives_through_faults<S: Asked>() -> Checked {
     let servers = std::env::var("LINCHPIN_TEST_SERVERS").unwrap_or_default();
     if servers == "local" {
         println!("SKIPPED: LINCHPIN_TEST_SERVERS is local");
         return Ok(());
     }
-    match RedisServer::start_container().await {
+    match TestServer::<S>::start_container().await {
         Err(error) if servers != "docker" && error.starts_with("no Docker engine") => println!("SKIPPED: {error}"),
         started => {
             let server = started?;
@@ -108,56 +207,180 @@ async fn a_container_lives_through_faults() -> Checked {
 }
 
 #[tokio::test]
-async fn a_process_takes_further_arguments() -> Checked {
-    let server = RedisServer::start_local(&["--requirepass", "secret"]).await?;
-    expect(&server.url(), "PING", "-NOAUTH Authentication required.").await?;
-    expect(&server.url(), "AUTH secret", "+OK").await?;
+async fn a_redis_container_lives_through_faults() -> Checked {
+    container_lives_through_faults::<Redis>().await
+}
 
-    let refused = RedisServer::start_local(&["--no-such-option", "1"]).await.err().unwrap_or_default();
+#[tokio::test]
+async fn a_nats_container_lives_through_faults() -> Checked {
+    container_lives_through_faults::<Nats>().await
+}
+
+async fn process_takes_further_arguments<S: Asked>() -> Checked {
+    let (arguments, refusal) = S::PASSWORD;
+    let server = TestServer::<S>::start_local(arguments).await?;
+    let refused = soon(S::kept(&server.url())).await.expect_err("it asks for a password").to_string();
+    assert!(refused.contains(refusal), "{refused}");
+
+    let refused = TestServer::<S>::start_local(&["--no-such-option", "1"]).await.err().unwrap_or_default();
     assert!(refused.contains("no-such-option"), "{refused:?} does not show the server's log");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_environment_chooses() -> Checked {
+async fn a_redis_process_takes_further_arguments() -> Checked {
+    process_takes_further_arguments::<Redis>().await?;
+    let server = RedisServer::start_local(Redis::PASSWORD.0).await?;
+    let reply = soon(redis(&server.url(), "AUTH secret")).await;
+    assert_eq!(reply.map_err(|error| error.to_string())?, "+OK");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_nats_process_takes_further_arguments() -> Checked {
+    process_takes_further_arguments::<Nats>().await?;
+    let server = NatsServer::start_local(Nats::PASSWORD.0).await?;
+    let options = async_nats::ConnectOptions::with_user_and_password("tester".to_owned(), "secret".to_owned());
+    let reply = soon(request(options, &server.url(), "$JS.API.INFO", "")).await.map_err(|error| error.to_string())?;
+    assert!(reply.contains("account_info_response"), "{reply}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_nats_process_speaks_tls() -> Checked {
+    let failed = |error: &dyn std::error::Error| error.to_string();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(|error| failed(&error))?;
+    let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).map_err(|error| failed(&error))?;
+    std::fs::write(&key, made.signing_key.serialize_pem()).map_err(|error| failed(&error))?;
+
+    let arguments = ["--tls", "--tlscert", &cert.display().to_string(), "--tlskey", &key.display().to_string()];
+    let server = NatsServer::start_local(&arguments).await?;
+    let url = server.url();
+    assert!(url.starts_with("tls://127.0.0.1:"), "{url}");
+    let trusting = async_nats::ConnectOptions::new().add_root_certificates(cert).connect(&url).await;
+    trusting.map_err(|error| failed(&error))?;
+    let refused = soon(Nats::kept(&url)).await.expect_err("nobody vouches for this certificate").to_string();
+    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_old_nats_ignores_what_it_does_not_know() -> Checked {
+    let server = match NatsServer::start_old().await {
+        Err(error) if std::env::var("CI").as_deref() != Ok("true") && error.contains("not in target/servers") => {
+            println!("SKIPPED: {error}");
+            return Ok(());
+        }
+        started => started?,
+    };
+    let mut config = kept_by(1);
+    config["allow_atomic"] = true.into();
+    let failed = |error: io::Error| error.to_string();
+    let created = jetstream(&server.url(), "$JS.API.STREAM.CREATE.KEPT", &config).await.map_err(failed)?;
+    assert_eq!(created["config"]["name"], "KEPT");
+    assert_eq!(created["config"].get("allow_atomic"), None, "{created}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_nats_cluster_lives_through_faults() -> Checked {
+    let failed = |error: io::Error| error.to_string();
+    let cluster = NatsCluster::start().await?;
+    let url = cluster.url();
+    assert_eq!(url, [0, 1, 2].map(|server| cluster.url_of(server)).join(","));
+
+    let created = jetstream(&url, "$JS.API.STREAM.CREATE.KEPT", kept_by(3)).await.map_err(failed)?;
+    let leader = created["cluster"]["leader"].as_str().and_then(|name| cluster.named(name)).ok_or("no leader")?;
+    jetstream(&url, "key", "kept").await.map_err(failed)?;
+
+    // The others have what it acknowledged.
+    let other = (leader + 1) % 3;
+    cluster.kill(leader).await?;
+    cluster.kill(leader).await.expect_err("it is not running");
+    cluster.ready().await?;
+    expect_kept::<Nats>(&cluster.url_of(other), "kept").await?;
+
+    cluster.restart(leader).await?;
+    cluster.ready().await?;
+    expect_kept::<Nats>(&cluster.url_of(leader), "kept").await?;
+
+    cluster.pause(other).await?;
+    expect_no_answer::<Nats>(&cluster.url_of(other)).await?;
+    cluster.resume(other).await?;
+    cluster.ready().await?;
+    expect_kept::<Nats>(&cluster.url_of(other), "kept").await?;
+
+    drop(cluster);
+    for server in url.split(',') {
+        expect_gone(server).await?;
+    }
+    Ok(())
+}
+
+async fn environment_chooses<S: Asked>() -> Checked {
     let no_engine = ("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let local = ("LINCHPIN_TEST_SERVERS", "local");
 
-    let (said, _) = elsewhere(&[("LINCHPIN_TEST_REDIS_URL", "redis://given:1")]).await?;
-    assert!(said.starts_with("url redis://given:1 ") && said.contains("resume is not offered"), "{said}");
+    let (given, url) = (format!("LINCHPIN_TEST_{}_URL", S::NAME.to_uppercase()), format!("{}://given:1", S::NAME));
+    let (said, _) = elsewhere::<S>(&[(&given, &url)]).await?;
+    assert!(said.starts_with(&format!("url {url} ")) && said.contains("resume is not offered"), "{said}");
 
-    let (said, _) = elsewhere(&[("LINCHPIN_TEST_SERVERS", "docker"), no_engine]).await?;
+    let (said, _) = elsewhere::<S>(&[("LINCHPIN_TEST_SERVERS", "docker"), no_engine]).await?;
     assert!(said.starts_with("no Docker engine answers") && said.contains("make setup"), "{said}");
 
-    let (said, _) = elsewhere(&[no_engine]).await?;
-    assert!(said.starts_with("process redis://127.0.0.1:") && said.ends_with(" None None"), "{said}");
+    let (said, _) = elsewhere::<S>(&[no_engine]).await?;
+    let process = format!("process {}://127.0.0.1:", S::NAME);
+    assert!(said.starts_with(&process) && said.ends_with(" None None"), "{said}");
 
-    let (said, _) = elsewhere(&[("LINCHPIN_TEST_SERVERS", "local"), ("PATH", "/nonexistent")]).await?;
-    assert!(said.contains("apt install redis-server"), "{said}");
+    let (said, _) = elsewhere::<S>(&[local, S::NO_SERVER]).await?;
+    assert!(said.contains(S::INSTALL), "{said}");
 
-    let (said, _) = elsewhere(&[("LINCHPIN_TEST_SERVERS", "Docker")]).await?;
+    let (said, _) = elsewhere::<S>(&[("LINCHPIN_TEST_SERVERS", "Docker")]).await?;
     assert_eq!(said, r#"LINCHPIN_TEST_SERVERS is "Docker", not auto, docker or local"#);
     Ok(())
 }
 
 #[tokio::test]
-async fn no_server_outlives_its_killed_test() -> Checked {
+async fn the_environment_chooses_a_redis() -> Checked {
+    environment_chooses::<Redis>().await
+}
+
+#[tokio::test]
+async fn the_environment_chooses_a_nats() -> Checked {
+    environment_chooses::<Nats>().await
+}
+
+async fn no_server_outlives_its_killed_test<S: Asked>() -> Checked {
     let default = std::env::var("LINCHPIN_TEST_SERVERS").unwrap_or_default();
     for servers in ["local", &default] {
-        let (said, mut child) = elsewhere(&[("LINCHPIN_TEST_SERVERS", servers)]).await?;
+        let (said, mut child) = elsewhere::<S>(&[("LINCHPIN_TEST_SERVERS", servers)]).await?;
         let url = said.split(' ').nth(1).ok_or(said.as_str())?;
-        expect(url, "PING", "+PONG").await?;
+        keep::<S>(url, "kept").await?;
         child.kill().await.map_err(|error| error.to_string())?;
         expect_gone(url).await?;
     }
     Ok(())
 }
 
+#[tokio::test]
+async fn no_redis_outlives_its_killed_test() -> Checked {
+    no_server_outlives_its_killed_test::<Redis>().await
+}
+
+#[tokio::test]
+async fn no_nats_outlives_its_killed_test() -> Checked {
+    no_server_outlives_its_killed_test::<Nats>().await
+}
+
 /// Starts a server in a process of its own, with these variables, and returns what it says of it. The
 /// server lives as long as that process.
-async fn elsewhere(variables: &[(&str, &str)]) -> Result<(String, Child), String> {
+async fn elsewhere<S: Asked>(variables: &[(&str, &str)]) -> Result<(String, Child), String> {
     let failed = |error: io::Error| error.to_string();
     let mut child = Command::new(env!("CARGO_BIN_EXE_hold_a_server"))
-        .env_remove("LINCHPIN_TEST_REDIS_URL")
+        .arg(S::NAME)
+        .env_remove(format!("LINCHPIN_TEST_{}_URL", S::NAME.to_uppercase()))
         .env_remove("LINCHPIN_TEST_SERVERS")
         .envs(variables.iter().copied())
         .stdin(Stdio::piped())

@@ -1,11 +1,12 @@
-//! Redis in a container, by testcontainers.
+//! A server in a container, by testcontainers.
 
 use super::guard::Guard;
-use super::{ATTEMPTS, POLL_EACH, Server, answers, free_port, in_time};
+use super::server::Server;
+use super::{ATTEMPTS, POLL_EACH, Place, Software, free_port, in_time, port_was_taken, unique_name};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::Ipv4Addr;
+use std::marker::PhantomData;
 use std::thread;
 use std::time::Duration;
 use testcontainers::bollard::Docker;
@@ -14,7 +15,6 @@ use testcontainers::bollard::query_parameters::RemoveContainerOptionsBuilder;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
-use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
@@ -22,13 +22,14 @@ use tokio::time::{sleep, timeout};
 const ENGINE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A container of our own, published on one loopback port for as long as it exists.
-pub(super) struct Container {
+pub(super) struct Container<S> {
     docker: Docker,
     name: String,
     port: u16,
     // Taken at drop, before the guard goes.
     owned: Option<ContainerAsync<GenericImage>>,
     _guard: Guard,
+    software: PhantomData<S>,
 }
 
 /// The Docker engine, if it answers.
@@ -43,7 +44,7 @@ pub(super) async fn engine() -> Result<Docker, String> {
     })
 }
 
-impl Container {
+impl<S: Software> Container<S> {
     pub(super) async fn start(docker: Docker, image: &str) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
@@ -51,22 +52,23 @@ impl Container {
                 Ok(server) => return Ok(server),
                 Err(error) => failure = error,
             }
-            if !["port is already allocated", "address already in use"].iter().any(|taken| failure.contains(taken)) {
+            if !port_was_taken(&failure) {
                 break;
             }
         }
         Err(format!(
-            "{failure}\nThe image is {image} (LINCHPIN_TEST_REDIS_IMAGE); `make setup` provides one, \
-             LINCHPIN_TEST_SERVERS=local does without"
+            "{failure}\nThe image is {image} (LINCHPIN_TEST_{}_IMAGE); `make setup` provides one, \
+             LINCHPIN_TEST_SERVERS=local does without",
+            S::NAME.to_uppercase()
         ))
     }
 
     async fn start_on(docker: Docker, image: &str, port: u16) -> Result<Self, String> {
-        let name = format!("linchpin-redis-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let name = unique_name::<S>();
         let guard = Guard::set(r#"docker rm -fv "$1""#, &[&name])?;
-        match Box::pin(request(image, &name, port).start()).await {
+        match Box::pin(request::<S>(image, &Place { name: &name, port, folder: None }).start()).await {
             Ok(container) => {
-                let server = Self { docker, name, port, owned: Some(container), _guard: guard };
+                let server = Self { docker, name, port, owned: Some(container), _guard: guard, software: PhantomData };
                 server.ready().await?;
                 Ok(server)
             }
@@ -81,17 +83,23 @@ impl Container {
 
     async fn ready(&self) -> Result<(), String> {
         let ready = in_time(async {
-            while !answers(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))).await {
+            while !S::answers(&self.place()).await {
                 sleep(POLL_EACH).await;
             }
             Ok(())
         });
         let Err(error) = ready.await else { return Ok(()) };
         let log = match &self.owned {
-            Some(container) => container.stdout_to_vec().await.unwrap_or_default(),
-            None => Vec::new(),
+            // Redis says all on one of the two, and NATS on the other.
+            Some(container) => [container.stdout_to_vec().await, container.stderr_to_vec().await],
+            None => [Ok(Vec::new()), Ok(Vec::new())],
         };
+        let log = log.map(Result::unwrap_or_default).concat();
         Err(format!("container {} on port {} {error}\n{}", self.name, self.port, String::from_utf8_lossy(&log)))
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { name: &self.name, port: self.port, folder: None }
     }
 
     async fn is_running(&self) -> Result<bool, String> {
@@ -100,23 +108,24 @@ impl Container {
     }
 }
 
-fn request(image: &str, name: &str, port: u16) -> ContainerRequest<GenericImage> {
+fn request<S: Software>(image: &str, place: &Place<'_>) -> ContainerRequest<GenericImage> {
     // A colon before a slash is a registry's port, and not a tag's.
     let (image, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((image, "latest"));
+    let port = place.port;
     GenericImage::new(image, tag)
-        .with_container_name(name)
-        .with_cmd(["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        .with_container_name(place.name)
+        .with_cmd(S::arguments(place, &[]))
         .with_host_config_modifier(move |host| {
             let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
             host.publish_all_ports = None;
-            host.port_bindings = Some(HashMap::from([("6379/tcp".to_owned(), Some(vec![binding]))]));
+            host.port_bindings = Some(HashMap::from([(format!("{}/tcp", S::PORT), Some(vec![binding]))]));
         })
 }
 
 #[async_trait]
-impl Server for Container {
+impl<S: Software> Server for Container<S> {
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", S::scheme(&[]), self.port)
     }
 
     fn origin(&self) -> &'static str {
@@ -144,7 +153,7 @@ impl Server for Container {
     }
 }
 
-impl Drop for Container {
+impl<S> Drop for Container<S> {
     /// On a thread and a runtime of its own: a container that testcontainers drops panics outside of one.
     fn drop(&mut self) {
         let Some(container) = self.owned.take() else { return };

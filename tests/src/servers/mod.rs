@@ -3,52 +3,28 @@
 
 mod container;
 mod guard;
+mod nats;
+mod nats_cluster;
 mod process;
 mod redis;
+mod server;
 
-pub use redis::{CLOCK_STEPPED_BACK, RedisServer};
+pub use nats::{Nats, NatsServer};
+pub use nats_cluster::NatsCluster;
+pub use redis::{CLOCK_STEPPED_BACK, Redis, RedisServer};
+pub use server::{Place, Program, Software, TestServer};
 
-use async_trait::async_trait;
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 
-/// How long a server may take until it answers.
+/// How long a server may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const POLL_EACH: Duration = Duration::from_millis(20);
 
 /// How often a server is started, each time on another port, before that counts as a failure.
 const ATTEMPTS: u32 = 3;
-
-/// A running server, and what can be done to it.
-#[async_trait]
-trait Server: Send + Sync {
-    fn url(&self) -> String;
-
-    fn origin(&self) -> &'static str;
-
-    async fn pause(&self) -> Result<(), String> {
-        Err(self.not_offered("pause"))
-    }
-
-    async fn resume(&self) -> Result<(), String> {
-        Err(self.not_offered("resume"))
-    }
-
-    async fn kill(&self) -> Result<(), String> {
-        Err(self.not_offered("kill"))
-    }
-
-    async fn restart(&self) -> Result<(), String> {
-        Err(self.not_offered("restart"))
-    }
-
-    fn not_offered(&self, what: &str) -> String {
-        format!("{what} is not offered for a server of origin {:?}", self.origin())
-    }
-}
 
 /// A port that nothing listens on, though something may by the time it is used: then take another.
 ///
@@ -61,22 +37,34 @@ fn free_port() -> Result<u16, String> {
         .ok_or_else(|| "found no free port from 15000 to 29999".to_owned())
 }
 
+/// Whether a server did not start because something listens on its port, by what it said or Docker did.
+fn port_was_taken(failure: &str) -> bool {
+    ["port is already allocated", "address already in use"].iter().any(|taken| failure.contains(taken))
+}
+
+/// A name for what belongs to one server, which no other has.
+fn unique_name<S: Software>() -> String {
+    format!("linchpin-{}-{}-{:08x}", S::NAME, std::process::id(), fastrand::u32(..))
+}
+
 /// Waits for a server to become ready, as long as one may take.
 async fn in_time(ready: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     timeout(READY_WITHIN, ready)
         .await
-        .unwrap_or_else(|_| Err(format!("did not answer PING within {} s", READY_WITHIN.as_secs())))
+        .unwrap_or_else(|_| Err(format!("did not become ready within {} s", READY_WITHIN.as_secs())))
 }
 
-/// Whether a server answers PING on this connection: refusing it for want of a password is an answer,
-/// that it is still loading its data is none.
-async fn answers(connect: impl Future<Output = io::Result<impl AsyncRead + AsyncWrite + Unpin>>) -> bool {
+/// The first line that a server sends once it was told this, if one comes within a second.
+async fn first_line(
+    connect: impl Future<Output = std::io::Result<impl AsyncRead + AsyncWrite + Unpin>>,
+    tell: &str,
+) -> Option<String> {
     let ask = async {
-        let mut stream = connect.await?;
-        stream.write_all(b"PING\r\n").await?;
-        let mut reply = [0; 64];
-        let length = stream.read(&mut reply).await?;
-        io::Result::Ok(length > 0 && !reply.starts_with(b"-LOADING"))
+        let mut stream = BufReader::new(connect.await?);
+        stream.write_all(tell.as_bytes()).await?;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        std::io::Result::Ok(line)
     };
-    matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(true)))
+    timeout(Duration::from_secs(1), ask).await.ok()?.ok().filter(|line| line.ends_with('\n'))
 }

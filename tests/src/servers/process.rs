@@ -1,74 +1,92 @@
-//! Redis as a local `redis-server` process.
+//! A server as a local process.
 
 use super::guard::{Guard, detach};
-use super::{ATTEMPTS, POLL_EACH, Server, answers, free_port, in_time};
+use super::server::Server;
+use super::{ATTEMPTS, POLL_EACH, Place, Program, Software, free_port, in_time, unique_name};
 use async_trait::async_trait;
 use std::fs::{self, File};
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-const MISSING: &str = "redis-server is not on PATH: `make setup` installs it where it can; by hand: \
-                       apt install redis-server (Debian), brew install redis (macOS)";
-
 /// A server of our own, its data in a folder of its own.
-pub(super) struct Process {
+pub(super) struct Process<S> {
     // Dropped in this order: the server ends before its folder goes.
     running: Mutex<Option<Running>>,
     folder: Folder,
+    name: String,
     port: u16,
+    program: Program,
     args: Vec<String>,
+    software: PhantomData<S>,
 }
 
-impl Process {
-    pub(super) async fn start(args: &[&str]) -> Result<Self, String> {
+impl<S: Software> Process<S> {
+    pub(super) async fn start(program: Program, args: &[&str]) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
+            let name = unique_name::<S>();
             let server = Self {
                 running: Mutex::new(None),
-                folder: Folder::create()?,
+                folder: Folder::create(&name)?,
+                name,
                 port: free_port()?,
+                program: program.clone(),
                 args: args.iter().map(ToString::to_string).collect(),
+                software: PhantomData,
             };
             match server.restart().await {
                 Ok(()) => return Ok(server),
                 Err(error) => failure = error,
             }
             // Only what ended by itself may have met a taken port.
-            if server.running.lock().await.is_some() || failure == MISSING {
+            if server.running.lock().await.is_some() || failure == program.missing {
                 break;
             }
         }
         Err(failure)
     }
 
-    fn tls(&self) -> bool {
-        self.args.iter().any(|arg| arg == "--tls-cert-file")
+    /// The name that no other server has.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it runs; not once it was killed.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended by itself.
+    pub(super) async fn runs(&self) -> Result<bool, String> {
+        let mut running = self.running.lock().await;
+        if running.is_some() { still_runs(&mut running).map(|()| true) } else { Ok(false) }
+    }
+
+    /// An error of this server's, along with what the server said.
+    pub(super) fn failed(&self, error: &str) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        format!("{}-server on port {} {error}\n{log}", S::NAME, self.port)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.0.join(format!("{}.log", S::NAME))
+    }
+
+    fn not_running() -> String {
+        format!("{}-server is not running", S::NAME)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { name: &self.name, port: self.port, folder: Some(&self.folder.0) }
     }
 
     fn spawn(&self) -> Result<Running, String> {
         let folder = self.folder.path()?;
-        let port = self.port.to_string();
-        let log = File::create(self.folder.file("redis.log")).map_err(|error| format!("cannot log: {error}"))?;
-        let errors = log.try_clone().map_err(|error| format!("cannot log: {error}"))?;
-
-        let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--dir", folder, "--unixsocket"]).arg(self.folder.file("redis.sock"));
-        command.args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
-        if self.tls() {
-            command.args(["--port", "0", "--tls-port", &port]);
-        } else {
-            command.args(["--port", &port]);
-        }
-        command.args(&self.args).stdin(Stdio::null()).stdout(log).stderr(errors);
-        detach(&mut command);
-        let child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => MISSING.to_owned(),
-            _ => format!("cannot run redis-server: {error}"),
-        })?;
+        let child = self.program.candidates.iter().find_map(|program| self.run(program).transpose());
+        let child = child.ok_or(self.program.missing)??;
 
         let pid = child.id().to_string();
         let mut running = Running { child, guard: None };
@@ -76,41 +94,55 @@ impl Process {
         Ok(running)
     }
 
-    /// The server's own socket is asked: something else may listen on the port, and TLS needs no client.
-    /// Redis opens it after the port.
+    /// Runs this program, if it exists.
+    fn run(&self, program: &Path) -> Result<Option<Child>, String> {
+        let log = File::create(self.log()).map_err(|error| format!("cannot log: {error}"))?;
+        let errors = log.try_clone().map_err(|error| format!("cannot log: {error}"))?;
+        let mut command = Command::new(program);
+        command.args(S::arguments(&self.place(), &self.args)).stdin(Stdio::null()).stdout(log).stderr(errors);
+        detach(&mut command);
+        match command.spawn() {
+            Ok(child) => Ok(Some(child)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("cannot run {}: {error}", program.display())),
+        }
+    }
+
     async fn ready(&self, running: &mut Option<Running>) -> Result<(), String> {
-        let socket = self.folder.file("redis.sock");
         let ready = in_time(async {
-            while !answers(UnixStream::connect(&socket)).await {
-                let Some(Running { child, .. }) = running else { return Err("is not running".to_owned()) };
-                match child.try_wait() {
-                    Ok(None) => sleep(POLL_EACH).await,
-                    Ok(Some(status)) => {
-                        *running = None;
-                        return Err(format!("ended: {status}"));
-                    }
-                    Err(error) => return Err(format!("cannot be waited for: {error}")),
-                }
+            while !S::answers(&self.place()).await {
+                still_runs(running)?;
+                sleep(POLL_EACH).await;
             }
             Ok(())
         });
-        ready.await.map_err(|error| {
-            let log = fs::read_to_string(self.folder.file("redis.log")).unwrap_or_default();
-            format!("redis-server on port {} {error}\n{log}", self.port)
-        })
+        ready.await.map_err(|error| self.failed(&error))
     }
 
     async fn signal(&self, signal: &str) -> Result<(), String> {
         let running = self.running.lock().await;
-        let pid = running.as_ref().ok_or("redis-server is not running")?.child.id();
+        let pid = running.as_ref().ok_or_else(Self::not_running)?.child.id();
         crate::signal(pid, signal).await
     }
 }
 
+/// That the process has not ended by itself: then it is there no more.
+fn still_runs(running: &mut Option<Running>) -> Result<(), String> {
+    let Some(Running { child, .. }) = running else { return Err("is not running".to_owned()) };
+    match child.try_wait() {
+        Ok(None) => Ok(()),
+        Ok(Some(status)) => {
+            *running = None;
+            Err(format!("ended: {status}"))
+        }
+        Err(error) => Err(format!("cannot be waited for: {error}")),
+    }
+}
+
 #[async_trait]
-impl Server for Process {
+impl<S: Software> Server for Process<S> {
     fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", if self.tls() { "rediss" } else { "redis" }, self.port)
+        format!("{}://127.0.0.1:{}", S::scheme(&self.args), self.port)
     }
 
     fn origin(&self) -> &'static str {
@@ -126,7 +158,7 @@ impl Server for Process {
     }
 
     async fn kill(&self) -> Result<(), String> {
-        self.running.lock().await.take().map(drop).ok_or_else(|| "redis-server is not running".to_owned())
+        self.running.lock().await.take().map(drop).ok_or_else(Self::not_running)
     }
 
     async fn restart(&self) -> Result<(), String> {
@@ -155,8 +187,7 @@ impl Drop for Running {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn create() -> Result<Self, String> {
-        let name = format!("linchpin-redis-{}-{:08x}", std::process::id(), fastrand::u32(..));
+    fn create(name: &str) -> Result<Self, String> {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         Ok(Self(folder))
@@ -164,10 +195,6 @@ impl Folder {
 
     fn path(&self) -> Result<&str, String> {
         self.0.to_str().ok_or_else(|| format!("the path of {} is not UTF-8", self.0.display()))
-    }
-
-    fn file(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
     }
 }
 

@@ -1,9 +1,10 @@
-//! Where a test's Redis comes from.
+//! Redis: how it is started, and asked whether it is ready.
 
-use super::Server;
-use super::container::{self, Container};
-use super::process::Process;
+use super::{Place, Program, Software, TestServer, first_line};
 use async_trait::async_trait;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 /// A script that leaves a namespace as a clock does that was ahead and was then put right: the adapter has acted upon
 /// a time in the future. `KEYS[1]` is the namespace's `meta`, `ARGV[1]` the microseconds.
@@ -11,121 +12,62 @@ pub const CLOCK_STEPPED_BACK: &str = "
     local rev, count, acted, offset = struct.unpack('<dddd', redis.call('GET', KEYS[1]))
     redis.call('SET', KEYS[1], struct.pack('<dddd', rev + ARGV[1], count, acted + ARGV[1], offset))";
 
-/// A Redis server for tests: the one at `LINCHPIN_TEST_REDIS_URL`, else a container if a Docker engine
-/// answers, else a local `redis-server` process.
-///
-/// What was started here is reachable from this machine only, survives [`kill`](Self::kill) with all that
-/// it has acknowledged, and is gone with its data once this is dropped.
-pub struct RedisServer(Box<dyn Server>);
+/// A Redis server for tests, which syncs each write to the disk. A local one is `redis-server` on `PATH`;
+/// with a `--tls-cert-file` among its arguments it speaks TLS only, at `rediss://`.
+pub type RedisServer = TestServer<Redis>;
 
-impl RedisServer {
-    /// Starts a server and waits until it answers.
-    ///
-    /// `LINCHPIN_TEST_SERVERS` chooses: `docker`, `local`, or `auto`, which is the default and takes Docker
-    /// where an engine answers. `LINCHPIN_TEST_REDIS_IMAGE` names the image, `redis:7.2` by default.
-    ///
-    /// # Errors
-    ///
-    /// Says what is missing and how to get it, or what the server said instead of becoming ready.
-    pub async fn start() -> Result<Self, String> {
-        if let Some(url) = setting("LINCHPIN_TEST_REDIS_URL") {
-            return Ok(Self(Box::new(Given(url))));
-        }
-        match setting("LINCHPIN_TEST_SERVERS").as_deref() {
-            Some("docker") => Self::start_container().await,
-            Some("local") => Self::start_local(&[]).await,
-            None | Some("auto") => match container::engine().await {
-                Ok(_) => Self::start_container().await,
-                Err(no_engine) => Self::start_local(&[]).await.map_err(|no_server| format!("{no_engine}\n{no_server}")),
-            },
-            Some(other) => Err(format!("LINCHPIN_TEST_SERVERS is {other:?}, not auto, docker or local")),
-        }
-    }
-
-    /// Starts a container, whatever `LINCHPIN_TEST_SERVERS` says.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn start_container() -> Result<Self, String> {
-        let image = setting("LINCHPIN_TEST_REDIS_IMAGE").unwrap_or_else(|| "redis:7.2".to_owned());
-        Ok(Self(Box::new(Container::start(container::engine().await?, &image).await?)))
-    }
-
-    /// Starts a local process, whatever `LINCHPIN_TEST_SERVERS` says, with these arguments after our own.
-    ///
-    /// With a `--tls-cert-file` among them its port speaks TLS only, and [`url`](Self::url) is `rediss://`.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn start_local(args: &[&str]) -> Result<Self, String> {
-        Ok(Self(Box::new(Process::start(args).await?)))
-    }
-
-    /// Where to connect, without credentials: `redis://127.0.0.1:PORT`, or what `LINCHPIN_TEST_REDIS_URL`
-    /// says. It stays the same over [`restart`](Self::restart).
-    pub fn url(&self) -> String {
-        self.0.url()
-    }
-
-    /// What this is: `url`, `container` or `process`.
-    pub fn origin(&self) -> &str {
-        self.0.origin()
-    }
-
-    /// Stops the server's clock: connections stay open and get no answers until [`resume`](Self::resume).
-    ///
-    /// # Errors
-    ///
-    /// If the server is not running, or "not offered" for one of origin `url`.
-    pub async fn pause(&self) -> Result<(), String> {
-        self.0.pause().await
-    }
-
-    /// Lets a paused server go on.
-    ///
-    /// # Errors
-    ///
-    /// As [`pause`](Self::pause).
-    pub async fn resume(&self) -> Result<(), String> {
-        self.0.resume().await
-    }
-
-    /// Ends the server as a crash would, paused or not, and returns once it is gone.
-    ///
-    /// # Errors
-    ///
-    /// As [`pause`](Self::pause).
-    pub async fn kill(&self) -> Result<(), String> {
-        self.0.kill().await
-    }
-
-    /// Starts the server again on the same port and the same data, and waits until it answers. A server
-    /// that still runs is killed first.
-    ///
-    /// # Errors
-    ///
-    /// If it does not become ready again, or "not offered" for one of origin `url`.
-    pub async fn restart(&self) -> Result<(), String> {
-        self.0.restart().await
-    }
-}
-
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A server that somebody else runs: nothing can be done to it.
-struct Given(String);
+/// The software of a [`RedisServer`].
+#[derive(Debug)]
+pub enum Redis {}
 
 #[async_trait]
-impl Server for Given {
-    fn url(&self) -> String {
-        self.0.clone()
+impl Software for Redis {
+    const NAME: &'static str = "redis";
+    const IMAGE: &'static str = "redis:7.2";
+    const PORT: u16 = 6379;
+
+    fn program() -> Program {
+        Program {
+            candidates: vec!["redis-server".into()],
+            missing: "redis-server is not on PATH: `make setup` installs it where it can; by hand: \
+                      apt install redis-server (Debian), brew install redis (macOS)",
+        }
     }
 
-    fn origin(&self) -> &'static str {
-        "url"
+    fn arguments(place: &Place<'_>, further: &[String]) -> Vec<String> {
+        let mut arguments = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"].map(String::from).to_vec();
+        if let Some(folder) = place.folder {
+            let port = place.port.to_string();
+            let ports: &[&str] = if tls(further) { &["--port", "0", "--tls-port", &port] } else { &["--port", &port] };
+            let (data, socket) = (folder.display().to_string(), socket(folder).display().to_string());
+            let local = ["--bind", "127.0.0.1", "--dir", &data, "--unixsocket", &socket];
+            arguments.extend(local.iter().chain(ports).map(ToString::to_string));
+        }
+        arguments.extend_from_slice(further);
+        arguments
     }
+
+    fn scheme(further: &[String]) -> &'static str {
+        if tls(further) { "rediss" } else { "redis" }
+    }
+
+    /// A local server's own socket is asked: something else may listen on the port, and TLS needs no client.
+    /// Redis opens it after the port.
+    ///
+    /// Refusing PING for want of a password is an answer, that it is still loading its data is none.
+    async fn answers(place: &Place<'_>) -> bool {
+        let reply = match place.folder {
+            Some(folder) => first_line(UnixStream::connect(socket(folder)), "PING\r\n").await,
+            None => first_line(TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)), "PING\r\n").await,
+        };
+        reply.is_some_and(|reply| !reply.starts_with("-LOADING"))
+    }
+}
+
+fn tls(further: &[String]) -> bool {
+    further.iter().any(|arg| arg == "--tls-cert-file")
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("redis.sock")
 }
