@@ -5,6 +5,7 @@ use crate::name::Key;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 /// What a key must be for a transaction to be applied.
@@ -219,6 +220,14 @@ impl Transaction {
     /// The number of guards and mutations.
     pub fn operations(&self) -> usize {
         self.guards.len() + self.mutations.len()
+    }
+
+    /// Tells it from another transaction under the same id: a hash of its guards and mutations. For adapters, which keep it
+    /// with the outcome; every build of one computes the same.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (&self.guards, &self.mutations).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether sending it twice is the same as once even without an id: it only checks or extends.

@@ -10,7 +10,6 @@ use linchpin_core::{
     ScanPage, Snapshot, Transaction,
 };
 use redis::{Cmd, Value};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// For how long a transaction's id is remembered.
@@ -145,7 +144,10 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
     let Transaction { id, guards, mutations } = transaction;
     match id {
         Some(id) => {
-            script.arg(format!("{:032x}", id.0)).arg(ID_WINDOW.as_secs() * 1000).arg(fingerprint(transaction));
+            script
+                .arg(format!("{:032x}", id.0))
+                .arg(ID_WINDOW.as_secs() * 1000)
+                .arg(format!("{:016x}", transaction.fingerprint()));
         }
         None => {
             script.arg(&["", "", ""]);
@@ -181,14 +183,6 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
             }
         }
     }
-}
-
-/// Tells a repeated transaction from another one under the same id. Only compared with itself, so any
-/// hash will do that every build of this adapter computes alike.
-fn fingerprint(Transaction { guards, mutations, .. }: &Transaction) -> String {
-    let mut hasher = DefaultHasher::new();
-    (guards, mutations).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
 }
 
 fn result(mutation: &Mutation, answer: &mut Packed) -> Result<MutationResult> {

@@ -33,6 +33,15 @@ impl Change {
         }
     }
 
+    /// Whether the key is still the one that it was, as far as is known: neither gone nor come again.
+    fn is_of_the_same(&self, newer: &Self) -> bool {
+        match (self, newer) {
+            (Self::Deleted(..), _) => false,
+            (Self::Put(older), Self::Put(newer)) => older.created == newer.created,
+            _ => true,
+        }
+    }
+
     /// The revision of the change.
     pub fn version(&self) -> Revision {
         match self {
@@ -215,7 +224,7 @@ impl Pending {
         // A key that is still the same one keeps its place, one that came again is a new one.
         if let Some(place) = self.places.get(change.key())
             && let Some(older) = self.changes.get_mut(place)
-            && !matches!(older, Change::Deleted(..))
+            && older.is_of_the_same(&change)
         {
             *older = change;
             return;
