@@ -17,14 +17,15 @@ help: ## Show this list
 setup: ## Install what the tests need and is missing (stop our dockerd: scripts/setup --stop)
 	@scripts/setup
 
-test: setup ## Everything CI checks: lint, tests, docs, conformance on a local redis-server
+test: setup ## Everything CI checks: lint, tests, docs, conformance on local servers too
 	@$(MAKE) --no-print-directory lint
 	$(test_env) cargo test --workspace --all-features
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
-		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features --test conformance_redis; \
+		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features \
+			--test conformance_redis --test conformance_nats; \
 	else \
-		echo 'SKIPPED: conformance on a local redis-server (none on PATH)'; \
+		echo 'SKIPPED: conformance on local servers (no redis-server on PATH)'; \
 	fi
 
 lint: ## Formatting and clippy, warnings denied
@@ -45,9 +46,10 @@ demo: ## Run the demo
 	@cargo run --quiet -p linchpin-cli -- demo
 
 conformance: setup ## The conformance set on every backend
-	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis
+	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis \
+		--test conformance_nats --test conformance_nats_old --test conformance_nats_cluster
 
-bench: ## Measure the port against the raw client on a Redis of its own: target/bench/bench.html (ARGS=--quick)
+bench: ## Measure the port against raw clients on a Redis and a NATS of its own: target/bench/*.html (ARGS=--quick)
 	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing

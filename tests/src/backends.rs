@@ -1,6 +1,6 @@
 //! The table of `docs/backends.md`: what each backend declares, asked of live handles.
 
-use crate::servers::RedisServer;
+use crate::servers::{NatsServer, RedisServer};
 use linchpin::{Capabilities, Coordinator, TransactionScope, WatchCompleteness};
 use std::time::Duration;
 
@@ -38,15 +38,15 @@ const ROWS: [Row; 18] = [
     ("records or settlements of a call, at most", |backend| backend.limits.batch.to_string()),
 ];
 
-/// The page, with the table as the backends are now: memory, and a Redis that is started for it.
+/// The page, with the table as the backends are now: memory, and servers that are started for it.
 ///
 /// # Errors
 ///
 /// If there is no server, or the page has no place for the table.
 pub async fn page(page: &str) -> Result<String, String> {
-    let server = RedisServer::start().await?;
+    let (redis, nats) = (RedisServer::start().await?, NatsServer::start().await?);
     let mut backends = Vec::new();
-    for url in ["memory://".to_owned(), server.url()] {
+    for url in ["memory://".to_owned(), redis.url(), nats.url()] {
         let coordinator = Coordinator::builder(url).connect().await.map_err(|error| error.to_string())?;
         backends.push(coordinator.driver().capabilities().clone());
         coordinator.shutdown().await.map_err(|error| error.to_string())?;

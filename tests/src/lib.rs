@@ -3,9 +3,11 @@
 //! [`servers`] starts the servers that those tests run against; [`backends`] asks them what they can do.
 
 pub mod backends;
+mod everything;
 pub mod servers;
 mod signal;
 
+pub use everything::everything;
 pub use signal::signal;
 
 /// The code blocks of the README and the docs are compiled and run.
@@ -37,6 +39,9 @@ mod documents {
 
     #[doc = include_str!("../../docs/errors.md")]
     struct Errors;
+
+    #[doc = include_str!("../../docs/nats.md")]
+    struct Nats;
 
     #[doc = include_str!("../../docs/operating.md")]
     struct Operating;

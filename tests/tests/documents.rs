@@ -3,7 +3,7 @@
 use linchpin::fanout::{Subscribers, Watchers};
 use linchpin::layers::Layers;
 use linchpin::{Health, RetryPolicy};
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{NatsServer, RedisServer};
 use std::path::Path;
 
 const README: &str = include_str!("../../README.md");
@@ -23,21 +23,35 @@ fn the_start_page_has_the_same_program() {
     assert!(include_str!("../../docs/start.md").contains(program), "docs/start.md and examples/first.rs differ");
 }
 
-#[tokio::test]
-async fn the_first_program_of_the_redis_adapter_is_its_example_and_runs() {
-    let example = include_str!("../../crates/linchpin-redis/examples/redis.rs");
+/// That an adapter's front page shows its example, and that this runs.
+async fn front_page_runs(adapter: &str, example: &str, front_page: &str, url: (&str, String)) {
     let program = example.split_once("\n\n").expect("a title and a program").1;
-    let front_page = include_str!("../../crates/linchpin-redis/src/lib.rs").lines();
-    let shown: Vec<_> = front_page.map_while(|line| line.strip_prefix("//!").map(str::trim)).collect();
+    let shown: Vec<_> = front_page.lines().map_while(|line| line.strip_prefix("//!").map(str::trim)).collect();
     let lines: Vec<_> = program.lines().map(str::trim).collect();
     assert!(shown.windows(lines.len()).any(|window| window == lines), "the front page shows another program");
 
-    let server = RedisServer::start().await.expect("a server");
-    let run = ["run", "--quiet", "--package", "linchpin-redis", "--example", "redis"];
+    let package = format!("linchpin-{adapter}");
     let mut command = tokio::process::Command::new(env!("CARGO"));
-    let output = command.args(run).env("REDIS_URL", server.url()).output().await.expect("cargo runs");
+    let command = command.args(["run", "--quiet", "--package", &package, "--example", adapter]).env(url.0, url.1);
+    let output = command.output().await.expect("cargo runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "the leader is Some(\"node-1\")\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn the_first_program_of_the_redis_adapter_is_its_example_and_runs() {
+    let example = include_str!("../../crates/linchpin-redis/examples/redis.rs");
+    let front_page = include_str!("../../crates/linchpin-redis/src/lib.rs");
+    let server = RedisServer::start().await.expect("a server");
+    front_page_runs("redis", example, front_page, ("REDIS_URL", server.url())).await;
+}
+
+#[tokio::test]
+async fn the_first_program_of_the_nats_adapter_is_its_example_and_runs() {
+    let example = include_str!("../../crates/linchpin-nats/examples/nats.rs");
+    let front_page = include_str!("../../crates/linchpin-nats/src/lib.rs");
+    let server = NatsServer::start().await.expect("a server");
+    front_page_runs("nats", example, front_page, ("NATS_URL", server.url())).await;
 }
 
 #[test]
@@ -46,6 +60,7 @@ fn every_file_and_target_it_names_is_there() {
     for file in [
         "docs/start.md",
         "docs/recipes.md",
+        "docs/nats.md",
         "docs/contract.md",
         "docs/adapter.md",
         "docs/architecture.md",
@@ -104,6 +119,12 @@ fn the_numbers_are_those_of_the_code() {
     ] {
         assert!(operating.contains(&number), "docs/operating.md does not say {number:?}");
     }
+}
+
+#[test]
+fn the_permissions_are_those_of_the_code() {
+    let page = include_str!("../../docs/nats.md");
+    assert!(page.contains(linchpin_nats::SUBJECTS), "docs/nats.md does not say {:?}", linchpin_nats::SUBJECTS);
 }
 
 #[test]

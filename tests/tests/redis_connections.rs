@@ -6,6 +6,7 @@ use linchpin::{
     Channel, Coordinator, DistributedCoordination, Driver, ErrorKind, Key, Message, Pattern, Range, RedisConfig,
     RedisCoordination, Retry, RetryPolicy, SubscriptionEvent, Transaction, TransactionId, WatchEvent,
 };
+use linchpin_tests::everything;
 use linchpin_tests::servers::{CLOCK_STEPPED_BACK, RedisServer};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -96,43 +97,10 @@ async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespac
 
     let url = server.url().replace("redis://", "redis://app:pass@");
     let mine = RedisCoordination::new(&url, "n1".to_owned(), Some("mine".to_owned())).await.expect("allowed");
-    everything(&mine).await.expect("every method is allowed");
+    everything(mine.share()).await.expect("every method is allowed");
     let other = RedisCoordination::new(&url, "n1".to_owned(), Some("other".to_owned())).await.expect("connected");
     let error = other.set("k", b"v", None).await.expect_err("another namespace");
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
-}
-
-/// Uses every kind of thing that the adapter does.
-async fn everything(redis: &RedisCoordination) -> linchpin::Result<()> {
-    let coordinator = Coordinator::over(redis.share()).connect().await?;
-    let mut messages = coordinator.subscribe("news:*").await?;
-    coordinator.publish_with_ack("news:x", b"m", SOON).await.map(drop).or_else(|error| match error.kind() {
-        ErrorKind::Timeout => Ok(()),
-        _ => Err(error),
-    })?;
-    timeout(SOON, messages.next()).await.expect("in time").expect("open")?;
-    coordinator.set("k", b"v", Some(SOON)).await?;
-    coordinator.incr("n", i64::MAX, None).await?;
-    coordinator.register_node("n1", None).await?;
-    coordinator.heartbeat("n1", SOON).await?;
-    coordinator.try_acquire_leadership("n1", SOON).await?;
-    let guard = coordinator.lock("l").acquire().await?;
-    let waiting = coordinator.lock("l").wait(Duration::from_millis(200)).acquire().await;
-    assert_eq!(waiting.expect_err("held").kind(), ErrorKind::Timeout);
-    guard.release().await?;
-    let stream = linchpin::StreamName::new("s")?;
-    let group = linchpin::GroupName::new("g")?;
-    let claim = linchpin::Claim::new(stream.clone(), group, linchpin::MemberName::new("m")?);
-    let driver = coordinator.driver();
-    driver.append(&stream, &[linchpin::Record::new("r").with_id("1")?]).await?;
-    let delivery = driver.claim(&claim).await?.remove(0);
-    let reject = linchpin::Action::Reject { reason: "bad".to_owned() };
-    driver.settle(&[linchpin::Settlement { receipt: delivery.receipt, action: reject }]).await?;
-    driver.claim(&claim.wait(Duration::from_millis(100))).await?;
-    driver.inspect(&stream).await?;
-    driver.trim(&stream, linchpin::Retention::Newest(0)).await?;
-    coordinator.stats().await?;
-    coordinator.flush_all().await
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@ use linchpin_core::{Driver, Error, Namespace, Result};
 use std::sync::Arc;
 
 /// The backends there are: the feature that compiles each in, its schemes, and whether it is.
-const BACKENDS: [(&str, &[&str], bool); 2] =
-    [("memory", &["memory"], cfg!(feature = "memory")), ("redis", &["redis", "rediss"], cfg!(feature = "redis"))];
+const BACKENDS: [(&str, &[&str], bool); 3] = [
+    ("memory", &["memory"], cfg!(feature = "memory")),
+    ("redis", &["redis", "rediss"], cfg!(feature = "redis")),
+    ("nats", &["nats", "tls"], cfg!(feature = "nats")),
+];
 
 /// Opens the bare driver of the backend that `url` names, in `namespace` instead of the URL's if one is given: without
 /// the layers that [`connect`](crate::connect) puts around it, so without retries, timeouts, traces and metrics.
@@ -44,6 +47,12 @@ pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Dri
             let config = namespace.into_iter().fold(config, linchpin_redis::RedisConfig::namespace);
             Ok(Arc::new(linchpin_redis::RedisCoordination::connect(config).await?))
         }
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => {
+            let config = linchpin_nats::NatsConfig::from_url(url)?;
+            let config = namespace.into_iter().fold(config, linchpin_nats::NatsConfig::namespace);
+            Ok(Arc::new(linchpin_nats::NatsCoordination::connect(config).await?))
+        }
         _ => {
             drop(namespace);
             Err(unknown(&scheme))
@@ -77,6 +86,8 @@ pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
         "memory" => linchpin_memory::MemoryConfig::from_url(url).map(|_| ()),
         #[cfg(feature = "redis")]
         "redis" | "rediss" => linchpin_redis::erase(linchpin_redis::RedisConfig::from_url(url)?, namespaces).await,
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => linchpin_nats::erase(linchpin_nats::NatsConfig::from_url(url)?, namespaces).await,
         _ => {
             let _ = namespaces;
             Err(unknown(&scheme))

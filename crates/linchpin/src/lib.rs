@@ -1,6 +1,6 @@
 //! Distributed coordination over the infrastructure you already run: locks with fencing tokens,
-//! leadership, membership, messages, versioned state, transactions and durable streams, over Redis, Valkey
-//! or the memory of one process. The backend is a Cargo feature and a URL.
+//! leadership, membership, messages, versioned state, transactions and durable streams, over Redis, Valkey,
+//! NATS or the memory of one process. The backend is a Cargo feature and a URL.
 //!
 //! ```
 //! use linchpin::Coordinator;
@@ -53,5 +53,7 @@ pub use members::{Member, MemberEvent, Members, Membership};
 
 #[cfg(feature = "memory")]
 pub use linchpin_memory::{MemoryConfig, MemoryCoordination};
+#[cfg(feature = "nats")]
+pub use linchpin_nats::{NatsConfig, NatsCoordination};
 #[cfg(feature = "redis")]
 pub use linchpin_redis::{RedisConfig, RedisCoordination};

@@ -1,0 +1,172 @@
+//! Messages: core NATS, with one subscription at the server for each part of the namespace's channels that is asked for.
+
+use crate::connection::{Connection, Losses};
+use crate::error::{lost, not_permitted};
+use crate::names::Names;
+use async_nats::Subscriber;
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use linchpin_core::fanout::Subscribers;
+use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinHandle;
+
+/// Sends a message to whoever is subscribed now. The server says if that is nobody.
+pub(crate) async fn publish(
+    connection: &Connection,
+    names: &Names,
+    channel: &Channel,
+    payload: Bytes,
+) -> Result<Reach> {
+    let is_heard = connection.tell("publish", names.channel(channel), payload).await?;
+    Ok(Reach { at_most: (!is_heard).then_some(0) })
+}
+
+/// The subscriptions of a handle.
+pub(crate) struct Hub {
+    connection: Arc<Connection>,
+    names: Names,
+    /// By the subject that the server was asked for.
+    topics: Mutex<HashMap<String, Weak<Topic>>>,
+}
+
+/// A subscription at the server, and who listens to it here.
+#[derive(Default)]
+struct Topic {
+    subscribers: Subscribers,
+    listening: OnceCell<Listening>,
+}
+
+/// The task that takes messages from the server; ends when it is dropped.
+struct Listening(JoinHandle<()>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(connection: Arc<Connection>, names: Names) -> Self {
+        Self { connection, names, topics: Mutex::default() }
+    }
+
+    /// Subscribes; returns once the subscription is live at the server.
+    pub(crate) async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        let subject = match pattern.literal() {
+            Some(channel) => self.names.channel(&Channel::stored(channel)?),
+            None => self.names.channels_under(&pattern.literal_prefix()),
+        };
+        let topic = self.topic(&subject);
+        // The stream first: what arrives once the subscription is live finds it. It then holds what it listens by.
+        let held = topic.clone();
+        let stream = topic.subscribers.add(pattern.clone(), move || {
+            let _ = &held;
+        });
+        topic.listening.get_or_try_init(|| self.listen(&topic, subject)).await?;
+        Ok(stream)
+    }
+
+    fn topic(&self, subject: &str) -> Arc<Topic> {
+        let mut topics = self.topics.lock();
+        let is_over = |topic: &Topic| topic.listening.get().is_some_and(|listening| listening.0.is_finished());
+        if let Some(topic) = topics.get(subject).and_then(Weak::upgrade).filter(|topic| !is_over(topic)) {
+            return topic;
+        }
+        topics.retain(|_, topic| topic.strong_count() > 0);
+        let topic = Arc::new(Topic::default());
+        topics.insert(subject.to_owned(), Arc::downgrade(&topic));
+        topic
+    }
+
+    async fn listen(&self, topic: &Arc<Topic>, subject: String) -> Result<Listening> {
+        let losses = self.connection.losses();
+        let before = losses.borrow().clone();
+        let messages = self.connection.subscribe("subscribe", subject.clone()).await?;
+        let (connection, names) = (self.connection.clone(), self.names.clone());
+        let listener = Listener { connection, names, subject, messages, losses, before };
+        let topic = Arc::downgrade(topic);
+        Ok(Listening(tokio::spawn(async move { listener.listen(&topic).await })))
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn close(&self) {
+        let topics: Vec<_> = self.topics.lock().values().filter_map(Weak::upgrade).collect();
+        for topic in topics {
+            topic.subscribers.end(|| Error::closed("subscribe"));
+        }
+    }
+}
+
+/// What hands messages to the subscribers. It keeps the connection, as a subscription outlives its handle.
+struct Listener {
+    connection: Arc<Connection>,
+    names: Names,
+    subject: String,
+    messages: Subscriber,
+    losses: watch::Receiver<Losses>,
+    /// What had become of the connection when the last gap was marked.
+    before: Losses,
+}
+
+impl Listener {
+    /// How long until it is asked again whether the subscription is live, while nothing tells.
+    const AGAIN: Duration = Duration::from_millis(100);
+
+    /// Hands out messages, and tells where some may be missing, for as long as anybody listens.
+    async fn listen(mut self, topic: &Weak<Topic>) {
+        let mut has_gap = false;
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.losses.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(Self::AGAIN), if has_gap => {}
+                message = self.messages.next() => {
+                    let Some(topic) = topic.upgrade() else { return };
+                    let Some(message) = message else {
+                        return topic.subscribers.end(|| lost("subscribe"));
+                    };
+                    self.dispatch(&topic.subscribers, &message);
+                    continue;
+                }
+            }
+            let Some(topic) = topic.upgrade() else { return };
+            let now = self.losses.borrow_and_update().clone();
+            if now.has_denied(&self.subject, &self.before) {
+                return topic.subscribers.end(|| not_permitted("subscribe"));
+            }
+            has_gap = (now.built, now.overrun) != (self.before.built, self.before.overrun);
+            if has_gap && self.connection.is_up() && self.mark_gap(&topic).await {
+                (self.before, has_gap) = (now, false);
+            }
+        }
+    }
+
+    /// Marks the gap once the subscription is live again: what is sent after the mark arrives. Whether it is.
+    async fn mark_gap(&mut self, topic: &Topic) -> bool {
+        if self.connection.settle("subscribe").await.is_err() {
+            return false;
+        }
+        // What has arrived so far comes before it.
+        // However many: the runtime would make it pause after some.
+        while let Some(Some(message)) = tokio::task::unconstrained(self.messages.next()).now_or_never() {
+            self.dispatch(&topic.subscribers, &message);
+        }
+        topic.subscribers.mark_gap();
+        true
+    }
+
+    fn dispatch(&self, subscribers: &Subscribers, message: &async_nats::Message) {
+        if let Some(channel) = self.names.channel_of(&message.subject) {
+            subscribers.dispatch(&Message { channel, payload: message.payload.to_vec(), timestamp: None });
+        }
+    }
+}
