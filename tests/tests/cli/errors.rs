@@ -55,7 +55,7 @@ async fn no_password_is_ever_said() {
         (server.url().replace("redis://", &format!("redis://{CANARY}:{CANARY}@")), 77),
         (url.replace("127.0.0.1", "127.0.0.1.invalid"), 69),
         (url.replace("redis://", "rediss://"), 75),
-        (url.replace("redis://", "nats://"), 64),
+        (url.replace("redis://", "etcd://"), 64),
         (format!("{url}?nonsense=1"), 64),
         (format!("{url}/x"), 64),
         (format!("://{CANARY}@host"), 64),

@@ -1,7 +1,7 @@
 //! `linchpin conformance` and `linchpin bench`: what they print, and the files that they write.
 
 use crate::program::{Ran, linchpin};
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{NatsServer, RedisServer};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -111,13 +111,15 @@ async fn nobody() -> u16 {
 
 #[tokio::test]
 async fn where_nobody_answers_it_says_so() {
-    let url = format!("redis://:{CANARY}@127.0.0.1:{}", nobody().await);
-    for arguments in
-        [&["conformance", &url, "--filter", "messages"][..], &["bench", &url, "--only", "calls", "--quick"]]
-    {
-        let ran = run(arguments).await;
-        assert_eq!(ran.code, 69, "{ran:?}");
-        assert!(!ran.errors.is_empty() && !ran.errors.contains(CANARY) && ran.out.is_empty(), "{ran:?}");
+    for scheme in ["redis", "nats"] {
+        let url = format!("{scheme}://app:{CANARY}@127.0.0.1:{}", nobody().await);
+        for arguments in
+            [&["conformance", &url, "--filter", "messages"][..], &["bench", &url, "--only", "calls", "--quick"]]
+        {
+            let ran = run(arguments).await;
+            assert_eq!(ran.code, 69, "{ran:?}");
+            assert!(!ran.errors.is_empty() && !ran.errors.contains(CANARY) && ran.out.is_empty(), "{ran:?}");
+        }
     }
 }
 
@@ -143,14 +145,19 @@ async fn what_needs_no_server_is_measured_without_one() {
 
 #[tokio::test]
 async fn no_report_shows_a_password() {
-    let server = RedisServer::start_local(&["--requirepass", CANARY]).await.expect("a server");
-    let url = server.url().replace("redis://", &format!("redis://:{CANARY}@"));
+    let redis = RedisServer::start_local(&["--requirepass", CANARY]).await.expect("a server");
+    let nats = NatsServer::start_local(&["--auth", CANARY]).await.expect("a server");
+    assert_no_password(&redis.url().replace("redis://", &format!("redis://:{CANARY}@"))).await;
+    assert_no_password(&nats.url().replace("nats://", &format!("nats://{CANARY}@"))).await;
+}
+
+async fn assert_no_password(url: &str) {
     let files = Files::new();
     let names = ["contract.html", "contract.md", "contract.json", "bench.html", "bench.json"];
     let paths = names.map(|name| files.path(name));
     let [html, markdown, json, bench_html, bench_json] = paths.each_ref().map(|path| text(path));
-    let conformance = |file| ["conformance", url.as_str(), "--filter", "messages", "--report", file];
-    let bench = ["bench", &url, "--only", "specification", "--quick", "--html", bench_html, "--json", bench_json];
+    let conformance = |file| ["conformance", url, "--filter", "messages", "--report", file];
+    let bench = ["bench", url, "--only", "specification", "--quick", "--html", bench_html, "--json", bench_json];
     for arguments in [&conformance(html)[..], &conformance(markdown), &conformance(json), &bench] {
         let ran = run(arguments).await;
         assert!(!ran.text().contains(CANARY) && !ran.errors.contains(CANARY), "{ran:?}");

@@ -1,7 +1,7 @@
 //! `linchpin bench`: the port against the raw client doing the same work, interleaved in one run.
 //!
 //! The same server, the same runtime, one call after the other in an order that rotates: whatever drifts hits all
-//! alike. What is compared is the ratio. `bench/lua` and `bench/raw` are the work by hand.
+//! alike. What is compared is the ratio. `bench/raw` is the work by hand.
 
 mod at_once;
 mod contender;
@@ -16,18 +16,22 @@ mod sections;
 mod targets;
 mod text;
 mod turns;
+mod words;
 
 use crate::exit::Failure;
 use crate::global::Global;
 use crate::report_file;
 use crate::signals::Signals;
+use async_trait::async_trait;
 use linchpin::Coordinator;
 use problem::{Problem, Result};
 use progress::Progress;
+use raw::{Raw, nats, redis};
 use report::{LeftOut, Report};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is written and published.
@@ -39,17 +43,17 @@ const LOCK_TTL: Duration = Duration::from_secs(10);
 /// Measure the port against the raw client doing the same work
 ///
 /// Without a URL, here and in LINCHPIN_URL, what needs no server: what a call costs above the driver, and the backend
-/// in memory. With the URL of a Redis or Valkey server, everything: single calls and throughput against hand-written scripts
-/// that give the same guarantees and against plain commands, the hand-over of a lock, 10,000 leases, 1,000
-/// subscribers. It works in a namespace of its own and removes it; the server should have nothing else to do.
+/// in memory. With the URL of a server - Redis, Valkey, or NATS with JetStream - everything: single calls and throughput
+/// against the same guarantees written by hand and against the raw client's plain calls, the hand-over of a lock, 10,000
+/// leases, 1,000 subscribers. It works in a namespace of its own and removes it; the server should have nothing else to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   linchpin bench --only dispatch --only memory   # what needs no server
   linchpin bench redis://localhost:6379 --quick  # everything, in a tenth of the rounds
-  linchpin bench redis://localhost:6379 --html bench.html
-  linchpin bench redis://localhost:6379 --only calls --only throughput --json bench.json
+  linchpin bench nats://localhost:4222 --html bench.html
+  linchpin bench nats://localhost:4222 --only calls --only throughput --json bench.json
 
-`make bench` in linchpin's repository builds an optimised command and gives it a Redis of its own.")]
+`make bench` in linchpin's repository builds an optimised command and gives it a Redis and a NATS of its own.")]
 pub(crate) struct Args {
     /// The server to measure; the one of --url unless given
     #[arg(value_name = "URL")]
@@ -143,44 +147,81 @@ impl Pace {
 }
 
 /// Where it is done: a server, and a namespace that is ours alone.
-#[derive(Clone)]
-struct Site {
+struct Site<S> {
     url: String,
     namespace: String,
-    server: raw::Server,
+    server: S,
 }
 
-impl Site {
-    /// The server that a URL names; `None` where it names none.
-    fn of(url: Option<&str>) -> Result<Option<Self>> {
-        let Some(url) = url else { return Ok(None) };
-        match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("redis" | "rediss") => {}
-            Some("memory") => return Ok(None),
-            // Not repeated: a password may be in it.
-            _ => return Err(Problem::invalid("the URL to measure starts with redis://, rediss:// or memory://")),
-        }
-        let namespace = format!("bench-{:016x}", fastrand::u64(..));
-        Ok(Some(Self { url: url.to_owned(), server: raw::Server::new(url, &namespace)?, namespace }))
-    }
-
+impl<S> Site<S> {
     /// What `linchpin::connect` gives, in our namespace.
     async fn coordinator(&self) -> Result<Coordinator> {
         Ok(Coordinator::builder(&self.url).namespace(&self.namespace).connect().await?)
     }
+}
 
+/// A server of whatever kind.
+#[async_trait]
+trait Place: Send + Sync {
+    async fn facts(&self) -> Result<report::ServerFacts>;
+    /// Measures one of the sections that need a server.
+    async fn measure(&self, section: Section, pace: Pace, report: &mut Report) -> Result<()>;
+    /// Leaves nothing behind.
+    async fn sweep(&self) -> Result<()>;
+}
+
+#[async_trait]
+impl<S: Raw> Place for Site<S> {
     async fn facts(&self) -> Result<report::ServerFacts> {
         let coordinator = self.coordinator().await?;
         let facts = self.server.facts(coordinator.driver().capabilities(), 1).await;
         coordinator.shutdown().await?;
         facts
     }
+
+    async fn measure(&self, section: Section, pace: Pace, report: &mut Report) -> Result<()> {
+        match section {
+            Section::Dispatch | Section::Memory => {}
+            Section::Calls => report.calls = sections::calls::run(self, pace).await?,
+            Section::Specification => report.specification = sections::specification::run(self, pace).await?,
+            Section::Throughput => report.throughput = sections::throughput::run(self, pace).await?,
+            Section::Handover => report.handover = Some(sections::handover::run(self, pace).await?),
+            Section::Leases => report.leases = Some(sections::leases::run(self, pace).await?),
+            Section::Fanout => report.fanout = Some(sections::fanout::run(self, pace).await?),
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<()> {
+        self.server.sweep().await
+    }
 }
+
+/// The server that a URL names; `None` where it names none.
+fn place(url: Option<&str>) -> Result<Option<Arc<dyn Place>>> {
+    let Some(url) = url else { return Ok(None) };
+    let namespace = format!("bench-{:016x}", fastrand::u64(..));
+    let owned = url.to_owned();
+    Ok(Some(match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("redis" | "rediss") => {
+            Arc::new(Site { url: owned, server: redis::Server::new(url, &namespace)?, namespace })
+        }
+        Some("nats" | "tls") => Arc::new(Site { url: owned, server: nats::Server::new(url, &namespace)?, namespace }),
+        Some("memory") => return Ok(None),
+        // Not repeated: a password may be in it.
+        _ => {
+            let schemes = "redis://, rediss://, nats://, tls:// or memory://";
+            return Err(Problem::invalid(format!("the URL to measure starts with {schemes}")));
+        }
+    }))
+}
+
+const NO_SERVER: &str = "needs a server: give redis://host or nats://host";
 
 /// Runs the sections, prints the report.
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
     let pace = Pace { quick: args.quick, quiet: false };
-    let site = Site::of(args.backend.as_deref().or(global.url()))?;
+    let site = place(args.backend.as_deref().or(global.url()))?;
     [&args.json, &args.html].into_iter().flatten().try_for_each(|file| report_file::check(file))?;
     let counted = args.allocations.as_deref().map(Report::read).transpose()?;
     let mut report = measured(global, site, pace, args.only).await?;
@@ -204,7 +245,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
 }
 
 /// Measures, and leaves nothing behind on the server, also when a signal ends it.
-async fn measured(global: &Global, site: Option<Site>, pace: Pace, only: Vec<Section>) -> Result<Report, Failure> {
+async fn measured(
+    global: &Global,
+    site: Option<Arc<dyn Place>>,
+    pace: Pace,
+    only: Vec<Section>,
+) -> Result<Report, Failure> {
     let _taken = global.take_signals();
     let mut signals = Signals::catch()?;
     // On a task of its own: what it awaits is woken as in an application, and not as on the main thread.
@@ -218,7 +264,7 @@ async fn measured(global: &Global, site: Option<Site>, pace: Pace, only: Vec<Sec
         }
     };
     let swept = match site {
-        Some(site) => site.server.sweep().await,
+        Some(site) => site.sweep().await,
         None => Ok(()),
     };
     // What failed first is told.
@@ -228,18 +274,18 @@ async fn measured(global: &Global, site: Option<Site>, pace: Pace, only: Vec<Sec
 }
 
 /// Measures what applies to the site.
-async fn measure(site: Option<Site>, pace: Pace, only: Vec<Section>) -> Result<Report> {
+async fn measure(site: Option<Arc<dyn Place>>, pace: Pace, only: Vec<Section>) -> Result<Report> {
     if let (None, Some(section)) = (&site, only.iter().find(|section| section.needs_server())) {
-        return Err(Problem::invalid(format!("{} needs a server: give redis://host", section.name())));
+        return Err(Problem::invalid(format!("{} {NO_SERVER}", section.name())));
     }
     let mut report = Report { version: Report::VERSION, facts: facts::gather(pace.quick), ..Report::default() };
     if let Some(site) = &site {
         report.facts.server = Some(site.facts().await?);
     }
     for section in Section::ALL.into_iter().filter(|section| only.is_empty() || only.contains(section)) {
-        let measured = Box::pin(measure_section(section, site.as_ref(), pace, &mut report)).await;
+        let measured = Box::pin(measure_section(section, site.as_deref(), pace, &mut report)).await;
         if !measured.map_err(|problem| problem.during(section.name()))? {
-            let (section, why) = (section.name().to_owned(), "it needs a server: give redis://host".to_owned());
+            let (section, why) = (section.name().to_owned(), format!("it {NO_SERVER}"));
             report.left_out.push(LeftOut { section, why });
         }
     }
@@ -248,17 +294,12 @@ async fn measure(site: Option<Site>, pace: Pace, only: Vec<Section>) -> Result<R
 }
 
 /// Whether the section applies, and was measured.
-async fn measure_section(section: Section, site: Option<&Site>, pace: Pace, report: &mut Report) -> Result<bool> {
+async fn measure_section(section: Section, site: Option<&dyn Place>, pace: Pace, report: &mut Report) -> Result<bool> {
     match (section, site) {
         (Section::Dispatch, _) => report.dispatch = sections::dispatch::run(pace).await?,
         (Section::Memory, _) => report.memory = sections::memory::run(pace).await?,
         (_, None) => return Ok(false),
-        (Section::Calls, Some(site)) => report.calls = sections::calls::run(site, pace).await?,
-        (Section::Specification, Some(site)) => report.specification = sections::specification::run(site, pace).await?,
-        (Section::Throughput, Some(site)) => report.throughput = sections::throughput::run(site, pace).await?,
-        (Section::Handover, Some(site)) => report.handover = Some(sections::handover::run(site, pace).await?),
-        (Section::Leases, Some(site)) => report.leases = Some(sections::leases::run(site, pace).await?),
-        (Section::Fanout, Some(site)) => report.fanout = Some(sections::fanout::run(site, pace).await?),
+        (section, Some(site)) => site.measure(section, pace, report).await?,
     }
     Ok(true)
 }
@@ -298,12 +339,21 @@ mod tests {
 
     #[test]
     fn a_url_names_a_server_or_none_or_is_refused_without_being_repeated() {
-        assert!(Site::of(None).expect("none").is_none());
-        assert!(Site::of(Some("memory://shop")).expect("none").is_none());
-        let site = Site::of(Some("redis://me:canary@localhost:7000/3?namespace=a")).expect("a server");
-        assert!(site.is_some());
-        for url in ["me:canary@localhost", "http://me:canary@localhost", "redis://me:canary@localhost:x"] {
-            let failure = Failure::from(Site::of(Some(url)).map(drop).expect_err(url));
+        assert!(place(None).expect("none").is_none());
+        assert!(place(Some("memory://shop")).expect("none").is_none());
+        for url in
+            ["redis://me:canary@localhost:7000/3?namespace=a", "nats://me:canary@localhost,other:7000?replicas=3"]
+        {
+            assert!(place(Some(url)).expect("a server").is_some(), "{url}");
+        }
+        let refused = [
+            "me:canary@localhost",
+            "http://me:canary@localhost",
+            "redis://me:canary@localhost:x",
+            "nats://me:canary@localhost:x",
+        ];
+        for url in refused {
+            let failure = Failure::from(place(Some(url)).map(drop).expect_err(url));
             assert!(!failure.message.contains("canary"), "{}", failure.message);
         }
     }

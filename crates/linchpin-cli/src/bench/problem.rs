@@ -1,6 +1,7 @@
 //! Why a run could not go on.
 
 use crate::exit::{Failure, SOFTWARE};
+use std::fmt;
 
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
@@ -39,6 +40,15 @@ impl From<linchpin::Error> for Problem {
 
 impl From<redis::RedisError> for Problem {
     fn from(error: redis::RedisError) -> Self {
+        Self::new(format!("the raw client: {error}"))
+    }
+}
+
+impl<K> From<async_nats::error::Error<K>> for Problem
+where
+    K: Clone + fmt::Debug + fmt::Display + PartialEq,
+{
+    fn from(error: async_nats::error::Error<K>) -> Self {
         Self::new(format!("the raw client: {error}"))
     }
 }

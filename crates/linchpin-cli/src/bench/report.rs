@@ -24,7 +24,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) const VERSION: u32 = 1;
+    pub(crate) const VERSION: u32 = 2;
+
+    pub(crate) fn backend(&self) -> Backend {
+        self.facts.server.as_ref().map(|server| server.backend).unwrap_or_default()
+    }
 
     /// Reads a report that was written as JSON.
     pub(crate) fn read(file: &Path) -> Result<Self> {
@@ -70,7 +74,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// What must be known to read the figures.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let others = self.server.as_ref().map_or(0, |server| server.other_clients);
+        let others = self.server.as_ref().and_then(|server| server.other_clients).unwrap_or_default();
         let notes = [
             (others > 0, format!("{others} other clients are connected; what they ask is counted with the requests")),
             (self.quick, "--quick, a tenth of the rounds: for a first look".to_owned()),
@@ -81,17 +85,26 @@ impl Facts {
     }
 }
 
+/// What kind of server was measured: it decides what the targets are, and what was done by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Backend {
+    #[default]
+    Redis,
+    Nats,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ServerFacts {
+    pub(crate) backend: Backend,
     /// As it says itself: `redis 7.2.4`.
     pub(crate) version: String,
     /// What survives what, in the adapter's words.
     pub(crate) durability: String,
-    /// `None` where the server does not tell.
-    pub(crate) appendonly: Option<String>,
-    pub(crate) appendfsync: Option<String>,
-    /// Clients that were connected before: what they ask is counted with the requests.
-    pub(crate) other_clients: u64,
+    /// What its durability depends on; `None` where the server does not tell.
+    pub(crate) settings: BTreeMap<String, Option<String>>,
+    /// Clients that were connected before: what they ask is counted with the requests. `None` where it is not.
+    pub(crate) other_clients: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,7 +209,7 @@ impl Dispatch {
 pub(crate) struct HandOver {
     /// Requests to the server for one acquire and release that nobody else wants.
     pub(crate) uncontended_requests: f64,
-    /// A GET of one small value on an idle connection.
+    /// A read of one small value on an idle connection.
     pub(crate) round_trip: Series,
     pub(crate) points: Vec<HandOverPoint>,
 }
@@ -231,7 +244,7 @@ pub(crate) struct Leases {
     pub(crate) ttl_seconds: f64,
     /// A third of the TTL.
     pub(crate) interval_seconds: f64,
-    /// Requests to the server, interval by interval.
+    /// Requests to the server, interval by interval; of NATS the messages.
     pub(crate) requests: Vec<u64>,
     /// What they were, in all intervals together.
     pub(crate) commands: BTreeMap<String, u64>,
@@ -252,8 +265,8 @@ pub(crate) struct FanOut {
     pub(crate) subscribers: usize,
     pub(crate) patterns: usize,
     pub(crate) messages: usize,
-    /// The most copies of one message that the server sent to the process.
-    pub(crate) copies: u64,
+    /// The most copies of one message that the server sent to the process; `None` where it does not tell.
+    pub(crate) copies: Option<u64>,
     /// Deliveries that were due, that did not come, and that came too often.
     pub(crate) due: u64,
     pub(crate) missing: u64,

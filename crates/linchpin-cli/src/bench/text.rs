@@ -136,7 +136,8 @@ fn fanout(out: &mut String, report: &Report, title: Style) -> fmt::Result {
         out,
         "\n{title}fanout: {subscribers} subscribers in one process, on {patterns} patterns that overlap{title:#}"
     )?;
-    writeln!(out, "  copies that the server sends of one message: {}", fanout.copies)?;
+    let copies = fanout.copies.map_or_else(|| "not counted".to_owned(), |copies| copies.to_string());
+    writeln!(out, "  copies that the server sends of one message: {copies}")?;
     let (due, missing, surplus) = (fanout.due, fanout.missing, fanout.surplus);
     writeln!(out, "  deliveries of {} messages: {due} due, {missing} missing, {surplus} surplus", fanout.messages)?;
     let (p50, p99) = (Time(fanout.times.median()), Time(fanout.times.at(99.0)));

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// Say whether the backend answers, and as it should
 ///
 /// Exit code 0 if it does; 1 if it does not answer, or took longer than 250 ms, or says that it may refuse writes or drop
-/// keys. For a load balancer's or container's health check.
+/// keys, or that copies of its data are behind. For a load balancer's or container's health check.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {}
@@ -17,7 +17,7 @@ pub(crate) struct Args {}
 const EXAMPLES: &str = "\
 Examples:
   linchpin health
-  linchpin health --url redis://localhost:6379 --output json";
+  linchpin health --url nats://localhost:4222 --output json";
 
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result<ExitCode, Failure> {
     let asked = async { Ok::<_, Failure>(global.connect_anywhere().await?.driver().health().await?) };

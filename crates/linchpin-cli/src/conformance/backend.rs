@@ -5,7 +5,7 @@ use linchpin::{Driver, Namespace, Result};
 use linchpin_conformance::{Harness, async_trait};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// The backend that a URL names. Its `Debug` and its texts have no password.
 pub(super) struct Backend {
@@ -35,15 +35,16 @@ fn lock(namespaces: &Mutex<HashSet<Namespace>>) -> MutexGuard<'_, HashSet<Namesp
 }
 
 impl Backend {
-    /// Asks the backend who it is; nothing is written.
+    /// Asks the backend who it is. Nothing is written, but some make a place for a namespace that is opened: it is erased
+    /// with the others.
     pub(super) async fn open(url: &str) -> std::result::Result<Self, Failure> {
         let (shown, url) = (shown(url), shared(url));
         let probe = Namespace::new(format!("conformance-{:016x}", fastrand::u64(..)))?;
-        let driver = linchpin::open(&url, Some(probe)).await?;
+        let driver = linchpin::open(&url, Some(probe.clone())).await?;
         let capabilities = driver.capabilities();
         let (name, version) = (capabilities.backend.clone(), capabilities.version.clone());
         driver.close().await?;
-        Ok(Self { shown, url, name, version, opened: Arc::default() })
+        Ok(Self { shown, url, name, version, opened: Arc::new(Mutex::new(HashSet::from([probe]))) })
     }
 
     /// What there will be to erase.
@@ -98,6 +99,9 @@ fn shared(url: &str) -> String {
 
 /// A URL without what may be secret: its password, and the values of what is behind `?`.
 fn shown(url: &str) -> String {
+    if let Some((scheme @ ("nats" | "tls"), rest)) = url.split_once("://") {
+        return format!("{scheme}://{}", shown_servers(rest));
+    }
     let Ok(mut parsed) = Url::parse(url) else { return "a URL that cannot be read".to_owned() };
     if parsed.password().is_some() {
         // Not possible for a URL without a host, which has no password either.
@@ -106,6 +110,22 @@ fn shown(url: &str) -> String {
     let names: Vec<_> = parsed.query_pairs().map(|(name, _)| format!("{name}=...")).collect();
     parsed.set_query(Some(names.join("&").as_str()).filter(|query| !query.is_empty()));
     parsed.to_string()
+}
+
+/// The servers of a URL of NATS, which may be several, and may each be a whole URL: what is before an `@` may be a token.
+fn shown_servers(rest: &str) -> String {
+    let (servers, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let shown = |server: &str| match server.rsplit_once('@') {
+        Some((login, host)) => {
+            let scheme = login.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+            format!("{scheme}...@{host}")
+        }
+        None => server.to_owned(),
+    };
+    let servers: Vec<_> = servers.split(',').map(shown).collect();
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| format!("{name}=...")).collect::<Vec<_>>();
+    let query = if query.is_empty() { String::new() } else { format!("?{}", names.join("&")) };
+    servers.join(",") + &query
 }
 
 /// A word as a shell takes it.
@@ -129,6 +149,9 @@ mod tests {
             ("redis://app:secret@h:7/2", "redis://app:...@h:7/2"),
             ("rediss://:secret@h?tls_ca=/secret.pem&namespace=n", "rediss://:...@h?tls_ca=...&namespace=..."),
             ("redis://h", "redis://h"),
+            ("nats://token@h:1,h2:2?replicas=3", "nats://...@h:1,h2:2?replicas=..."),
+            ("tls://app:secret@h,tls://app:secret@i", "tls://...@h,tls://...@i"),
+            ("nats://app:sec/ret@h", "nats://...@h"),
             ("://secret", "a URL that cannot be read"),
         ] {
             assert_eq!(shown(url), expected);

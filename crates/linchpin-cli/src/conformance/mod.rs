@@ -57,7 +57,7 @@ const ERASE_WITHIN: Duration = Duration::from_secs(30);
 const EXAMPLES: &str = "\
 Examples:
   linchpin conformance redis://localhost:6379
-  linchpin conformance redis://localhost:6379 --report redis.html
+  linchpin conformance nats://localhost:4222 --report nats.html
   linchpin conformance memory:// --filter lock. --output json
 
 Exit codes: 0 if no case failed, 1 if one did, 69 if the backend cannot be reached. All of them: `linchpin --help`.";

@@ -3,15 +3,17 @@
 use super::cells::{distribution, ratio, time, title};
 use crate::bench::report::{Comparison, Dispatch, Series};
 use crate::bench::sections::dispatch::DIRECT;
+use crate::bench::words::Words;
 use crate::page::{Html, Table, count, paragraph};
 
-const CALLS: &str = "One call after the other, each over a connection that nobody else uses. The port, as an \
-    application holds it, against the same work by hand (lean scripts that give the same guarantees on the raw client) \
-    and against plain commands (GET, SET, PUBLISH, SET NX), which guarantee less: the distance to them is what the \
-    contract costs.";
-
-pub(super) fn calls(calls: &[Comparison]) -> Option<Html> {
-    comparisons(CALLS, calls)
+pub(super) fn calls(calls: &[Comparison], words: &Words) -> Option<Html> {
+    let Words { same_work, plain, .. } = words;
+    let about = format!(
+        "One call after the other, each over a connection that nobody else uses. The port, as an application holds it, \
+         against the same work by hand ({same_work}) and against {plain}, which guarantee less: the distance to them is \
+         what the contract costs."
+    );
+    comparisons(&about, calls)
 }
 
 const MEMORY: &str = "The backend in memory, which needs no server: the port with all its layers against the same \

@@ -5,15 +5,17 @@ use crate::bench::contender::{Contender, Port};
 use crate::bench::report::{FanOut, HandOver, HandOvers, Leases, Throughput};
 use crate::bench::sampling::float;
 use crate::bench::targets::RATIOS;
+use crate::bench::words::Words;
 use crate::page::plot::Lines;
 use crate::page::{Html, Table, count, paragraph, rate, short_duration};
 use std::time::Duration;
 
-const THROUGHPUT: &str = "Calls per second of many tasks that share one connection, each with a key of its own: the \
-    port against the same work by hand and against plain commands, a slice of time each, in turns. A rate is the median \
-    of the slices.";
-
-pub(super) fn throughput(points: &[Throughput]) -> Option<Html> {
+pub(super) fn throughput(points: &[Throughput], words: &Words) -> Option<Html> {
+    let about = format!(
+        "Calls per second of many tasks that share one connection, each with a key of its own: the port against the same \
+         work by hand and against {}, a slice of time each, in turns. A rate is the median of the slices.",
+        words.plain
+    );
     let mut operations: Vec<&str> = points.iter().map(|point| point.operation.as_str()).collect();
     operations.dedup();
     let one = |operation: &str| {
@@ -21,7 +23,7 @@ pub(super) fn throughput(points: &[Throughput]) -> Option<Html> {
         title(operation).then(rates_drawn(operation, &points)).then(rates(operation, &points))
     };
     let content: Html = operations.iter().map(|operation| one(operation)).collect();
-    (!points.is_empty()).then(|| paragraph(THROUGHPUT).then(content))
+    (!points.is_empty()).then(|| paragraph(about).then(content))
 }
 
 fn rates_drawn(operation: &str, points: &[&Throughput]) -> Html {
@@ -58,12 +60,12 @@ fn slices(point: &Throughput) -> Html {
     if slowest.is_finite() { Html::text(format!("{} to {}", count(slowest), rate(fastest))) } else { none() }
 }
 
-const HANDOVER: &str = "A lock that many want, from just before one releases it until the next has it: linchpin's lock \
-    against a token in a list that waiters take with BLPOP, which is the shortest way to hand something over on Redis \
-    and guards against nothing. A round trip measures what any request takes \
-    here.";
-
-pub(super) fn handover(hand_over: &HandOver) -> Option<Html> {
+pub(super) fn handover(hand_over: &HandOver, words: &Words) -> Option<Html> {
+    let about = format!(
+        "A lock that many want, from just before one releases it until the next has it: linchpin's lock against {} and \
+         guards against nothing. A round trip measures what any request takes here. {}",
+        words.queue, words.request
+    );
     let first = hand_over.points.first()?;
     let plot = Lines::times("Median time from a release until the next has it, by the number of waiters", "waiters");
     let drawn = |plot: Lines, one: &HandOvers| {
@@ -76,14 +78,15 @@ pub(super) fn handover(hand_over: &HandOver) -> Option<Html> {
     };
     let plot = first.contenders.iter().fold(plot, drawn).html();
     let requests = format!("{:.1}", hand_over.uncontended_requests);
+    let round_trip = format!("a round trip: {}, p50", words.round_trip);
     let least = pairs(
         "What there is to compare with",
         [
-            ("a round trip: GET of a small value on an idle connection, p50", time(hand_over.round_trip.median())),
+            (round_trip.as_str(), time(hand_over.round_trip.median())),
             ("requests of an acquire and release that nobody else wants", Html::text(requests)),
         ],
     );
-    Some(paragraph(HANDOVER).then(least).then(plot).then(hand_overs(hand_over)))
+    Some(paragraph(about).then(least).then(plot).then(hand_overs(hand_over)))
 }
 
 fn hand_overs(hand_over: &HandOver) -> Table {
@@ -103,14 +106,14 @@ fn hand_overs(hand_over: &HandOver) -> Table {
     })
 }
 
-pub(super) fn leases(leases: &Leases) -> Html {
+pub(super) fn leases(leases: &Leases, words: &Words) -> Html {
     let [ttl, interval] = [leases.ttl_seconds, leases.interval_seconds]
         .map(|seconds| short_duration(Duration::try_from_secs_f64(seconds).unwrap_or_default()));
     let about = format!(
         "What it costs to keep {} locks that one process holds, with a TTL of {ttl} each: the requests that reach the \
-         server in an interval of {interval}, in which each lease is renewed once. It is compared with nothing but its \
-         target; a renewal for each would be as many requests as there are leases.",
-        leases.held
+         server in an interval of {interval}, in which each lease is renewed once. A renewal for each is as \
+         many requests as there are leases. {}",
+        leases.held, words.request
     );
     let requests = leases.requests.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
@@ -131,7 +134,10 @@ pub(super) fn fanout(fanout: &FanOut) -> Html {
     );
     let rows = [
         ("messages published", fanout.messages.to_string()),
-        ("copies that the server sends of one", fanout.copies.to_string()),
+        (
+            "copies that the server sends of one",
+            fanout.copies.map_or_else(|| "the server does not tell".to_owned(), |copies| copies.to_string()),
+        ),
         ("deliveries due", fanout.due.to_string()),
         ("deliveries missing", fanout.missing.to_string()),
         ("deliveries too many", fanout.surplus.to_string()),

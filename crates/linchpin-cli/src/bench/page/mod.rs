@@ -6,6 +6,7 @@ mod load;
 
 use super::report::{Facts, Report, Target};
 use super::text::Figure;
+use super::words::Words;
 use crate::page::{Html, Page, Table, Tone, anchor, badge, bytes, paragraph};
 use cells::{heading_of, pairs};
 
@@ -13,12 +14,13 @@ use cells::{heading_of, pairs};
 pub(crate) fn of(report: &Report) -> String {
     let mut page = Page::new(title(&report.facts), subtitle(&report.facts));
     page.section("Where it was measured", facts(report));
+    let words = Words::of(report.backend());
     let sections = [
         ("targets", targets(&report.targets)),
-        ("calls", compared::calls(&report.calls)),
-        ("throughput", load::throughput(&report.throughput)),
-        ("handover", report.handover.as_ref().and_then(load::handover)),
-        ("leases", report.leases.as_ref().map(load::leases)),
+        ("calls", compared::calls(&report.calls, &words)),
+        ("throughput", load::throughput(&report.throughput, &words)),
+        ("handover", report.handover.as_ref().and_then(|handover| load::handover(handover, &words))),
+        ("leases", report.leases.as_ref().map(|leases| load::leases(leases, &words))),
         ("fanout", report.fanout.as_ref().map(load::fanout)),
         ("specification", compared::specification(&report.specification)),
         ("dispatch", compared::dispatch(&report.dispatch)),
@@ -63,8 +65,7 @@ fn facts(report: &Report) -> Html {
             let setting = |value: &Option<String>| value.clone().unwrap_or_else(|| "not told".to_owned());
             rows.push(("server", server.version.clone()));
             rows.push(("durability", server.durability.clone()));
-            rows.push(("appendonly", setting(&server.appendonly)));
-            rows.push(("appendfsync", setting(&server.appendfsync)));
+            rows.extend(server.settings.iter().map(|(name, value)| (name.as_str(), setting(value))));
         }
         None => rows.push(("server", "none".to_owned())),
     }

@@ -78,7 +78,10 @@ fn figures_ratios_and_facts_are_those_of_the_report() {
         assert!(section(document, "Throughput").contains("12.5 k/s"));
         let handover = section(document, "Hand-over");
         assert!(
-            handover.contains("round trip") && handover.contains("BLPOP token queue") && handover.contains("2.50 x")
+            handover.contains("round trip")
+                && handover.contains("token queue")
+                && handover.contains("BLPOP")
+                && handover.contains("2.50 x")
         );
         assert!(section(document, "Dispatch").contains("1.50 us") && section(document, "Dispatch").contains("2.5"));
         assert!(section(document, "Leases").contains("12 EVALSHA"));

@@ -1,117 +1,71 @@
-//! The same work by hand: what a good programmer would write on the raw client, for comparison.
+//! The same work by hand: what a good programmer would write on the raw client, for comparison. A folder per backend.
 
-mod monitor;
-mod plain;
-mod same_work;
-mod token_queue;
+pub(crate) mod nats;
+pub(crate) mod redis;
 
-pub(crate) use monitor::Monitor;
-pub(crate) use plain::Plain;
-pub(crate) use same_work::SameWork;
-pub(crate) use token_queue::TokenQueue;
-
-use super::problem::{Problem, Result};
+use super::contender::{Contender, Taker};
+use super::problem::Result;
 use super::report::ServerFacts;
-use futures::stream::{BoxStream, StreamExt};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo};
-use std::time::Duration;
+use futures::stream::BoxStream;
+use linchpin::Capabilities;
+use std::collections::BTreeMap;
 
-/// What the adapter gives the server to answer.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the series are called of what guarantees the same, and of what the raw client gives without.
+pub(crate) const SAME_WORK: &str = "same work";
+pub(crate) const PLAIN: &str = "plain";
 
-/// The server as the raw client sees it. Everything lies under names of this run.
-#[derive(Clone)]
-pub(crate) struct Server {
-    client: redis::Client,
-    namespace: String,
+/// A server as its raw client sees it. Everything lies under names of this run.
+pub(crate) trait Raw: Clone + Send + Sync + 'static {
+    /// What linchpin guarantees, by hand.
+    type SameWork: Contender;
+    /// The raw client's own calls: what the contract costs is seen against them.
+    type Plain: Contender;
+    /// Who takes turns in the shortest way that the backend has.
+    type Taker: Taker;
+    type Idle: Idle;
+    type Counter: Counter;
+
+    fn same_work(&self) -> impl Future<Output = Result<Self::SameWork>> + Send;
+    fn plain(&self) -> impl Future<Output = Result<Self::Plain>> + Send;
+    /// A tick for each message on a channel of this run, the adapter's and ours.
+    fn listen(&self) -> impl Future<Output = Result<BoxStream<'static, ()>>> + Send;
+    /// So many who take turns over one thing.
+    fn takers(&self, name: &str, count: usize) -> impl Future<Output = Result<Vec<Self::Taker>>> + Send;
+    fn idle(&self) -> impl Future<Output = Result<Self::Idle>> + Send;
+    fn counter(&self) -> impl Future<Output = Result<Self::Counter>> + Send;
+    /// What the server says of itself; asked before anything else is connected but `connected` clients of ours.
+    fn facts(&self, linchpin: &Capabilities, connected: u64) -> impl Future<Output = Result<ServerFacts>> + Send;
+    /// Removes everything of this run, the adapter's and ours.
+    fn sweep(&self) -> impl Future<Output = Result<()>> + Send;
 }
 
-impl Server {
-    /// Nothing is sent yet.
-    pub(crate) fn new(url: &str, namespace: &str) -> Result<Self> {
-        // The query is linchpin's own. TCP is set as the adapter sets it: small commands do not wait.
-        let url = url.split('?').next().unwrap_or(url);
-        let refused = |_| Problem::invalid("the raw client does not accept this URL");
-        let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
-        let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
-        Ok(Self { client: redis::Client::open(info).map_err(refused)?, namespace: namespace.to_owned() })
+/// A connection that nobody else uses.
+pub(crate) trait Idle: Send {
+    /// Reads a small value.
+    fn round_trip(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Sees the requests that reach the server. It slows the server down: nothing is timed meanwhile.
+pub(crate) trait Counter: Send {
+    /// Counts from here; returns what came since the last mark.
+    fn mark(&mut self) -> impl Future<Output = Result<Requests>> + Send;
+}
+
+/// The requests between two marks, by what they ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requests(pub(crate) BTreeMap<String, u64>);
+
+impl Requests {
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
     }
 
-    /// A name of this run. The braces are the same as in the adapter's names: one pattern finds both.
-    pub(crate) fn name(&self, name: &str) -> String {
-        format!("bench:{{{}}}:{name}", self.namespace)
+    fn add(&mut self, what: String) {
+        *self.0.entry(what).or_default() += 1;
     }
+}
 
-    /// A connection such as the adapter has for its commands.
-    pub(crate) async fn connection(&self) -> Result<MultiplexedConnection> {
-        self.connect(Some(RESPONSE_TIMEOUT)).await
-    }
-
-    /// A connection for commands that block.
-    pub(crate) async fn blocking(&self) -> Result<MultiplexedConnection> {
-        self.connect(None).await
-    }
-
-    async fn connect(&self, response: Option<Duration>) -> Result<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_response_timeout(response);
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
-    }
-
-    /// A tick for each message on a channel of this run, the adapter's and ours.
-    pub(crate) async fn listen(&self) -> Result<BoxStream<'static, ()>> {
-        let mut pubsub = self.client.get_async_pubsub().await?;
-        pubsub.psubscribe(self.everything()).await?;
-        Ok(pubsub.into_on_message().map(drop).boxed())
-    }
-
-    /// The pattern of all names of this run.
-    fn everything(&self) -> String {
-        format!("*{{{}}}*", self.namespace)
-    }
-
-    pub(crate) async fn monitor(&self) -> Result<Monitor> {
-        let monitor = self.client.get_async_monitor().await?;
-        Ok(Monitor::new(monitor, self.connection().await?))
-    }
-
-    /// What the server says of itself; asked before anything else is connected but `connected` clients of ours.
-    pub(crate) async fn facts(&self, linchpin: &linchpin::Capabilities, connected: u64) -> Result<ServerFacts> {
-        let mut connection = self.connection().await?;
-        let info: String = redis::cmd("INFO").arg("clients").query_async(&mut connection).await?;
-        let clients = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
-        let clients: u64 = clients.and_then(|count| count.trim().parse().ok()).unwrap_or_default();
-        let mut setting = async |name: &str| {
-            // Managed servers forbid CONFIG.
-            let answer = redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut connection).await;
-            answer.ok().and_then(|answer: Vec<String>| answer.into_iter().nth(1))
-        };
-        Ok(ServerFacts {
-            version: linchpin.version.clone(),
-            durability: linchpin.durability.why.clone(),
-            appendonly: setting("appendonly").await,
-            appendfsync: setting("appendfsync").await,
-            other_clients: clients.saturating_sub(connected + 1),
-        })
-    }
-
-    /// Removes everything of this run, the adapter's and ours.
-    pub(crate) async fn sweep(&self) -> Result<()> {
-        let mut connection = self.connection().await?;
-        let mut cursor = 0;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(self.everything()).arg("COUNT").arg(1000);
-            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-            if !keys.is_empty() {
-                redis::cmd("UNLINK").arg(keys).exec_async(&mut connection).await?;
-            }
-            cursor = next;
-            if cursor == 0 {
-                return Ok(());
-            }
-        }
-    }
+/// An id that nobody else has.
+fn unique() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }

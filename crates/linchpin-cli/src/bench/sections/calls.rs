@@ -1,8 +1,8 @@
-//! Single calls: the port, the same work by hand, and plain commands, one after the other.
+//! Single calls: the port, the same work by hand, and the raw client's own calls, one after the other.
 
 use crate::bench::contender::{Contender, Operation, Port};
 use crate::bench::problem::{Problem, Result};
-use crate::bench::raw::{Plain, SameWork};
+use crate::bench::raw::Raw;
 use crate::bench::report::{Comparison, Series};
 use crate::bench::sampling::Samples;
 use crate::bench::{Pace, Site};
@@ -14,11 +14,11 @@ const OPERATIONS: [Operation; 4] = [Operation::Set, Operation::Get, Operation::P
 /// How long a message may take that was published.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Comparison>> {
+pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Vec<Comparison>> {
     let coordinator = site.coordinator().await?;
     let mut port = Lane::new(Port::of(&coordinator));
-    let mut same_work = Lane::new(SameWork::connect(&site.server).await?);
-    let mut plain = Lane::new(Plain::connect(&site.server).await?);
+    let mut same_work = Lane::new(site.server.same_work().await?);
+    let mut plain = Lane::new(site.server.plain().await?);
     // One subscriber for all: what is compared is publishing.
     let mut messages = site.server.listen().await?;
     let (rounds, warm_up) = (pace.rounds(ROUNDS), pace.rounds(ROUNDS) / 20);

@@ -2,14 +2,13 @@
 
 use crate::bench::contender::{Contender, LockTaker, Port, Taker};
 use crate::bench::problem::{Problem, Result};
-use crate::bench::raw::{Monitor, Server, TokenQueue};
+use crate::bench::raw::{Counter, Idle, Raw};
 use crate::bench::report::{HandOver, HandOverPoint, HandOvers};
 use crate::bench::sampling::{Samples, median};
 use crate::bench::turns::Turns;
-use crate::bench::{PAYLOAD, Pace, Site};
+use crate::bench::{Pace, Site};
 use futures::future::try_join_all;
 use linchpin::Coordinator;
-use redis::AsyncCommands;
 
 /// How many wait while one holds.
 const WAITERS: [usize; 3] = [1, 10, 100];
@@ -27,12 +26,13 @@ const UNCONTENDED: usize = 50;
 pub(crate) const LOCK: &str = "linchpin's lock";
 /// They are in four. Each process that waits is told who comes and who leaves.
 pub(crate) const SPREAD: &str = "the same, 4 processes";
-pub(crate) const QUEUE: &str = "BLPOP token queue";
+/// The shortest way that the backend has to hand something over.
+pub(crate) const QUEUE: &str = "token queue";
 
-pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
+pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<HandOver> {
     // While nobody else is there: every handle that watches hears of every change.
     let uncontended_requests = uncontended(site).await?;
-    let mut idle = Idle::new(&site.server).await?;
+    let mut idle = Alone { idle: site.server.idle().await?, round_trips: Samples::default() };
     let rounds = if pace.quick { 1 } else { ROUNDS };
     let progress = pace.progress("handover", PROCESSES.len() * WAITERS.len() * (rounds + 1));
     let mut lanes = WAITERS.map(|_| [Lane::new(LOCK), Lane::new(SPREAD), Lane::new(QUEUE)]);
@@ -47,20 +47,17 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
                 let taker = |at: usize| LockTaker { coordinator: coordinator(at), name: name.clone() };
                 (0..takers).map(taker).collect::<Vec<_>>()
             };
-            let tokens = async |round: usize| {
-                let queue = TokenQueue::new(&site.server, &format!("tokens-{processes}-{waiters}-{round}")).await?;
-                try_join_all((0..takers).map(|_| queue.taker())).await
-            };
+            let tokens = |round| format!("tokens-{processes}-{waiters}-{round}");
             for round in 0..rounds {
                 idle.round_trips().await?;
                 lock.measure(locks(round), wanted).await?;
                 idle.round_trips().await?;
-                queue.measure(tokens(round).await?, wanted).await?;
+                queue.measure(site.server.takers(&tokens(round), takers).await?, wanted).await?;
                 progress.step();
             }
-            let mut monitor = site.server.monitor().await?;
-            lock.count(locks(rounds), wanted, &mut monitor).await?;
-            queue.count(tokens(rounds).await?, wanted, &mut monitor).await?;
+            let mut counter = site.server.counter().await?;
+            lock.count(locks(rounds), wanted, &mut counter).await?;
+            queue.count(site.server.takers(&tokens(rounds), takers).await?, wanted, &mut counter).await?;
             progress.step();
         }
         try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
@@ -68,7 +65,7 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<HandOver> {
     let points = WAITERS.into_iter().zip(lanes);
     let points = points.map(|(waiters, lanes)| HandOverPoint { waiters, contenders: lanes.map(Lane::done).into() });
     let points = points.collect();
-    Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("GET, idle"), points })
+    Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("read, idle"), points })
 }
 
 /// How many hand-overs are measured in a round.
@@ -79,16 +76,16 @@ fn wanted(waiters: usize, pace: Pace) -> u64 {
 
 /// The requests of an acquire and release that nobody else wants: of the cycle in the middle, as a handle does
 /// other things now and then.
-async fn uncontended(site: &Site) -> Result<f64> {
+async fn uncontended<S: Raw>(site: &Site<S>) -> Result<f64> {
     let coordinator = site.coordinator().await?;
     let port = Port::of(&coordinator);
     port.acquire_and_release("uncontended").await?;
-    let mut monitor = site.server.monitor().await?;
+    let mut counter = site.server.counter().await?;
     let mut requests = Vec::new();
-    monitor.mark().await?;
+    counter.mark().await?;
     for _ in 0..UNCONTENDED {
         port.acquire_and_release("uncontended").await?;
-        let sent = u32::try_from(monitor.mark().await?.total()).unwrap_or(u32::MAX);
+        let sent = u32::try_from(counter.mark().await?.total()).unwrap_or(u32::MAX);
         requests.push(f64::from(sent));
     }
     coordinator.shutdown().await?;
@@ -96,23 +93,15 @@ async fn uncontended(site: &Site) -> Result<f64> {
 }
 
 /// A connection that nobody else uses, while nothing else runs.
-struct Idle {
-    connection: redis::aio::MultiplexedConnection,
-    key: String,
+struct Alone<I> {
+    idle: I,
     round_trips: Samples,
 }
 
-impl Idle {
-    async fn new(server: &Server) -> Result<Self> {
-        let (mut connection, key) = (server.connection().await?, server.name("idle"));
-        connection.set::<_, _, ()>(&key, PAYLOAD).await?;
-        Ok(Self { connection, key, round_trips: Samples::default() })
-    }
-
+impl<I: Idle> Alone<I> {
     async fn round_trips(&mut self) -> Result<()> {
         for _ in 0..ROUND_TRIPS {
-            let get = self.connection.get::<_, Vec<u8>>(&self.key);
-            self.round_trips.timed(get).await?;
+            self.round_trips.timed(self.idle.round_trip()).await?;
         }
         Ok(())
     }
@@ -145,13 +134,13 @@ impl Lane {
 
     /// Counts the requests of so many hand-overs.
     #[allow(clippy::cast_precision_loss)] // Thousands.
-    async fn count<T: Taker>(&mut self, takers: Vec<T>, wanted: u64, monitor: &mut Monitor) -> Result<()> {
+    async fn count<T: Taker>(&mut self, takers: Vec<T>, wanted: u64, counter: &mut impl Counter) -> Result<()> {
         let turns = Turns::begin(takers);
         turns.reach(1).await.map_err(|problem| self.named(problem))?;
-        monitor.mark().await?;
+        counter.mark().await?;
         let before = turns.count();
         turns.reach(before + wanted).await.map_err(|problem| self.named(problem))?;
-        let sent = monitor.mark().await?;
+        let sent = counter.mark().await?;
         let made = turns.count() - before;
         turns.end().await.map_err(|problem| self.named(problem))?;
         self.requests = sent.total() as f64 / made as f64;

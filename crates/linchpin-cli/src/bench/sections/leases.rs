@@ -1,11 +1,11 @@
 //! Ten thousand locks held by one process: what it costs to keep them.
 
 use crate::bench::problem::Result;
-use crate::bench::raw::Monitor;
+use crate::bench::raw::{Counter, Raw};
 use crate::bench::report::Leases;
 use crate::bench::{Pace, Site};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use linchpin::{Coordinator, LockGuard};
+use linchpin::{Coordinator, ErrorKind, LockGuard};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,31 +17,38 @@ const INTERVALS: usize = 3;
 /// How many are asked for, and released, at once.
 const AT_ONCE: usize = 64;
 
-pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Leases> {
+pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     let coordinator = site.coordinator().await?;
     let intervals = if pace.quick { 1 } else { INTERVALS };
     let progress = pace.progress("leases", intervals + 2);
     let guards = hold(&coordinator).await?;
     progress.step();
-    let mut monitor: Monitor = site.server.monitor().await?;
-    monitor.mark().await?;
+    let mut counter = site.server.counter().await?;
+    counter.mark().await?;
     let (mut requests, mut commands) = (Vec::new(), BTreeMap::new());
     for _ in 0..intervals {
         tokio::time::sleep(INTERVAL).await;
-        let sent = monitor.mark().await?;
+        let sent = counter.mark().await?;
         requests.push(sent.total());
         for (command, count) in sent.0 {
             *commands.entry(command).or_default() += count;
         }
         progress.step();
     }
-    let lost = guards.iter().filter(|guard| !guard.is_held()).count();
-    // What was lost is counted above, and cannot be released.
-    let held = stream::iter(guards).filter(|guard| std::future::ready(guard.is_held()));
-    held.map(LockGuard::release).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let released = stream::iter(guards).map(is_lost).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+    let lost = released.into_iter().filter(|is_lost| *is_lost).count();
     coordinator.shutdown().await?;
     let (ttl_seconds, interval_seconds) = (TTL.as_secs_f64(), INTERVAL.as_secs_f64());
     Ok(Leases { held: HELD, ttl_seconds, interval_seconds, requests, commands, lost })
+}
+
+/// Releases a lease; whether it was lost before.
+async fn is_lost(guard: LockGuard) -> Result<bool> {
+    match guard.release().await {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Lost => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn hold(coordinator: &Coordinator) -> Result<Vec<LockGuard>> {

@@ -13,7 +13,7 @@ pub(crate) const SUBSCRIBE: &str = "subscribe";
 pub(crate) const LIST: &str = "keys, 100 of them";
 pub(crate) const DELETE: &str = "delete_many, 100 keys";
 
-pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Series>> {
+pub(crate) async fn run<S>(site: &Site<S>, pace: Pace) -> Result<Vec<Series>> {
     let coordinator = site.coordinator().await?;
     let port = coordinator.port();
     let rounds = pace.rounds(ROUNDS);

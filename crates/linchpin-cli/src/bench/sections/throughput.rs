@@ -2,7 +2,7 @@
 
 use crate::bench::contender::{Contender, Operation, Port};
 use crate::bench::problem::{Problem, Result};
-use crate::bench::raw::{Plain, SameWork};
+use crate::bench::raw::{PLAIN, Raw, SAME_WORK};
 use crate::bench::report::{Rate, Throughput};
 use crate::bench::sampling::{float, median};
 use crate::bench::{Pace, Site};
@@ -13,11 +13,11 @@ const TASKS: [usize; 5] = [1, 4, 16, 64, 256];
 const SLICE: Duration = Duration::from_millis(250);
 const ROUNDS: usize = 10;
 
-pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Throughput>> {
+pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Vec<Throughput>> {
     let coordinator = site.coordinator().await?;
     let port = Port::of(&coordinator);
-    let same_work = SameWork::connect(&site.server).await?;
-    let plain = Plain::connect(&site.server).await?;
+    let same_work = site.server.same_work().await?;
+    let plain = site.server.plain().await?;
     let rounds = pace.rounds(ROUNDS);
     let progress = pace.progress("throughput", 2 * TASKS.len() * rounds);
     let mut points = Vec::new();
@@ -36,7 +36,7 @@ pub(crate) async fn run(site: &Site, pace: Pace) -> Result<Vec<Throughput>> {
                 }
                 progress.step();
             }
-            let rates = [Port::NAME, SameWork::NAME, Plain::NAME].into_iter().zip(slices);
+            let rates = [Port::NAME, SAME_WORK, PLAIN].into_iter().zip(slices);
             let rates = rates.map(|(name, slices)| Rate { name: name.to_owned(), per_second: median(&slices), slices });
             points.push(Throughput { operation: operation.name().to_owned(), tasks, rates: rates.collect() });
         }

@@ -1,10 +1,10 @@
 //! Counting the requests that reach the server.
 
 use crate::bench::problem::{Problem, Result};
+use crate::bench::raw::{Counter, Requests};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use redis::aio::MultiplexedConnection;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long the server may take to show a marker.
@@ -20,23 +20,14 @@ pub(crate) struct Monitor {
     markers: u64,
 }
 
-/// The requests between two marks, by command.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Requests(pub(crate) BTreeMap<String, u64>);
-
-impl Requests {
-    pub(crate) fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-}
-
 impl Monitor {
     pub(super) fn new(monitor: redis::aio::Monitor, marker: MultiplexedConnection) -> Self {
         Self { lines: monitor.into_on_message().boxed(), marker, markers: 0 }
     }
+}
 
-    /// Counts from here; returns what came since the last mark.
-    pub(crate) async fn mark(&mut self) -> Result<Requests> {
+impl Counter for Monitor {
+    async fn mark(&mut self) -> Result<Requests> {
         self.markers += 1;
         let marker = format!("linchpin-bench-{}-{:016x}", self.markers, fastrand::u64(..));
         redis::cmd("ECHO").arg(&marker).exec_async(&mut self.marker).await?;
@@ -47,7 +38,7 @@ impl Monitor {
                     return Ok(requests);
                 }
                 if let Some(command) = request(&line) {
-                    *requests.0.entry(command).or_default() += 1;
+                    requests.add(command);
                 }
             }
             Err(Problem::new("the server ended MONITOR"))

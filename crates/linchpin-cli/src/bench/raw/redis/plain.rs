@@ -3,12 +3,13 @@
 use super::Server;
 use crate::bench::contender::Contender;
 use crate::bench::problem::{Problem, Result};
+use crate::bench::raw::{PLAIN, unique};
 use crate::bench::{LOCK_TTL, PAYLOAD, VALUE_TTL};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, ExistenceCheck, Script, SetExpiry, SetOptions};
 use std::sync::LazyLock;
 
-static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/plain_release.lua")));
+static RELEASE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/plain_release.lua")));
 
 #[derive(Clone)]
 pub(crate) struct Plain {
@@ -27,7 +28,7 @@ impl Plain {
 }
 
 impl Contender for Plain {
-    const NAME: &'static str = "plain";
+    const NAME: &'static str = PLAIN;
 
     async fn get(&self, key: &str) -> Result<()> {
         let value: Option<Vec<u8>> = self.connection.clone().get(self.name(key)).await?;
@@ -45,7 +46,7 @@ impl Contender for Plain {
     }
 
     async fn acquire_and_release(&self, lock: &str) -> Result<()> {
-        let (key, who) = (self.name(&format!("lock:{lock}")), format!("{:032x}", fastrand::u128(..)));
+        let (key, who) = (self.name(&format!("lock:{lock}")), unique());
         let mut connection = self.connection.clone();
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)

@@ -1,9 +1,10 @@
 //! What linchpin guarantees, by hand: versioned entries with deadlines, a change log, writes that may be repeated,
-//! a fair lock with a fencing token. Each call is one lean script; see `bench/lua`.
+//! a fair lock with a fencing token. Each call is one lean script; see `lua`.
 
 use super::Server;
 use crate::bench::contender::Contender;
 use crate::bench::problem::{Problem, Result};
+use crate::bench::raw::{SAME_WORK, unique};
 use crate::bench::{LOCK_TTL, PAYLOAD, VALUE_TTL};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Script};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 macro_rules! script {
     ($file:literal) => {
-        LazyLock::new(|| Script::new(include_str!(concat!("../lua/", $file))))
+        LazyLock::new(|| Script::new(include_str!(concat!("lua/", $file))))
     };
 }
 
@@ -48,13 +49,8 @@ impl SameWork {
     }
 }
 
-/// An id that nobody else has.
-fn unique() -> String {
-    format!("{:032x}", fastrand::u128(..))
-}
-
 impl Contender for SameWork {
-    const NAME: &'static str = "same work";
+    const NAME: &'static str = SAME_WORK;
 
     async fn get(&self, key: &str) -> Result<()> {
         let mut script = GET.key(self.name(key));
