@@ -1,12 +1,13 @@
 //! Holds the NATS adapter to the contract.
 
-use linchpin_conformance::{FaultServer, Harness, async_trait};
+use linchpin_conformance::{FaultServer, Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_nats::{NatsConfig, NatsCoordination};
 use linchpin_tests::servers::NatsServer;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Nats(OnceLock<NatsServer>);
@@ -94,5 +95,7 @@ impl FaultServer for Faulty {
 }
 
 fn main() -> ExitCode {
-    linchpin_conformance::run(Nats::default())
+    // A transaction over several keys costs a server with one copy a sync to its disk, and the histories are made of them.
+    let options = Options::from_env().case_limit(Duration::from_secs(120));
+    linchpin_conformance::run_with(Nats::default(), &options)
 }

@@ -1,11 +1,12 @@
 //! Holds the NATS adapter to the contract on a cluster of three servers, with three copies of every stream.
 
-use linchpin_conformance::{Harness, async_trait};
+use linchpin_conformance::{Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_nats::{NatsConfig, NatsCoordination};
 use linchpin_tests::servers::NatsCluster;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Cluster(OnceLock<NatsCluster>);
@@ -34,5 +35,7 @@ impl Harness for Cluster {
 }
 
 fn main() -> ExitCode {
-    linchpin_conformance::run(Cluster::default())
+    // Every write waits for a second server, and three of them share this machine.
+    let options = Options::from_env().case_limit(Duration::from_secs(120));
+    linchpin_conformance::run_with(Cluster::default(), &options)
 }

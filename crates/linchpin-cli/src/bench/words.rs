@@ -34,8 +34,8 @@ impl Words {
                 queue: "a token in a stream in memory that waiters pull, which is the shortest way to hand \
                     something over on NATS",
                 round_trip: "direct get of a small value on an idle connection",
-                request: "Requests are messages that clients send, to JetStream and to a stream; those to a subject that \
-                    nobody listens to cannot be counted.",
+                request: "Requests are messages that clients send, to JetStream and to a stream; what they send to \
+                    themselves is not counted.",
             },
         }
     }

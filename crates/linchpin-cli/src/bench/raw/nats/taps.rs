@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sees what clients send to this run's streams, and nothing of others.
 ///
-/// Not seen are requests to the subject that nobody listens to: they are answered because nobody does. The adapter
-/// sends one after each message and each subscription.
+/// Not seen is what a client sends to itself, or to a subject that nobody listens to, to hear that what was sent before
+/// is handled: the adapter does so after each message and each subscription.
 pub(crate) struct Taps {
     client: Client,
     messages: SelectAll<Subscriber>,
