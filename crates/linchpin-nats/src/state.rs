@@ -90,12 +90,15 @@ async fn as_of(bucket: &Bucket, subjects: &[String], revision: Revision) -> Resu
     let mut entries = Vec::new();
     for some in subjects.chunks(READ_LIMIT - 1) {
         let (found, _) = bucket.read("scan", some).await?;
-        let found = found.values().filter_map(|message| entry_of(bucket, message));
-        for entry in found.filter(|entry| entry.created <= revision) {
-            if entry.version > revision {
-                return Ok(None);
+        for subject in some {
+            let Some(message) = found.get(subject) else { return Ok(None) };
+            let (_, version, content) = read_key(message);
+            match content {
+                Some(content) if content.created > revision => {}
+                // Written or removed since: what stood there then is gone.
+                _ if version > revision => return Ok(None),
+                _ => entries.extend(entry_of(bucket, message)),
             }
-            entries.push(entry);
         }
     }
     Ok(Some(entries))
