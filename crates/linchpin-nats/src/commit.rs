@@ -150,7 +150,7 @@ impl Committer {
         let Some((rest, answered)) = split_list(&standing.ids(), now, is_own_and_answered) else { return Ok(standing) };
         let mut headers = tombstone(bucket.features.is_modern, ID_WINDOW);
         headers.insert(IDS, write_list(&answered).unwrap_or_default().as_str());
-        let subject = bucket.names.answered(key, standing.sequence);
+        let subject = bucket.names.answered(key, standing.sequence, self.writer);
         bucket.connection.send("commit", subject, None, Some(headers), Bytes::new()).await?;
         Ok(standing.with_ids(rest))
     }

@@ -49,9 +49,10 @@ impl Names {
         format!("linchpin.{}.t.{id}", self.namespace)
     }
 
-    /// Where it is kept which transactions wrote a key and were answered, by the place of the message that listed them.
-    pub(crate) fn answered(&self, key: &Key, sequence: u64) -> String {
-        format!("{}{sequence}", self.answered_under(key))
+    /// Where a handle keeps which transactions of its own wrote a key and were answered, by the place of the message that
+    /// listed them: others may keep theirs of the same message at the same time.
+    pub(crate) fn answered(&self, key: &Key, sequence: u64, writer: u32) -> String {
+        format!("{}{sequence}.{writer:x}", self.answered_under(key))
     }
 
     pub(crate) fn all_answered(&self, key: &Key) -> String {

@@ -17,6 +17,8 @@ cases! { Transactions "transactions";
         "Applied at most once within the backend's window, however often and by whatever handle it is sent";
     concurrent_repeats_apply_once [TransactionIds]
         "Applied at most once within the backend's window, however often it is sent, also at the same time";
+    ids_of_a_contended_key_are_remembered [TransactionIds]
+        "Applied at most once within the backend's window, however many others write the same key at the same time";
     a_refusal_is_kept_too [TransactionIds]
         "The repeat gets the first outcome, a refusal too: a late attempt cannot apply what was refused";
     a_conflict_is_kept_too [TransactionIds]
@@ -120,6 +122,31 @@ async fn concurrent_repeats_apply_once(ctx: Context) -> CaseResult {
         ensure!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "the outcomes differ: {outcomes:?}");
         ensure_eq!(counter(&ctx.driver(), &key).await?, round, "the counter after {round} transactions");
     }
+    Ok(())
+}
+
+async fn ids_of_a_contended_key_are_remembered(ctx: Context) -> CaseResult {
+    const ROUNDS: usize = 12;
+    let key = Key::new("hits")?;
+    let handles = [ctx.driver(), ctx.another().await?, ctx.another().await?];
+    // First in turn, so that all have something to be remembered, then at once, so that all make room for it at once.
+    let write = |driver: &Arc<dyn Driver>| {
+        let (driver, add) = (driver.clone(), add_once(&key, TransactionId::random()));
+        async move { Ok((commit(&driver, add.clone()).await?, driver, add)) }
+    };
+    let mut written = Vec::new();
+    for _ in 0..ROUNDS {
+        for handle in &handles {
+            for _ in 0..5 {
+                written.push(write(handle).await?);
+            }
+        }
+        written.extend(together(handles.iter().map(write)).await?);
+    }
+    for (first, driver, add) in &written {
+        ensure_eq!(commit(driver, add.clone()).await?, *first, "the outcome of the repeat");
+    }
+    ensure_eq!(counter(&ctx.driver(), &key).await?, i64::try_from(written.len()).unwrap_or(0), "the counter");
     Ok(())
 }
 

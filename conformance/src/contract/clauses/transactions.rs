@@ -154,6 +154,7 @@ pub(super) const IDS: Chapter = Chapter {
                    whichever handle it is sent.",
             cases: &[
                 "transactions.concurrent_repeats_apply_once",
+                "transactions.ids_of_a_contended_key_are_remembered",
                 "transactions.ids_are_remembered_for_their_window",
                 "transactions.a_repeat_through_another_handle_is_one",
             ],
