@@ -2,7 +2,7 @@
 
 use super::super::history::judged;
 use super::super::prelude::*;
-use super::writes::trouble;
+use super::writes::{first_answer, trouble};
 use crate::history::Workload;
 use linchpin::RetryPolicy;
 use linchpin_core::Driver;
@@ -24,7 +24,7 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
         handles.push(layers().wrap(ctx.another().await?));
     }
     let workload = Workload::new(fastrand::u64(..), OPERATIONS).clients(8).visibility(Duration::from_secs(1));
-    let troubled = tokio::spawn(trouble(faults.clone()));
+    let troubled = tokio::spawn(trouble(faults.clone(), first_answer(&ctx).await?));
     // The last look at everything has to be answered.
     let proxy = faults.proxy()?;
     let calm = || {

@@ -6,6 +6,7 @@ use crate::Direction;
 use crate::faults::Faults;
 use crate::waiting::together;
 use linchpin::{Coordinator, RetryPolicy};
+use std::time::Instant;
 
 cases! { Faults "faults";
     retries_apply_nothing_twice [TransactionIds]
@@ -24,10 +25,17 @@ struct Known {
     unknown: i64,
 }
 
-/// Breaks connections in every way for as long as it is polled.
-pub(super) async fn trouble(faults: Faults) -> CaseResult {
+/// How long the backend takes until a new handle has its first answer: connections that live for less get nothing done.
+pub(super) async fn first_answer(ctx: &Context) -> Result<Duration, Failure> {
+    let started = Instant::now();
+    ctx.another().await?.get(&[Key::new("first")?]).await?;
+    Ok(started.elapsed())
+}
+
+/// Breaks connections in every way for as long as it is polled, and lets them live for a little longer than they need.
+pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResult {
     for round in 0_u64.. {
-        tokio::time::sleep(Duration::from_millis(20 + round * 7 % 40)).await;
+        tokio::time::sleep(first_answer + Duration::from_millis(20 + round * 7 % 40)).await;
         match round % 3 {
             0 => {}
             1 => faults.proxy()?.hold(Direction::Answers),
@@ -61,11 +69,11 @@ async fn count(ctx: &Context, policy: RetryPolicy) -> Result<(Known, i64), Failu
         let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
         nodes.push(node.connect().await?);
     }
-    let faults = ctx.faults()?.clone();
+    let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx).await?);
     let writing = together(nodes.into_iter().map(write));
     let known = tokio::select! {
         known = writing => known?,
-        trouble = trouble(faults.clone()) => trouble.map(|()| Vec::new())?,
+        trouble = trouble(faults.clone(), first_answer) => trouble.map(|()| Vec::new())?,
     };
     faults.proxy()?.mend();
     let total = known.into_iter().fold(Known::default(), |all, one| Known {
