@@ -6,7 +6,9 @@
 docker_image = $(shell docker image inspect linchpin/$(1):test >/dev/null 2>&1 && echo linchpin/$(1):test)
 redis_image = $(or $(LINCHPIN_TEST_REDIS_IMAGE),$(call docker_image,redis))
 nats_image = $(or $(LINCHPIN_TEST_NATS_IMAGE),$(call docker_image,nats))
-image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image)) $(addprefix LINCHPIN_TEST_NATS_IMAGE=,$(nats_image))
+postgres_image = $(or $(LINCHPIN_TEST_POSTGRES_IMAGE),$(call docker_image,postgres))
+image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image)) $(addprefix LINCHPIN_TEST_NATS_IMAGE=,$(nats_image)) \
+	$(addprefix LINCHPIN_TEST_POSTGRES_IMAGE=,$(postgres_image))
 # In CI a missing engine fails the tests; elsewhere they fall back to local servers.
 servers_env = $(if $(filter true,$(CI)),LINCHPIN_TEST_SERVERS=docker)
 test_env = env $(image_env) $(servers_env)
@@ -47,9 +49,10 @@ demo: ## Run the demo
 
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis \
-		--test conformance_nats --test conformance_nats_old --test conformance_nats_cluster
+		--test conformance_nats --test conformance_nats_old --test conformance_nats_cluster \
+		--test conformance_postgres
 
-bench: ## Measure the port against raw clients on a Redis and a NATS of its own: target/bench/*.html (ARGS=--quick)
+bench: ## Measure the port against raw clients on servers of its own: target/bench/*.html (ARGS=--quick, BENCH=postgres)
 	@scripts/bench $(ARGS)
 
 package: ## Package the library crates, without publishing

@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::server::Server;
-use super::{ATTEMPTS, POLL_EACH, Place, Software, free_port, in_time, port_was_taken, unique_name};
+use super::{ATTEMPTS, POLL_EACH, Packaged, Place, free_port, in_time, port_was_taken, unique_name};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::error::Error;
@@ -44,7 +44,7 @@ pub(super) async fn engine() -> Result<Docker, String> {
     })
 }
 
-impl<S: Software> Container<S> {
+impl<S: Packaged> Container<S> {
     pub(super) async fn start(docker: Docker, image: &str) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
@@ -90,7 +90,7 @@ impl<S: Software> Container<S> {
         });
         let Err(error) = ready.await else { return Ok(()) };
         let log = match &self.owned {
-            // Redis says all on one of the two, and NATS on the other.
+            // Redis says all on one of the two, and the others on the other.
             Some(container) => [container.stdout_to_vec().await, container.stderr_to_vec().await],
             None => [Ok(Vec::new()), Ok(Vec::new())],
         };
@@ -108,24 +108,23 @@ impl<S: Software> Container<S> {
     }
 }
 
-fn request<S: Software>(image: &str, place: &Place<'_>) -> ContainerRequest<GenericImage> {
+fn request<S: Packaged>(image: &str, place: &Place<'_>) -> ContainerRequest<GenericImage> {
     // A colon before a slash is a registry's port, and not a tag's.
     let (image, tag) = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((image, "latest"));
     let port = place.port;
-    GenericImage::new(image, tag)
-        .with_container_name(place.name)
-        .with_cmd(S::arguments(place, &[]))
-        .with_host_config_modifier(move |host| {
-            let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
-            host.publish_all_ports = None;
-            host.port_bindings = Some(HashMap::from([(format!("{}/tcp", S::PORT), Some(vec![binding]))]));
-        })
+    let named = GenericImage::new(image, tag).with_container_name(place.name);
+    let request = S::ENVIRONMENT.iter().fold(named, |request, (name, value)| request.with_env_var(*name, *value));
+    request.with_cmd(S::arguments(place, &[])).with_host_config_modifier(move |host| {
+        let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
+        host.publish_all_ports = None;
+        host.port_bindings = Some(HashMap::from([(format!("{}/tcp", S::PORT), Some(vec![binding]))]));
+    })
 }
 
 #[async_trait]
-impl<S: Software> Server for Container<S> {
+impl<S: Packaged> Server for Container<S> {
     fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", S::scheme(&[]), self.port)
+        S::url(self.port, &[])
     }
 
     fn origin(&self) -> &'static str {

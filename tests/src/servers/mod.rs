@@ -2,17 +2,25 @@
 //! when the test process is killed.
 
 mod container;
+mod family;
+mod folder;
 mod guard;
 mod nats;
 mod nats_cluster;
+mod pgbouncer;
+mod postgres;
 mod process;
 mod redis;
 mod server;
+mod sql;
 
 pub use nats::{Nats, NatsServer};
 pub use nats_cluster::NatsCluster;
+pub use pgbouncer::PgBouncer;
+pub use postgres::{Postgres, PostgresServer};
 pub use redis::{CLOCK_STEPPED_BACK, Redis, RedisServer};
-pub use server::{Place, Program, Software, TestServer};
+pub use server::{Packaged, Place, Program, Software, TestServer};
+pub use sql::sql;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;

@@ -1,10 +1,9 @@
 //! NATS with JetStream: how it is started, and asked whether it is ready.
 
-use super::server::setting;
-use super::{Place, Program, Software, TestServer, first_line};
+use super::server::{provided, setting};
+use super::{Packaged, Place, Program, Software, TestServer, first_line};
 use async_trait::async_trait;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use tokio::net::TcpStream;
 
 /// A NATS server for tests, with JetStream on files. A local one is what `LINCHPIN_TEST_NATS_SERVER` names,
@@ -22,13 +21,11 @@ pub enum Nats {}
 #[async_trait]
 impl Software for Nats {
     const NAME: &'static str = "nats";
-    const IMAGE: &'static str = "nats:2.14";
-    const PORT: u16 = 4222;
 
     fn program() -> Program {
         let named = setting("LINCHPIN_TEST_NATS_SERVER").map(|program| vec![program.into()]);
         Program {
-            candidates: named.unwrap_or_else(|| vec!["nats-server".into(), provided("nats-2.15.1")]),
+            candidates: named.unwrap_or_else(|| vec!["nats-server".into(), provided("nats-2.15.1/nats-server")]),
             missing: "nats-server is not at LINCHPIN_TEST_NATS_SERVER or, without that, on PATH or in target/servers: \
                       `make setup` gets it where it can; by hand: github.com/nats-io/nats-server/releases, \
                       brew install nats-server (macOS)",
@@ -46,8 +43,9 @@ impl Software for Nats {
         arguments
     }
 
-    fn scheme(further: &[String]) -> &'static str {
-        if further.iter().any(|arg| arg.trim_start_matches('-') == "tlscert") { "tls" } else { "nats" }
+    fn url(port: u16, further: &[String]) -> String {
+        let tls = further.iter().any(|arg| arg.trim_start_matches('-') == "tlscert");
+        format!("{}://127.0.0.1:{port}", if tls { "tls" } else { "nats" })
     }
 
     /// The server introduces itself to whoever connects, before TLS and before any password. It does so
@@ -59,6 +57,11 @@ impl Software for Nats {
     }
 }
 
+impl Packaged for Nats {
+    const IMAGE: &'static str = "nats:2.14";
+    const PORT: u16 = 4222;
+}
+
 impl TestServer<Nats> {
     /// Starts a local server of the old version 2.9.10, whatever the environment says: it accepts and
     /// ignores what it does not know.
@@ -68,15 +71,10 @@ impl TestServer<Nats> {
     /// As [`start`](Self::start).
     pub async fn start_old() -> Result<Self, String> {
         let old = Program {
-            candidates: vec![provided("nats-2.9.10")],
+            candidates: vec![provided("nats-2.9.10/nats-server")],
             missing: "nats-server 2.9.10 is not in target/servers: `make setup` gets it on Debian 12, as root; \
                       by hand: github.com/nats-io/nats-server/releases, to target/servers/nats-2.9.10/nats-server",
         };
         Self::start_program(old, &[]).await
     }
-}
-
-/// The server that `make setup` puts into this folder of `target/servers`.
-fn provided(version: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "target", "servers", version, "nats-server"].iter().collect()
 }

@@ -1,14 +1,15 @@
 //! A server as a local process.
 
+use super::family::{self, family};
+use super::folder::{Folder, command_in};
 use super::guard::{Guard, detach};
 use super::server::Server;
 use super::{ATTEMPTS, POLL_EACH, Place, Program, Software, free_port, in_time, unique_name};
 use async_trait::async_trait;
 use std::fs::{self, File};
-use std::io;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -19,19 +20,20 @@ pub(super) struct Process<S> {
     folder: Folder,
     name: String,
     port: u16,
-    program: Program,
+    program: PathBuf,
     args: Vec<String>,
     software: PhantomData<S>,
 }
 
 impl<S: Software> Process<S> {
     pub(super) async fn start(program: Program, args: &[&str]) -> Result<Self, String> {
+        let program = program.find()?;
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
             let name = unique_name::<S>();
             let server = Self {
                 running: Mutex::new(None),
-                folder: Folder::create(&name)?,
+                folder: Folder::create::<S>(&name)?,
                 name,
                 port: free_port()?,
                 program: program.clone(),
@@ -43,7 +45,7 @@ impl<S: Software> Process<S> {
                 Err(error) => failure = error,
             }
             // Only what ended by itself may have met a taken port.
-            if server.running.lock().await.is_some() || failure == program.missing {
+            if server.running.lock().await.is_some() {
                 break;
             }
         }
@@ -72,7 +74,7 @@ impl<S: Software> Process<S> {
     }
 
     fn log(&self) -> PathBuf {
-        self.folder.0.join(format!("{}.log", S::NAME))
+        self.folder.path().join(format!("{}.log", S::NAME))
     }
 
     fn not_running() -> String {
@@ -80,32 +82,24 @@ impl<S: Software> Process<S> {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { name: &self.name, port: self.port, folder: Some(&self.folder.0) }
+        Place { name: &self.name, port: self.port, folder: Some(self.folder.path()) }
     }
 
-    fn spawn(&self) -> Result<Running, String> {
-        let folder = self.folder.path()?;
-        let child = self.program.candidates.iter().find_map(|program| self.run(program).transpose());
-        let child = child.ok_or(self.program.missing)??;
-
-        let pid = child.id().to_string();
-        let mut running = Running { child, guard: None };
-        running.guard = Some(Guard::set(r#"kill -9 "$1"; rm -rf "$2""#, &[&pid, folder])?);
-        Ok(running)
-    }
-
-    /// Runs this program, if it exists.
-    fn run(&self, program: &Path) -> Result<Option<Child>, String> {
+    async fn spawn(&self) -> Result<Running, String> {
+        let program = S::prepare(&self.place(), &self.program, &self.args).await?;
         let log = File::create(self.log()).map_err(|error| format!("cannot log: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("cannot log: {error}"))?;
-        let mut command = Command::new(program);
+        let mut command = command_in(self.folder.path(), &program);
         command.args(S::arguments(&self.place(), &self.args)).stdin(Stdio::null()).stdout(log).stderr(errors);
         detach(&mut command);
-        match command.spawn() {
-            Ok(child) => Ok(Some(child)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!("cannot run {}: {error}", program.display())),
-        }
+        let child = command.spawn().map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+
+        let (pid, ours) = (child.id().to_string(), std::process::id().to_string());
+        let folder = self.folder.path().display().to_string();
+        let mut running = Running { child, guard: None };
+        let end = family::script(r#"orphaned "$1" "$3"; end "$1"; rm -rf "$2""#);
+        running.guard = Some(Guard::set(&end, &[&pid, &folder, &ours])?);
+        Ok(running)
     }
 
     async fn ready(&self, running: &mut Option<Running>) -> Result<(), String> {
@@ -116,13 +110,18 @@ impl<S: Software> Process<S> {
             }
             Ok(())
         });
-        ready.await.map_err(|error| self.failed(&error))
+        ready.await.map_err(|error| self.failed(&error))?;
+        S::contain(&self.place()).await;
+        Ok(())
     }
 
     async fn signal(&self, signal: &str) -> Result<(), String> {
         let running = self.running.lock().await;
         let pid = running.as_ref().ok_or_else(Self::not_running)?.child.id();
-        crate::signal(pid, signal).await
+        for pid in family(pid).await? {
+            crate::signal(pid, signal).await?;
+        }
+        Ok(())
     }
 }
 
@@ -142,7 +141,7 @@ fn still_runs(running: &mut Option<Running>) -> Result<(), String> {
 #[async_trait]
 impl<S: Software> Server for Process<S> {
     fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", S::scheme(&self.args), self.port)
+        S::url(self.port, &self.args)
     }
 
     fn origin(&self) -> &'static str {
@@ -164,12 +163,12 @@ impl<S: Software> Server for Process<S> {
     async fn restart(&self) -> Result<(), String> {
         let mut running = self.running.lock().await;
         drop(running.take());
-        *running = Some(self.spawn()?);
+        *running = Some(self.spawn().await?);
         self.ready(&mut running).await
     }
 }
 
-/// The process: killed, waited for, and only then left by its guard.
+/// The process: killed with its children, waited for, and only then left by its guard.
 struct Running {
     child: Child,
     guard: Option<Guard>,
@@ -177,29 +176,12 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Whose end was noticed may have left its number to another.
+        if let Ok(None) = self.child.try_wait() {
+            family::end(self.child.id());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.guard.take());
-    }
-}
-
-/// A folder below the system's temporary one, removed with its content.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn create(name: &str) -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-        Ok(Self(folder))
-    }
-
-    fn path(&self) -> Result<&str, String> {
-        self.0.to_str().ok_or_else(|| format!("the path of {} is not UTF-8", self.0.display()))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,6 +1,6 @@
 //! Redis: how it is started, and asked whether it is ready.
 
-use super::{Place, Program, Software, TestServer, first_line};
+use super::{Packaged, Place, Program, Software, TestServer, first_line};
 use async_trait::async_trait;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,6 @@ pub enum Redis {}
 #[async_trait]
 impl Software for Redis {
     const NAME: &'static str = "redis";
-    const IMAGE: &'static str = "redis:7.2";
-    const PORT: u16 = 6379;
 
     fn program() -> Program {
         Program {
@@ -47,8 +45,8 @@ impl Software for Redis {
         arguments
     }
 
-    fn scheme(further: &[String]) -> &'static str {
-        if tls(further) { "rediss" } else { "redis" }
+    fn url(port: u16, further: &[String]) -> String {
+        format!("{}://127.0.0.1:{port}", if tls(further) { "rediss" } else { "redis" })
     }
 
     /// A local server's own socket is asked: something else may listen on the port, and TLS needs no client.
@@ -62,6 +60,11 @@ impl Software for Redis {
         };
         reply.is_some_and(|reply| !reply.starts_with("-LOADING"))
     }
+}
+
+impl Packaged for Redis {
+    const IMAGE: &'static str = "redis:7.2";
+    const PORT: u16 = 6379;
 }
 
 fn tls(further: &[String]) -> bool {

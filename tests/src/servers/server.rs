@@ -12,11 +12,8 @@ pub trait Software: Send + Sync + 'static {
     /// Its name, also that in `LINCHPIN_TEST_<NAME>_URL` and `LINCHPIN_TEST_<NAME>_IMAGE`.
     const NAME: &'static str;
 
-    /// The image of its containers, unless `LINCHPIN_TEST_<NAME>_IMAGE` names another.
-    const IMAGE: &'static str;
-
-    /// The port that its containers listen on.
-    const PORT: u16;
+    /// Whether it does not run as root: then `nobody` runs its local processes where we are root.
+    const REFUSES_ROOT: bool = false;
 
     /// The program of its local processes.
     fn program() -> Program;
@@ -25,11 +22,32 @@ pub trait Software: Send + Sync + 'static {
     /// has acknowledged.
     fn arguments(place: &Place<'_>, further: &[String]) -> Vec<String>;
 
-    /// The scheme of the URL of a server that was started with these further arguments.
-    fn scheme(further: &[String]) -> &'static str;
+    /// Readies a local server's folder before each start of this program. Returns what to run, which is the
+    /// program unless it has to be elsewhere.
+    async fn prepare(_place: &Place<'_>, program: &Path, _further: &[String]) -> Result<PathBuf, String> {
+        Ok(program.to_owned())
+    }
+
+    /// Sees to it that a local server, now that it is ready, leaves nothing outside of its folder when it is killed.
+    async fn contain(_place: &Place<'_>) {}
+
+    /// The URL of a server on this port of 127.0.0.1 that was started with these further arguments.
+    fn url(port: u16, further: &[String]) -> String;
 
     /// Whether the server at this place is ready, and is the one that was started there.
     async fn answers(place: &Place<'_>) -> bool;
+}
+
+/// Software that there is an image of.
+pub trait Packaged: Software {
+    /// The image of its containers, unless `LINCHPIN_TEST_<NAME>_IMAGE` names another.
+    const IMAGE: &'static str;
+
+    /// The port that its containers listen on.
+    const PORT: u16;
+
+    /// The variables that its containers need.
+    const ENVIRONMENT: &'static [(&'static str, &'static str)] = &[];
 }
 
 /// Where a server is.
@@ -50,6 +68,22 @@ pub struct Program {
     pub candidates: Vec<PathBuf>,
     /// What to tell if none exists.
     pub missing: &'static str,
+}
+
+impl Program {
+    pub(super) fn find(&self) -> Result<PathBuf, String> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let anywhere = |program: &PathBuf| match program.components().count() {
+            1 => std::env::split_paths(&path).map(|folder| folder.join(program)).find(|program| program.is_file()),
+            _ => std::path::absolute(program).ok().filter(|program| program.is_file()),
+        };
+        self.candidates.iter().find_map(anywhere).ok_or_else(|| self.missing.to_owned())
+    }
+}
+
+/// What `make setup` puts at this path of `target/servers`.
+pub(super) fn provided(path: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "target", "servers", path].iter().collect()
 }
 
 /// A running server, and what can be done to it.
@@ -90,11 +124,11 @@ pub struct TestServer<S> {
     software: PhantomData<S>,
 }
 
-impl<S: Software> TestServer<S> {
+impl<S: Packaged> TestServer<S> {
     /// Starts a server and waits until it answers.
     ///
     /// `LINCHPIN_TEST_SERVERS` chooses: `docker`, `local`, or `auto`, which is the default and takes Docker
-    /// where an engine answers. `LINCHPIN_TEST_<NAME>_IMAGE` names the image, [`Software::IMAGE`] by default.
+    /// where an engine answers. `LINCHPIN_TEST_<NAME>_IMAGE` names the image, [`Packaged::IMAGE`] by default.
     ///
     /// # Errors
     ///
@@ -147,7 +181,7 @@ impl<S: Software> TestServer<S> {
         setting(&format!("LINCHPIN_TEST_{}_{what}", S::NAME.to_uppercase()))
     }
 
-    /// Where to connect, without credentials: `redis://127.0.0.1:PORT`, or what `LINCHPIN_TEST_<NAME>_URL`
+    /// Where to connect, without a password: `redis://127.0.0.1:PORT` for one, or what `LINCHPIN_TEST_<NAME>_URL`
     /// says. It stays the same over [`restart`](Self::restart).
     pub fn url(&self) -> String {
         self.server.url()

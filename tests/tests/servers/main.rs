@@ -1,11 +1,14 @@
 //! The servers that the other tests rely on: they live through faults, keep their data, and leave nothing behind.
 
+mod postgres;
+
 use async_trait::async_trait;
-use linchpin_tests::servers::{Nats, NatsCluster, NatsServer, Redis, RedisServer, Software, TestServer};
+use linchpin_tests::servers::{Nats, NatsCluster, NatsServer, Packaged, Redis, RedisServer, TestServer};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::io;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,13 +20,13 @@ type Checked = Result<(), String>;
 
 /// Software that is asked past any adapter, over a connection of its own each time.
 #[async_trait]
-trait Asked: Software {
+trait Asked: Packaged {
     /// What a missing local server is called in the advice how to get one.
     const INSTALL: &'static str;
     /// Variables with which no local server is found.
     const NO_SERVER: (&'static str, &'static str);
-    /// Local arguments to ask for a password, and what a client without it is told.
-    const PASSWORD: (&'static [&'static str], &'static str);
+    /// What a URL begins with, before its address.
+    const URL: &'static str;
 
     /// Keeps a value, and returns once that is acknowledged.
     async fn keep(url: &str, value: &str) -> io::Result<()>;
@@ -46,7 +49,7 @@ async fn redis(url: &str, command: &str) -> io::Result<String> {
 impl Asked for Redis {
     const INSTALL: &'static str = "apt install redis-server";
     const NO_SERVER: (&'static str, &'static str) = ("PATH", "/nonexistent");
-    const PASSWORD: (&'static [&'static str], &'static str) = (&["--requirepass", "secret"], "NOAUTH");
+    const URL: &'static str = "redis://";
 
     async fn keep(url: &str, value: &str) -> io::Result<()> {
         redis(url, &format!("SET key {value}")).await.map(|reply| assert_eq!(reply, "+OK"))
@@ -92,8 +95,7 @@ fn kept_by(replicas: usize) -> Value {
 impl Asked for Nats {
     const INSTALL: &'static str = "github.com/nats-io/nats-server/releases";
     const NO_SERVER: (&'static str, &'static str) = ("LINCHPIN_TEST_NATS_SERVER", "/nonexistent/nats-server");
-    const PASSWORD: (&'static [&'static str], &'static str) =
-        (&["--user", "tester", "--pass", "secret"], "authorization violation");
+    const URL: &'static str = "nats://";
 
     async fn keep(url: &str, value: &str) -> io::Result<()> {
         jetstream(url, "$JS.API.STREAM.CREATE.KEPT", kept_by(1)).await?;
@@ -106,7 +108,9 @@ impl Asked for Nats {
 }
 
 fn address(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, address)| address)
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split_once('@').map_or(rest, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(address, _)| address)
 }
 
 async fn soon<T>(ask: impl IntoFuture<Output = io::Result<T>>) -> io::Result<T> {
@@ -216,8 +220,7 @@ async fn a_nats_container_lives_through_faults() -> Checked {
     container_lives_through_faults::<Nats>().await
 }
 
-async fn process_takes_further_arguments<S: Asked>() -> Checked {
-    let (arguments, refusal) = S::PASSWORD;
+async fn process_takes_further_arguments<S: Asked>(arguments: &[&str], refusal: &str) -> Checked {
     let server = TestServer::<S>::start_local(arguments).await?;
     let refused = soon(S::kept(&server.url())).await.expect_err("it asks for a password").to_string();
     assert!(refused.contains(refusal), "{refused}");
@@ -229,8 +232,9 @@ async fn process_takes_further_arguments<S: Asked>() -> Checked {
 
 #[tokio::test]
 async fn a_redis_process_takes_further_arguments() -> Checked {
-    process_takes_further_arguments::<Redis>().await?;
-    let server = RedisServer::start_local(Redis::PASSWORD.0).await?;
+    let password = ["--requirepass", "secret"];
+    process_takes_further_arguments::<Redis>(&password, "NOAUTH").await?;
+    let server = RedisServer::start_local(&password).await?;
     let reply = soon(redis(&server.url(), "AUTH secret")).await;
     assert_eq!(reply.map_err(|error| error.to_string())?, "+OK");
     Ok(())
@@ -238,22 +242,29 @@ async fn a_redis_process_takes_further_arguments() -> Checked {
 
 #[tokio::test]
 async fn a_nats_process_takes_further_arguments() -> Checked {
-    process_takes_further_arguments::<Nats>().await?;
-    let server = NatsServer::start_local(Nats::PASSWORD.0).await?;
+    let password = ["--user", "tester", "--pass", "secret"];
+    process_takes_further_arguments::<Nats>(&password, "authorization violation").await?;
+    let server = NatsServer::start_local(&password).await?;
     let options = async_nats::ConnectOptions::with_user_and_password("tester".to_owned(), "secret".to_owned());
     let reply = soon(request(options, &server.url(), "$JS.API.INFO", "")).await.map_err(|error| error.to_string())?;
     assert!(reply.contains("account_info_response"), "{reply}");
     Ok(())
 }
 
+/// The files of a certificate for 127.0.0.1, which nobody vouches for, and of its key.
+fn certificate(folder: &Path) -> Result<(PathBuf, PathBuf), Box<dyn std::error::Error>> {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    Ok((cert, key))
+}
+
 #[tokio::test]
 async fn a_nats_process_speaks_tls() -> Checked {
     let failed = |error: &dyn std::error::Error| error.to_string();
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(|error| failed(&error))?;
     let folder = tempfile::tempdir().map_err(|error| failed(&error))?;
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).map_err(|error| failed(&error))?;
-    std::fs::write(&key, made.signing_key.serialize_pem()).map_err(|error| failed(&error))?;
+    let (cert, key) = certificate(folder.path()).map_err(|error| failed(&*error))?;
 
     let arguments = ["--tls", "--tlscert", &cert.display().to_string(), "--tlskey", &key.display().to_string()];
     let server = NatsServer::start_local(&arguments).await?;
@@ -331,7 +342,7 @@ async fn environment_chooses<S: Asked>() -> Checked {
     assert!(said.starts_with("no Docker engine answers") && said.contains("make setup"), "{said}");
 
     let (said, _) = elsewhere::<S>(&[no_engine]).await?;
-    let process = format!("process {}://127.0.0.1:", S::NAME);
+    let process = format!("process {}127.0.0.1:", S::URL);
     assert!(said.starts_with(&process) && said.ends_with(" None None"), "{said}");
 
     let (said, _) = elsewhere::<S>(&[local, S::NO_SERVER]).await?;
