@@ -4,10 +4,11 @@ use linchpin_core::{Driver, Error, Namespace, Result};
 use std::sync::Arc;
 
 /// The backends there are: the feature that compiles each in, its schemes, and whether it is.
-const BACKENDS: [(&str, &[&str], bool); 3] = [
+const BACKENDS: [(&str, &[&str], bool); 4] = [
     ("memory", &["memory"], cfg!(feature = "memory")),
     ("redis", &["redis", "rediss"], cfg!(feature = "redis")),
     ("nats", &["nats", "tls"], cfg!(feature = "nats")),
+    ("postgres", &["postgres", "postgresql"], cfg!(feature = "postgres")),
 ];
 
 /// Opens the bare driver of the backend that `url` names, in `namespace` instead of the URL's if one is given: without
@@ -53,6 +54,12 @@ pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Dri
             let config = namespace.into_iter().fold(config, linchpin_nats::NatsConfig::namespace);
             Ok(Arc::new(linchpin_nats::NatsCoordination::connect(config).await?))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            let config = linchpin_postgres::PostgresConfig::from_url(url)?;
+            let config = namespace.into_iter().fold(config, linchpin_postgres::PostgresConfig::namespace);
+            Ok(Arc::new(linchpin_postgres::PostgresCoordination::connect(config).await?))
+        }
         _ => {
             drop(namespace);
             Err(unknown(&scheme))
@@ -88,6 +95,10 @@ pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
         "redis" | "rediss" => linchpin_redis::erase(linchpin_redis::RedisConfig::from_url(url)?, namespaces).await,
         #[cfg(feature = "nats")]
         "nats" | "tls" => linchpin_nats::erase(linchpin_nats::NatsConfig::from_url(url)?, namespaces).await,
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            linchpin_postgres::erase(linchpin_postgres::PostgresConfig::from_url(url)?, namespaces).await
+        }
         _ => {
             let _ = namespaces;
             Err(unknown(&scheme))

@@ -1,6 +1,6 @@
 //! Distributed coordination over the infrastructure you already run: locks with fencing tokens,
 //! leadership, membership, messages, versioned state, transactions and durable streams, over Redis, Valkey,
-//! NATS or the memory of one process. The backend is a Cargo feature and a URL.
+//! NATS, Postgres or the memory of one process. The backend is a Cargo feature and a URL.
 //!
 //! ```
 //! use linchpin::Coordinator;
@@ -55,5 +55,7 @@ pub use members::{Member, MemberEvent, Members, Membership};
 pub use linchpin_memory::{MemoryConfig, MemoryCoordination};
 #[cfg(feature = "nats")]
 pub use linchpin_nats::{NatsConfig, NatsCoordination};
+#[cfg(feature = "postgres")]
+pub use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 #[cfg(feature = "redis")]
 pub use linchpin_redis::{RedisConfig, RedisCoordination};

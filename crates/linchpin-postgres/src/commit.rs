@@ -1,0 +1,395 @@
+//! Committing: concurrent transactions share a round trip and a write to the server's disk; each is all or nothing on
+//! its own.
+
+use crate::arguments::{Given, column, key, micros, number, stored, ttl};
+use crate::bell::Told;
+use crate::error::{Failure, unexpected};
+use crate::lane::{Asked, Traffic};
+use crate::names::Names;
+use crate::notices::Notices;
+use async_trait::async_trait;
+use linchpin_core::fanout::Change;
+use linchpin_core::{
+    Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
+};
+use sqlx::postgres::{PgConnection, PgRow};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long a transaction's id is remembered: `window_us` of `commit.sql`.
+pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
+
+const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// The kinds of operations: see `commit.sql`.
+mod kind {
+    pub(super) const LOOK: i32 = 0;
+    pub(super) const ABSENT: i32 = 1;
+    pub(super) const PRESENT: i32 = 2;
+    pub(super) const VERSION: i32 = 3;
+    pub(super) const PREFIX_ABSENT: i32 = 4;
+    pub(super) const PUT: i32 = 10;
+    pub(super) const DELETE: i32 = 11;
+    pub(super) const ADD: i32 = 12;
+    pub(super) const EXTEND: i32 = 13;
+}
+
+/// The traffic of the lane for commits.
+pub(crate) struct Committing {
+    pub(crate) names: Arc<Names>,
+    pub(crate) notices: Arc<Notices>,
+}
+
+/// A transaction, or keys that are to be removed if they have ended.
+pub(crate) enum Work {
+    Commit(Transaction),
+    Remove(Vec<Key>),
+}
+
+impl Work {
+    fn transaction(&self) -> Option<&Transaction> {
+        match self {
+            Self::Commit(transaction) => Some(transaction),
+            Self::Remove(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let Self::Commit(transaction) = self else { return 0 };
+        let bytes = |mutation: &Mutation| match mutation {
+            Mutation::Put { value, .. } => value.len(),
+            _ => 0,
+        };
+        transaction.mutations.iter().map(bytes).sum()
+    }
+
+    fn operations(&self) -> usize {
+        match self {
+            Self::Commit(transaction) => transaction.operations(),
+            Self::Remove(keys) => keys.len(),
+        }
+    }
+}
+
+#[async_trait]
+impl Traffic for Committing {
+    type Question = Work;
+    type Answer = Outcome;
+
+    const OPERATION: &'static str = "commit";
+
+    fn together(&self, waiting: &VecDeque<Asked<Work, Outcome>>) -> usize {
+        // What one call may take: everybody else waits for it.
+        const TRANSACTIONS: usize = 256;
+        const OPERATIONS: usize = 2048;
+        const BYTES: usize = 4 * 1024 * 1024;
+        let (mut operations, mut bytes, mut ids) = (0, 0, HashSet::new());
+        let mut count = 0;
+        for Asked { question, .. } in waiting.iter().take(TRANSACTIONS) {
+            operations += question.operations();
+            bytes += question.bytes();
+            // A repeat waits until the first has an outcome.
+            let is_repeat =
+                question.transaction().and_then(|transaction| transaction.id).is_some_and(|id| !ids.insert(id));
+            if count > 0 && (operations > OPERATIONS || bytes > BYTES || is_repeat) {
+                break;
+            }
+            count += 1;
+        }
+        count
+    }
+
+    fn may_repeat(&self, question: &Work) -> bool {
+        question.transaction().is_none_or(Transaction::is_idempotent)
+    }
+
+    async fn ask(&self, connection: &mut PgConnection, questions: &[&Work]) -> Result<Vec<Result<Outcome>>, Failure> {
+        let call = Call::of(questions);
+        let given = call.arguments(&self.names.namespace)?;
+        let row = sqlx::query_with(COMMIT, given).fetch_one(connection).await?;
+        let Some(answer) = Answer::read(&row)? else {
+            return Ok(questions.iter().map(|_| Err(unexpected("commit", "arrays of different lengths"))).collect());
+        };
+        let mut told = Told { before: number(answer.before), after: number(answer.after), changes: Vec::new() };
+        for (name, at) in answer.ended.into_iter().zip(&answer.ended_at) {
+            // All that is stored was a key once.
+            let Ok(key) = key("commit", name) else { continue };
+            told.changes.push((Change::Deleted(key, Revision(number(*at))), None));
+        }
+        let mut found = answer.found.into_iter();
+        let mut outcomes = Vec::with_capacity(questions.len());
+        for (question, decided) in questions.iter().zip(&answer.decided) {
+            let outcome = decided.outcome(question.transaction(), &mut found);
+            if let (Some(transaction), Ok(Outcome::Committed { revision, results })) =
+                (question.transaction(), &outcome)
+                && decided.is_new()
+            {
+                tell(&mut told, transaction, *revision, results, decided);
+            }
+            outcomes.push(outcome);
+        }
+        if told.after != told.before {
+            self.notices.ring(&told);
+        }
+        Ok(outcomes)
+    }
+}
+
+/// Notes what a transaction changed.
+fn tell(told: &mut Told, transaction: &Transaction, revision: Revision, results: &[MutationResult], decided: &Decided) {
+    for (index, (mutation, result)) in transaction.mutations.iter().zip(results).enumerate() {
+        let key = mutation.key().clone();
+        match (mutation, result) {
+            (Mutation::Put { value, .. }, MutationResult::Put { created, ttl }) => {
+                let entry = Entry { key, value: value.clone(), created: *created, version: revision, ttl: *ttl };
+                told.changes.push((Change::Put(entry), *ttl));
+            }
+            (_, MutationResult::Added { value }) => {
+                let (created, ttl) = decided.counter(index);
+                let entry = Entry { key, value: value.to_string().into(), created, version: revision, ttl };
+                told.changes.push((Change::Put(entry), ttl));
+            }
+            (_, MutationResult::Deleted { existed: true }) => {
+                told.changes.push((Change::Deleted(key, revision), None));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The arguments of a call: see `commit.sql`.
+#[derive(Default)]
+struct Call<'a> {
+    ids: Vec<Option<Vec<u8>>>,
+    fingerprints: Vec<i64>,
+    lasts: Vec<i32>,
+    kinds: Vec<i32>,
+    slots: Vec<i32>,
+    numbers: Vec<i64>,
+    ttls: Vec<i64>,
+    keys: Vec<&'a Key>,
+    values: Vec<&'a [u8]>,
+    slot_of: HashMap<&'a Key, i32>,
+}
+
+impl<'a> Call<'a> {
+    fn of(questions: &[&'a Work]) -> Self {
+        let mut call = Self::default();
+        for question in questions {
+            match question {
+                Work::Commit(transaction) => call.add(transaction),
+                Work::Remove(keys) => {
+                    call.ids.push(None);
+                    call.fingerprints.push(0);
+                    for key in keys {
+                        call.operation(kind::LOOK, key, 0, None);
+                    }
+                }
+            }
+            call.lasts.push(length(call.kinds.len()));
+        }
+        call
+    }
+
+    fn add(&mut self, transaction: &'a Transaction) {
+        self.ids.push(transaction.id.map(|id| id.0.to_be_bytes().to_vec()));
+        self.fingerprints.push(transaction.id.map_or(0, |_| transaction.fingerprint().cast_signed()));
+        for guard in &transaction.guards {
+            let (kind, number) = match guard.condition {
+                Condition::Absent => (kind::ABSENT, 0),
+                Condition::Present => (kind::PRESENT, 0),
+                Condition::VersionIs(Revision(version)) => (kind::VERSION, stored(version)),
+                Condition::PrefixAbsent => (kind::PREFIX_ABSENT, 0),
+            };
+            self.operation(kind, &guard.key, number, None);
+        }
+        for mutation in &transaction.mutations {
+            match mutation {
+                Mutation::Put { key, value, ttl } => {
+                    self.values.push(value);
+                    self.operation(kind::PUT, key, i64::from(length(self.values.len())), *ttl);
+                }
+                Mutation::Delete { key } => self.operation(kind::DELETE, key, 0, None),
+                Mutation::Add { key, delta, ttl } => self.operation(kind::ADD, key, *delta, *ttl),
+                Mutation::Extend { key, version, ttl } => {
+                    self.operation(kind::EXTEND, key, stored(version.0), Some(*ttl));
+                }
+            }
+        }
+    }
+
+    fn operation(&mut self, kind: i32, key: &'a Key, number: i64, ttl: Option<Duration>) {
+        let next = length(self.keys.len() + 1);
+        let keys = &mut self.keys;
+        let slot = *self.slot_of.entry(key).or_insert_with(|| {
+            keys.push(key);
+            next
+        });
+        self.kinds.push(kind);
+        self.slots.push(slot);
+        self.numbers.push(number);
+        self.ttls.push(ttl.map_or(0, micros));
+    }
+
+    /// Whoever adds keys that end removes more that have ended, so that they never pile up.
+    fn sweeps(&self) -> i32 {
+        let adds = self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != kind::EXTEND && **ttl > 0).count();
+        if adds == 0 { 0 } else { length(adds * 2 + 8) }
+    }
+
+    fn arguments(&self, namespace: &str) -> Result<sqlx::postgres::PgArguments, Failure> {
+        let keys: Vec<_> = self.keys.iter().map(|key| key.as_str().as_bytes()).collect();
+        let ids: Vec<_> = self.ids.iter().map(|id| id.as_deref()).collect();
+        Given::default()
+            .with(namespace)
+            .with(ids)
+            .with(&self.fingerprints)
+            .with(&self.lasts)
+            .with(&self.kinds)
+            .with(&self.slots)
+            .with(&self.numbers)
+            .with(&self.ttls)
+            .with(keys)
+            .with(&self.values)
+            .with(self.sweeps())
+            .arguments()
+    }
+}
+
+/// A length or index that a batch's limits keep small.
+fn length(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+/// What the function answers.
+struct Answer {
+    before: i64,
+    after: i64,
+    ended: Vec<Vec<u8>>,
+    ended_at: Vec<i64>,
+    decided: Vec<Decided>,
+    found: Vec<Found>,
+}
+
+/// What became of one transaction.
+struct Decided {
+    status: i32,
+    revision: Revision,
+    detail: usize,
+    results: String,
+}
+
+/// An entry that refused a transaction.
+struct Found {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    created: i64,
+    version: i64,
+    ttl: i64,
+}
+
+impl Answer {
+    /// `None` if it is not as it must be.
+    fn read(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+        let statuses: Vec<i32> = column(row, 4)?;
+        let revisions: Vec<i64> = column(row, 5)?;
+        let details: Vec<i32> = column(row, 6)?;
+        let results: Vec<String> = column(row, 7)?;
+        if [revisions.len(), details.len(), results.len()] != [statuses.len(); 3] {
+            return Ok(None);
+        }
+        let decided = statuses.into_iter().zip(revisions).zip(details.into_iter().zip(results));
+        let decided = decided.map(|((status, revision), (detail, results))| Decided {
+            status,
+            revision: Revision(number(revision)),
+            detail: usize::try_from(detail).unwrap_or(0),
+            results,
+        });
+        let keys: Vec<Vec<u8>> = column(row, 8)?;
+        let values: Vec<Vec<u8>> = column(row, 9)?;
+        let numbers: Vec<i64> = column(row, 10)?;
+        let found = keys.into_iter().zip(values).zip(numbers.chunks_exact(3));
+        let found = found.map(|((key, value), numbers)| Found {
+            key,
+            value,
+            created: numbers[0],
+            version: numbers[1],
+            ttl: numbers[2],
+        });
+        Ok(Some(Self {
+            before: column(row, 0)?,
+            after: column(row, 1)?,
+            ended: column(row, 2)?,
+            ended_at: column(row, 3)?,
+            decided: decided.collect(),
+            found: found.collect(),
+        }))
+    }
+}
+
+impl Decided {
+    /// Whether it was decided by this call, and not before.
+    fn is_new(&self) -> bool {
+        self.status < 10
+    }
+
+    fn outcome(&self, transaction: Option<&Transaction>, found: &mut impl Iterator<Item = Found>) -> Result<Outcome> {
+        let revision = self.revision;
+        let Some(transaction) = transaction else { return Ok(Outcome::Committed { revision, results: Vec::new() }) };
+        match self.status % 10 {
+            1 => {
+                let mut words = self.results.split(',');
+                let results = transaction.mutations.iter().map(|mutation| {
+                    let word = words.next().unwrap_or_default();
+                    result(mutation, word).ok_or_else(|| unexpected("commit", "a result"))
+                });
+                Ok(Outcome::Committed { revision, results: results.collect::<Result<_>>()? })
+            }
+            2 => Ok(Outcome::Refused { guard: self.detail, found: None, revision }),
+            3 => {
+                let found = found.next().ok_or_else(|| unexpected("commit", "nothing found"))?;
+                let Found { key: name, value, created, version, ttl: left } = found;
+                let (created, version) = (Revision(number(created)), Revision(number(version)));
+                let entry = Entry { key: key("commit", name)?, value: value.into(), created, version, ttl: ttl(left) };
+                Ok(Outcome::Refused { guard: self.detail, found: Some(entry), revision })
+            }
+            4 => {
+                Err(self
+                    .conflict(transaction, "the value at this key is no counter: it is not a decimal 64-bit integer"))
+            }
+            5 => Err(self.conflict(transaction, "the counter would leave the range of a signed 64-bit integer")),
+            _ => Err(Error::new(ErrorKind::Conflict, "commit", "this transaction id was used for another transaction")),
+        }
+    }
+
+    fn conflict(&self, transaction: &Transaction, problem: &'static str) -> Error {
+        let error = Error::new(ErrorKind::Conflict, "commit", problem);
+        match transaction.mutations.get(self.detail) {
+            Some(mutation) => error.with_subject(mutation.key().as_str()),
+            None => error,
+        }
+    }
+
+    /// When a counter came to be, and how long it lives yet.
+    fn counter(&self, mutation: usize) -> (Revision, Option<Duration>) {
+        let mut words = self.results.split(',').nth(mutation).unwrap_or_default().split(':').skip(1);
+        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
+        (Revision(self::number(number())), ttl(number()))
+    }
+}
+
+/// What a mutation did, as `commit.sql` writes it.
+fn result(mutation: &Mutation, word: &str) -> Option<MutationResult> {
+    let mut words = word.split(':');
+    let first = words.next()?;
+    Some(match mutation {
+        Mutation::Put { .. } => {
+            let created = Revision(first.parse().ok()?);
+            MutationResult::Put { created, ttl: ttl(words.next()?.parse().ok()?) }
+        }
+        Mutation::Delete { .. } => MutationResult::Deleted { existed: first == "1" },
+        Mutation::Add { .. } => MutationResult::Added { value: first.parse().ok()? },
+        Mutation::Extend { .. } => MutationResult::Extended { ttl: ttl(first.parse().ok()?) },
+    })
+}

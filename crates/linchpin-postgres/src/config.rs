@@ -1,0 +1,319 @@
+//! Where the server is and how to talk to it.
+
+mod place;
+mod tls;
+
+use linchpin_core::{Error, Namespace, Result};
+use place::Place;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::fmt;
+use std::time::Duration;
+use url::form_urlencoded;
+
+const CONNECT: &str = "connect";
+
+/// More than there are statements in this crate.
+const STATEMENTS_PREPARED: usize = 100;
+
+/// Where the server is and how to talk to it. `Debug` shows no secret.
+///
+/// ```
+/// use linchpin_core::Namespace;
+/// use linchpin_postgres::PostgresConfig;
+/// let config = PostgresConfig::from_url("postgres://app:secret@localhost:5432/shop?namespace=orders")?;
+/// assert!(!format!("{config:?}").contains("secret"));
+/// let other = config.namespace(Namespace::new("billing")?);
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PostgresConfig {
+    place: Place,
+    username: String,
+    password: Option<String>,
+    /// Whether TLS is asked for or ruled out in so many words.
+    sslmode: Option<bool>,
+    root_certificate: Option<Vec<u8>>,
+    client_certificate: Option<Vec<u8>>,
+    client_key: Option<Vec<u8>>,
+    application_name: String,
+    pub(crate) namespace: Namespace,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// Reads `postgres://[user[:password]@]host[:port][/database][?key=value&...]`; `postgresql://` is the
+    /// same. The port is 5432 unless told, the database is named as the user. A Unix socket is named by its
+    /// folder: as the host with each `/` written as %2F, or as the query key `host`.
+    ///
+    /// Query keys: `namespace` (default `default`); `connect_timeout_ms` (2000) and `response_timeout_ms`
+    /// (5000); `application_name` (`linchpin`), as the server lists its connections; `host` and `port`,
+    /// instead of those before the query. Paths of files: `tls_ca`, a PEM file with certificate authorities
+    /// to trust besides the system's; `tls_cert` and `tls_key`, PEM files with the client's certificate and
+    /// its key. `sslrootcert`, `sslcert` and `sslkey` are the same three as libpq names them.
+    ///
+    /// # TLS
+    /// The server's certificate is always verified in full, its name too: `sslmode` is `verify-full` unless
+    /// told, and `require` and `verify-ca` mean the same. Only with `sslmode=disable` is the connection in
+    /// clear, or by default at a loopback address (unless a `tls_` key is given) and at a Unix socket. `allow`
+    /// and `prefer` are refused: whoever can cut a line can also make them go without TLS.
+    ///
+    /// # Environment
+    /// Where the server is stands in the URL alone. Of libpq's variables `PGUSER` (or else the system's name
+    /// of the user) and `PGPASSWORD` stand in for a user and a password that the URL does not have. The
+    /// client beneath, sqlx, also heeds `PGOPTIONS`, and with TLS `PGSSLCERT` and `PGSSLKEY` where no client
+    /// certificate is given. No other variable and no password file is read.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it is no such URL, has a query key that is not one of these, or names a file
+    /// that cannot be read. The message never repeats the user or password.
+    pub fn from_url(url: &str) -> Result<Self> {
+        Self::read(url, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn read(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        if url.contains('#') {
+            return Err(invalid("the URL has a fragment (`#...`); escape a `#` in a password as %23"));
+        }
+        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        if query.contains('@') {
+            // Then the query may be the rest of a password: nothing of it is looked at.
+            let advice = "escape a `?` in a password as %3F, and an `@` in the value of a query key as %40";
+            return Err(invalid(format!("the URL has an `@` after a `?`; {advice}")));
+        }
+        let (login, mut place) = place::read(address)?;
+        let mut config = Self {
+            username: login.username.or_else(|| variable("PGUSER")).unwrap_or_else(systems_user),
+            password: login.password.or_else(|| variable("PGPASSWORD")),
+            place: Place::default(),
+            sslmode: None,
+            root_certificate: None,
+            client_certificate: None,
+            client_key: None,
+            application_name: "linchpin".to_owned(),
+            namespace: Namespace::default(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(5),
+        };
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "host" => place.host = place::host(&value)?,
+                "port" => place.port = place::port(&value)?,
+                _ => config.set(&key, &value)?,
+            }
+        }
+        if place.host.is_empty() {
+            return Err(invalid("the URL has no host; write postgres://localhost:5432 or ?host=/var/run/postgresql"));
+        }
+        if place.database.is_empty() {
+            place.database.clone_from(&config.username);
+        }
+        config.place = place;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "namespace" => self.namespace = Namespace::new(value)?,
+            "connect_timeout_ms" => self.connect_timeout = milliseconds(key, value)?,
+            "response_timeout_ms" => self.response_timeout = milliseconds(key, value)?,
+            "application_name" => value.clone_into(&mut self.application_name),
+            "sslmode" => self.sslmode = Some(sslmode(value)?),
+            // libpq's word for the system's authorities.
+            "sslrootcert" if value == "system" => self.sslmode = Some(self.sslmode.unwrap_or(true)),
+            "tls_ca" | "sslrootcert" => put(&mut self.root_certificate, key, value)?,
+            "tls_cert" | "sslcert" => put(&mut self.client_certificate, key, value)?,
+            "tls_key" | "sslkey" => put(&mut self.client_key, key, value)?,
+            other => {
+                let known = "namespace, connect_timeout_ms, response_timeout_ms, application_name, host, port, \
+                             sslmode, tls_ca (or sslrootcert), tls_cert (or sslcert), tls_key (or sslkey)";
+                return Err(invalid(format!("the query key {other:?} is unknown; known are {known}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lives in this namespace.
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// Trusts the certificate authorities in this PEM text besides the system's, and refuses a server
+    /// without TLS.
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
+    /// Shows the server this certificate (PEM, with its chain), proven by this key (PEM), and refuses a
+    /// server without TLS.
+    pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate = Some(certificate.into());
+        self.client_key = Some(key.into());
+        self
+    }
+
+    /// Logs in with this password.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// How the server names these connections, in `pg_stat_activity` and its log; `linchpin` unless told.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.application_name = name.into();
+        self
+    }
+
+    /// How long setting up a connection may take; 2 seconds unless told.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long the server may take to answer; 5 seconds unless told.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// The server's address and the database, without secrets.
+    pub(crate) fn address(&self) -> String {
+        self.place.to_string()
+    }
+
+    /// What sqlx is to be told. These have the password, and `Debug` shows it: never print them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if what was given contradicts itself, or a certificate or key is none.
+    pub(crate) fn options(&self) -> Result<PgConnectOptions> {
+        self.check()?;
+        let tls = self.encrypted();
+        let client = self.client_certificate.as_deref().zip(self.client_key.as_deref());
+        tls::check(self.root_certificate.as_deref(), client)?;
+        if tls && client.is_none() {
+            check_environment(|name| std::env::var_os(name).is_some())?;
+        }
+        // Each field that the environment may have filled is set; an empty password is none, and empty PEM
+        // adds no authority to the system's. PGOPTIONS, PGSSLCERT and PGSSLKEY cannot be unset.
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(self.place.server_name())
+            .port(self.place.port)
+            .username(&self.username)
+            .password(self.password.as_deref().unwrap_or_default())
+            .database(&self.place.database)
+            .application_name(&self.application_name)
+            .ssl_mode(if tls { PgSslMode::VerifyFull } else { PgSslMode::Disable })
+            .ssl_root_cert_from_pem(self.root_certificate.clone().unwrap_or_default())
+            .statement_cache_capacity(STATEMENTS_PREPARED)
+            // A startup parameter that PgBouncer refuses.
+            .extra_float_digits(None)
+            // Statements have users' data in their arguments, and are slow for reasons of the layers above.
+            .disable_statement_logging();
+        if let Some(folder) = self.place.socket() {
+            options = options.socket(folder);
+        }
+        if let Some((certificate, key)) = client {
+            options = options.ssl_client_cert_from_pem(certificate).ssl_client_key_from_pem(key);
+        }
+        Ok(options)
+    }
+
+    /// Whether anything was given that only TLS can use.
+    fn speaks_of_tls(&self) -> bool {
+        self.root_certificate.is_some() || self.client_certificate.is_some() || self.client_key.is_some()
+    }
+
+    fn encrypted(&self) -> bool {
+        let default = !self.place.is_local() || self.speaks_of_tls();
+        self.place.socket().is_none() && self.sslmode.unwrap_or(default)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.client_certificate.is_some() != self.client_key.is_some() {
+            return Err(invalid("tls_cert and tls_key belong together; give both or neither"));
+        }
+        let demanded = self.sslmode == Some(true) || self.speaks_of_tls();
+        if demanded && self.place.socket().is_some() {
+            return Err(invalid("a Unix socket has no TLS; leave out sslmode and the keys for certificates"));
+        }
+        if demanded && self.sslmode == Some(false) {
+            return Err(invalid("sslmode=disable contradicts the certificates; give verify-full or leave them out"));
+        }
+        // In what a client says first a zero byte ends a text: the rest would be read as other settings.
+        let texts = [&self.username, &self.place.database, &self.application_name];
+        if texts.into_iter().chain(&self.password).any(|text| text.contains('\0')) {
+            return Err(invalid("the user, password, database or application_name has a zero byte in it"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn invalid(problem: impl Into<String>) -> Error {
+    Error::invalid(CONNECT, problem.into())
+}
+
+/// Without `PGUSER`, which sqlx would prefer, it is asked for: so this is the system's.
+fn systems_user() -> String {
+    PgConnectOptions::new_without_pgpass().get_username().to_owned()
+}
+
+fn sslmode(value: &str) -> Result<bool> {
+    match value {
+        "disable" => Ok(false),
+        "require" | "verify-ca" | "verify-full" => Ok(true),
+        "allow" | "prefer" => {
+            let reason = "whoever can cut the line can make it go without TLS";
+            Err(invalid(format!("sslmode={value} is refused: {reason}; give verify-full or disable")))
+        }
+        _ => Err(invalid("sslmode is disable, require, verify-ca or verify-full")),
+    }
+}
+
+/// sqlx would take these where no client certificate is given, and say less about it.
+fn check_environment(is_set: impl Fn(&str) -> bool) -> Result<()> {
+    if is_set("PGSSLCERT") != is_set("PGSSLKEY") {
+        let advice = "set both, unset both, or give tls_cert and tls_key";
+        return Err(invalid(format!("the environment has one of PGSSLCERT and PGSSLKEY; {advice}")));
+    }
+    Ok(())
+}
+
+/// Reads the file that `key` names. The path of a secret is not repeated: it may be the secret itself.
+fn put(field: &mut Option<Vec<u8>>, key: &str, path: &str) -> Result<()> {
+    let public = !matches!(key, "tls_key" | "sslkey");
+    let named = if public { format!("{path:?}") } else { "the file of this path".to_owned() };
+    let content = std::fs::read(path);
+    let content = content.map_err(|error| invalid(format!("{key}: {named} cannot be read")).with_source(error))?;
+    if field.replace(content).is_some() {
+        return Err(invalid(format!("{key} is given twice; libpq's names and linchpin's mean the same")));
+    }
+    Ok(())
+}
+
+fn milliseconds(key: &str, value: &str) -> Result<Duration> {
+    match value.parse() {
+        Ok(number) if number > 0 => Ok(Duration::from_millis(number)),
+        _ => Err(invalid(format!("{key} is a number of milliseconds greater than 0, not {value:?}"))),
+    }
+}
+
+impl fmt::Debug for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresConfig")
+            .field("address", &self.address())
+            .field("tls", &self.encrypted())
+            .field("password", &self.password.is_some())
+            .field("client_certificate", &self.client_certificate.is_some())
+            .field("namespace", &self.namespace)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

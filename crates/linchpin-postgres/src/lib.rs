@@ -1,0 +1,71 @@
+//! The Postgres adapter of [linchpin](https://docs.rs/linchpin): Postgres 13 and later, with rustc 1.94 or later.
+//!
+//! ```no_run
+//! use linchpin_core::DistributedCoordination;
+//! use linchpin_postgres::PostgresCoordination;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! #[tokio::main]
+//! async fn main() -> linchpin_core::Result<()> {
+//!     let url = std::env::var("POSTGRES_URL").unwrap_or("postgres://postgres@127.0.0.1:5432".to_owned());
+//!     let postgres = PostgresCoordination::new(&url, "node-1".to_owned(), Some("orders".to_owned())).await?;
+//!     let port = Arc::new(postgres) as Arc<dyn DistributedCoordination>;
+//!     if port.try_acquire_leadership("node-1", Duration::from_secs(10)).await? {
+//!         port.publish("news", b"node-1 leads").await?;
+//!     }
+//!     println!("the leader is {:?}", port.get_leader().await?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it uses Postgres
+//! - Everything lies in the schema `linchpin` of the URL's database, all namespaces in the same tables. The first handle
+//!   makes the schema, or an administrator does, with [`SCHEMA`] and [`PRIVILEGES`].
+//! - A transaction is a call of one SQL function, which holds the namespace's row while it decides and writes. Those that
+//!   wait at the same time share a call. A namespace is the unit of scaling.
+//! - Keys expire by the server's clock, with a high-water mark, so that it is exact and nothing comes back to life.
+//!   A revision is the time of the write, or one more than the last.
+//! - Every change is told by `NOTIFY`, after its commit; a watch listens to it, and reads its range again where it may
+//!   have missed something. Changes are counted, so that is noticed within two seconds.
+//! - Messages are `NOTIFY` too, at most once; one of more than about 5,900 bytes is put into a table for a minute. Postgres
+//!   does not tell whether anybody listens.
+//! - Streams are tables. A claim holds the row of its group, an append that of its stream, and neither waits for commits.
+//! - A handle has up to 8 connections: for commits, for reads, for notifications, four for everything else, and one that
+//!   listens. They belong to nobody else, so a pool of the application that is used up stalls no lock. A pooler between
+//!   has to keep a connection for a session: any other is refused when connecting.
+//! - An application's own transactions may write through SQL functions, `linchpin.put` and others, and check a lock's
+//!   fencing token: see [the book](https://github.com/linchpin-rs/linchpin/blob/main/docs/postgres.md).
+//!
+//! What survives depends on the server's settings: read it in
+//! [`Capabilities::durability`](linchpin_core::Capabilities). With the defaults (`fsync`, `full_page_writes` and
+//! `synchronous_commit` are on) that is every commit that was acknowledged. A replica that lags and takes over may have
+//! missed the last ones; for locks that guard money fail over to synchronous replicas only. Revisions, and so fencing
+//! tokens, grow even then, as they follow the clock: keep those of the servers in step.
+
+mod arguments;
+mod bell;
+mod changes;
+mod commit;
+mod config;
+mod connection;
+mod driver;
+mod erase;
+mod error;
+mod hub;
+mod lane;
+mod messages;
+mod migrate;
+mod names;
+mod notices;
+mod server;
+mod state;
+mod streams;
+
+pub use config::PostgresConfig;
+pub use driver::PostgresCoordination;
+pub use erase::erase;
+pub use migrate::{PRIVILEGES, SCHEMA};
+
+/// The URL schemes that this adapter answers to.
+pub const SCHEMES: &[&str] = &["postgres", "postgresql"];

@@ -1,0 +1,95 @@
+//! What is told on NOTIFY's channels: messages, and the doorbells of changes and streams.
+//!
+//! The server takes a lock of the whole cluster while it commits a notification, so no commit of ours has one in it.
+
+use crate::arguments::Given;
+use crate::bell::Told;
+use crate::error::Failure;
+use crate::lane::{Asked, Lane, Traffic};
+use crate::names::{Names, Topic};
+use async_trait::async_trait;
+use bytes::Bytes;
+use linchpin_core::Result;
+use sqlx::postgres::PgConnection;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Where notices are sent.
+pub(crate) type Notices = Lane<Telling>;
+
+/// The traffic of the lane.
+pub(crate) struct Telling(pub(crate) Arc<Names>);
+
+/// A notification, or several that are told together or not at all: who gets the last part has all of them.
+pub(crate) struct Notice {
+    topic: Topic,
+    texts: Vec<String>,
+    /// What does not fit into it, and the id that the text names it by.
+    spilled: Option<(Vec<u8>, Bytes)>,
+}
+
+impl Notices {
+    /// Tells the watchers of changes. If it does not arrive they find out by themselves, a moment later.
+    pub(crate) fn ring(&self, told: &Told) {
+        let texts = told.write();
+        let parts = texts.len();
+        self.tell(Notice { topic: Topic::Changes, texts, spilled: None }, parts);
+    }
+
+    /// Wakes who waits for a stream.
+    pub(crate) fn wake(&self, stream: &str) {
+        let text = crate::names::to_text(stream.as_bytes());
+        self.tell(Notice { topic: Topic::Streams, texts: vec![text], spilled: None }, 1);
+    }
+
+    /// Sends a message; returns when the server has it.
+    pub(crate) async fn publish(&self, text: String, spilled: Option<(Vec<u8>, Bytes)>) -> Result<()> {
+        self.ask(Notice { topic: Topic::Messages, texts: vec![text], spilled }).await
+    }
+}
+
+const TELL: &str = "SELECT pg_notify(channel, text) FROM unnest($1::text[], $2::text[]) AS told (channel, text)";
+
+/// Old ones go as new ones come: so many more at once that they never pile up.
+const SPILL: &str = "SELECT linchpin.spill($1, $2::bytea[], $3::bytea[])";
+
+#[async_trait]
+impl Traffic for Telling {
+    type Question = Notice;
+    type Answer = ();
+
+    const OPERATION: &'static str = "publish";
+
+    fn together(&self, waiting: &VecDeque<Asked<Notice, ()>>) -> usize {
+        // The server takes what fits a transaction as a whole; this keeps one round trip short.
+        const NOTICES: usize = 256;
+        const BYTES: usize = 4 * 1024 * 1024;
+        let mut bytes = 0;
+        let fits = |asked: &&Asked<Notice, ()>| {
+            bytes += asked.question.texts.iter().map(String::len).sum::<usize>();
+            bytes += asked.question.spilled.as_ref().map_or(0, |(_, rest)| rest.len());
+            bytes <= BYTES
+        };
+        waiting.iter().take(NOTICES).take_while(fits).count()
+    }
+
+    /// A doorbell may ring twice; a message may not come twice.
+    fn may_repeat(&self, question: &Notice) -> bool {
+        question.topic != Topic::Messages
+    }
+
+    async fn ask(&self, connection: &mut PgConnection, questions: &[&Notice]) -> Result<Vec<Result<()>>, Failure> {
+        let spilled: Vec<_> = questions.iter().filter_map(|notice| notice.spilled.as_ref()).collect();
+        if !spilled.is_empty() {
+            // On its own before: whoever is told of it finds it.
+            let (ids, payloads): (Vec<_>, Vec<_>) = spilled.iter().map(|(id, rest)| (&id[..], &rest[..])).unzip();
+            let given = Given::default().with(&self.0.namespace).with(ids).with(payloads);
+            sqlx::query_with(SPILL, given.arguments()?).execute(&mut *connection).await?;
+        }
+        let told = questions.iter().flat_map(|notice| notice.texts.iter().map(|text| (notice.topic, text.as_str())));
+        let (channels, texts): (Vec<_>, Vec<_>) = told.map(|(topic, text)| (self.0.channel(topic), text)).unzip();
+        let given = Given::default().with(channels).with(texts);
+        sqlx::query_with(TELL, given.arguments()?).execute(connection).await?;
+        Ok(questions.iter().map(|_| Ok(())).collect())
+    }
+}

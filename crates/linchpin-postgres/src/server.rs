@@ -1,0 +1,186 @@
+//! What the server is, and what follows for what may be promised.
+
+use crate::arguments::{Given, field};
+use crate::connection::{Connector, Pool};
+use crate::error::Failure;
+use crate::names::Names;
+use crate::{commit, migrate, streams};
+use linchpin_core::{
+    Capabilities, Durability, Error, Limits, MessageSupport, Result, StreamSupport, TransactionScope, TtlSupport,
+    WatchCompleteness,
+};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Executor, Row};
+use std::time::Duration;
+
+/// The oldest version that is tried by anybody: its number as the server writes it.
+const OLDEST: i32 = 130_000;
+
+/// What the server says of itself.
+pub(crate) struct Facts {
+    version: String,
+    number: i32,
+    is_standby: bool,
+    fsync: bool,
+    full_page_writes: bool,
+    synchronous_commit: String,
+    /// How full the queue of notifications is, from 0 to 1.
+    queue: f64,
+}
+
+impl Facts {
+    const ASK: &str = "\
+        SELECT current_setting('server_version'), current_setting('server_version_num')::int, pg_is_in_recovery(), \
+            current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', \
+            current_setting('synchronous_commit'), pg_notification_queue_usage()";
+
+    pub(crate) async fn ask(pool: &Pool, operation: &'static str) -> Result<Self> {
+        let row = pool.row(operation, Self::ASK, Given::default().of(operation)?).await.map_err(Error::of_read)?;
+        Self::read(operation, &row)
+    }
+
+    fn read(operation: &'static str, row: &PgRow) -> Result<Self> {
+        let version: String = field(operation, row, 0)?;
+        Ok(Self {
+            version: version.split(' ').next().unwrap_or_default().to_owned(),
+            number: field(operation, row, 1)?,
+            is_standby: field(operation, row, 2)?,
+            fsync: field(operation, row, 3)?,
+            full_page_writes: field(operation, row, 4)?,
+            synchronous_commit: field(operation, row, 5)?,
+            queue: field(operation, row, 6)?,
+        })
+    }
+
+    pub(crate) fn degraded(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.is_standby {
+            reasons.push("the server is a standby and refuses writes".to_owned());
+        }
+        if self.queue > 0.5 {
+            let full = (self.queue * 100.0).round();
+            reasons.push(format!("the queue of notifications is {full} % full: some client listens in a transaction"));
+        }
+        reasons
+    }
+
+    fn durability(&self) -> Durability {
+        let Self { fsync, full_page_writes, synchronous_commit, .. } = self;
+        let survives =
+            |power_loss: bool, why: String| Durability { survives_restart: true, survives_power_loss: power_loss, why };
+        if !fsync {
+            return survives(false, "fsync is off: a loss of power may leave the whole database unusable".to_owned());
+        }
+        if synchronous_commit == "off" {
+            let why = "synchronous_commit is off: a crash of the server loses what it acknowledged in its last moments";
+            return Durability { survives_restart: false, survives_power_loss: false, why: why.to_owned() };
+        }
+        if !full_page_writes {
+            return survives(false, "full_page_writes is off: a loss of power may tear pages".to_owned());
+        }
+        survives(
+            true,
+            format!("each commit is written to the disk (fsync on, synchronous_commit {synchronous_commit})"),
+        )
+    }
+}
+
+const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1";
+
+/// Connects, checks that this will do, and sets up what is missing.
+pub(crate) async fn prepare(connector: &Connector, pool: &Pool, names: &Names) -> Result<Facts> {
+    if is_shared(connector).await.map_err(told)? {
+        let problem = "a pooler that keeps a connection for a session: this one gives it to another after each \
+                       transaction; use PgBouncer with pool_mode = session, or connect to the server itself";
+        return Err(Error::unsupported("connect", "postgres", problem));
+    }
+    let mut connection = connector.connect().await.map_err(told)?;
+    let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
+    let facts = Facts::read("connect", &row)?;
+    if facts.number < OLDEST {
+        let found = format!("postgres {}", facts.version);
+        return Err(Error::unsupported("connect", &found, "what linchpin needs: Postgres 13 or later"));
+    }
+    migrate::set_up(&mut connection).await?;
+    pool.put(connection);
+    let given = Given::default().with(&names.namespace).of("connect")?;
+    if pool.rows("connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
+        let given = Given::default().with(&names.namespace).of("connect")?;
+        pool.row("connect", "SELECT (linchpin.hold($1)).id", given).await.map_err(Error::of_read)?;
+    }
+    Ok(facts)
+}
+
+fn told(failure: impl Into<Failure>) -> Error {
+    failure.into().told("connect").of_read()
+}
+
+/// Whether a pooler gives our connection to the server to others between our transactions: then what is listened to and
+/// set would be theirs. Another connection that has a transaction open gets ours then, or makes us get another: at once
+/// where nobody else uses the pooler, else more likely than not.
+///
+/// It leaves nothing behind, no setting and no prepared statement: who has that connection next is somebody else.
+async fn is_shared(connector: &Connector) -> Result<bool, Failure> {
+    const ROUNDS: usize = 4;
+    let mut ours = connector.connect_untold().await?;
+    let mut other = connector.connect_untold().await?;
+    for _ in 0..ROUNDS {
+        // Whoever is not in between tells the server's own process.
+        let before = process(&mut ours).await?;
+        match other.execute("BEGIN").await {
+            // A pooler of statements.
+            Err(error) if refuses_transactions(&error) => return Ok(true),
+            begun => begun?,
+        };
+        let others = process(&mut other).await?;
+        let after = process(&mut ours).await?;
+        other.execute("ROLLBACK").await?;
+        if others == before || after != before {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The server's process that answers, asked without a prepared statement.
+async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+}
+
+/// A server would begin one, or shut down.
+fn refuses_transactions(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| !code.starts_with("57"))
+}
+
+pub(crate) fn capabilities(facts: &Facts) -> Capabilities {
+    Capabilities {
+        backend: "postgres".to_owned(),
+        version: format!("postgres {}", facts.version),
+        transactions: TransactionScope::MultiKey,
+        transaction_ids: Some(commit::ID_WINDOW),
+        prefix_guards: true,
+        watch: WatchCompleteness::LatestVersion,
+        ttl: Some(TtlSupport {
+            granularity: Duration::from_micros(1),
+            minimum: Duration::from_millis(1),
+            slack: Duration::from_millis(250),
+        }),
+        messages: Some(MessageSupport { knows_nobody: false }),
+        streams: Some(StreamSupport {
+            dedupe_window: Some(streams::DEDUPE_WINDOW),
+            delays: true,
+            dead_letters: true,
+            slack: Duration::from_millis(250),
+        }),
+        limits: Limits {
+            value: 1024 * 1024,
+            message: 1024 * 1024 + 1024,
+            record: 1024 * 1024,
+            transaction_operations: 1024,
+            transaction_bytes: 8 * 1024 * 1024,
+            batch: 512,
+        },
+        durability: facts.durability(),
+    }
+}

@@ -1,0 +1,319 @@
+-- Commits transactions one after the other, each all or nothing on its own.
+--
+-- Per transaction: its id or null, its fingerprint, and the index of its last operation. Per operation, guards first:
+--   0  looks at a key, which removes it if it has ended      10  puts value `number`, with a TTL or 0
+--   1  absent      2  present      3  version is `number`     11  deletes
+--   4  nothing starts with this                              12  adds `number`, with a TTL or 0 if that creates it
+--                                                            13  extends version `number` to a TTL
+-- Operations name their key by its index among `keys`, so that each is looked up once.
+--
+-- Up to `sweeps` other keys that have ended are removed as well, so that they never pile up.
+--
+-- -> the count of changes before and after; the keys that had ended, and at which revision they were removed; per
+-- transaction its status (1 committed, 2 refused, 3 refused by what was found, 4 no counter, 5 overflow, 6 the id is
+-- another's; 10 more if it was decided before), revision, the operation that decided it (from 0, of its guards or of its
+-- mutations), and what its mutations did; per status 3 what was found.
+CREATE FUNCTION linchpin.commit(
+    namespace text, ids bytea[], fingerprints bigint[], lasts integer[],
+    kinds integer[], slots integer[], numbers bigint[], ttls bigint[], keys bytea[], "values" bytea[],
+    sweeps integer, OUT before bigint, OUT after bigint, OUT ended bytea[], OUT ended_at bigint[],
+    OUT statuses integer[], OUT revisions bigint[], OUT details integer[], OUT results text[],
+    OUT found_keys bytea[], OUT found_values bytea[], OUT found_numbers bigint[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    held linchpin.namespaces := linchpin.hold(namespace);
+    now bigint := held.acted;
+    window_us constant bigint := 60 * 1000000;
+    -- What stands at each key: version 0 for nothing, ends 0 for never; its value is the one in the table (0), one of
+    -- `values`, or below 0 one of `sums`; and what is to be written (0 nothing, 1 all, 2 removed, 3 its end).
+    s_version bigint[]; s_created bigint[]; s_ends bigint[]; s_value integer[]; s_write integer[];
+    all_keys bytea[] := keys;
+    all_values bytea[] := "values";
+    sums bytea[] := '{}';
+    known bytea[];
+    writes boolean := false;
+    extends boolean := false;
+    removes boolean := false;
+    remembers boolean := false;
+    s integer; first integer; guards integer; last integer := 0; next_sum integer;
+    status integer; detail integer; kind integer; holds boolean; ticks boolean; summed numeric; current bytea;
+    did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
+    o_found integer[] := '{}'; finds integer := 0;
+    touched integer[] := '{}'; other integer;
+BEGIN
+    before := held.changes;
+    ended := '{}'; ended_at := '{}'; statuses := '{}'; revisions := '{}'; details := '{}'; results := '{}';
+    found_keys := '{}'; found_values := '{}'; found_numbers := '{}';
+
+    IF sweeps > 0 THEN
+        WITH gone AS (
+            DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
+                SELECT old.key FROM linchpin.keys AS old WHERE old.namespace = held.id AND old.ends <= now
+                    ORDER BY old.ends LIMIT sweeps))
+            RETURNING k.key
+        ) SELECT coalesce(array_agg(gone.key), '{}') INTO ended FROM gone;
+        IF cardinality(ended) > 0 THEN
+            reached := greatest(reached + 1, now);
+            held.changes := held.changes + 1;
+            ended_at := array_fill(reached, ARRAY[cardinality(ended)]);
+        END IF;
+    END IF;
+    IF cardinality(keys) = 1 THEN
+        s_value := '{0}'; s_write := '{0}';
+        SELECT ARRAY[k.version], ARRAY[k.created], ARRAY[coalesce(k.ends, 0)] INTO s_version, s_created, s_ends
+            FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = keys[1];
+        IF NOT FOUND THEN
+            s_version := '{0}'; s_created := '{0}'; s_ends := '{0}';
+        END IF;
+    ELSE
+        SELECT array_agg(coalesce(k.version, 0)), array_agg(coalesce(k.created, 0)), array_agg(coalesce(k.ends, 0)),
+                array_agg(0), array_agg(0)
+            INTO s_version, s_created, s_ends, s_value, s_write
+            FROM (
+                SELECT k.* FROM unnest(keys) WITH ORDINALITY AS asked (key, n)
+                    LEFT JOIN LATERAL (
+                        SELECT k.version, k.created, k.ends FROM linchpin.keys AS k
+                            WHERE k.namespace = held.id AND k.key = asked.key OFFSET 0
+                    ) AS k ON true ORDER BY asked.n
+            ) AS k;
+    END IF;
+    -- What has ended is removed before anybody decides anything by it.
+    FOR s IN 1 .. coalesce(cardinality(s_ends), 0) LOOP
+        IF s_ends[s] <> 0 AND s_ends[s] <= now THEN
+            reached := greatest(reached + 1, now);
+            held.changes := held.changes + 1;
+            ended := ended || all_keys[s];
+            ended_at := ended_at || reached;
+            s_version[s] := 0;
+            s_write[s] := 2;
+            touched := touched || s;
+            removes := true;
+        END IF;
+    END LOOP;
+    IF ids[1] IS NOT NULL OR cardinality(ids) > 1 THEN
+        SELECT array_agg(o.id) INTO known FROM linchpin.outcomes AS o WHERE o.id = ANY (ids) AND o.namespace = held.id;
+    END IF;
+
+    FOR t IN 1 .. cardinality(lasts) LOOP
+        first := last + 1;
+        last := lasts[t];
+        did := '{}';
+        o_found[t] := 0;
+        IF known IS NOT NULL AND ids[t] = ANY (known) THEN
+            SELECT * INTO had FROM linchpin.outcomes AS o WHERE o.namespace = held.id AND o.id = ids[t];
+            IF had.fingerprint <> fingerprints[t] THEN
+                statuses[t] := 6; revisions[t] := reached; details[t] := 0; results[t] := '';
+                CONTINUE;
+            END IF;
+            statuses[t] := had.status + 10; revisions[t] := had.revision; details[t] := had.detail;
+            results[t] := had.results;
+            IF had.status = 3 THEN
+                found_keys := found_keys || had.found_key;
+                found_values := found_values || had.found_value;
+                found_numbers := found_numbers || ARRAY[had.found_created, had.found_version, had.found_ttl];
+                finds := finds + 1;
+            END IF;
+            CONTINUE;
+        END IF;
+        status := 1;
+        detail := 0;
+        ticks := false;
+
+        guards := 0;
+        FOR i IN first .. last LOOP
+            kind := kinds[i];
+            EXIT WHEN kind >= 10;
+            guards := guards + 1;
+            CONTINUE WHEN kind = 0;
+            s := slots[i];
+            IF kind = 4 THEN
+                -- In the table, but for what was written by transactions before this one, and among that.
+                SELECT k.* INTO seen FROM linchpin.keys AS k
+                    WHERE k.namespace = held.id AND k.key >= all_keys[s] AND k.key < all_keys[s] || decode('ff', 'hex')
+                        AND (k.ends IS NULL OR k.ends > now)
+                        AND NOT EXISTS (SELECT FROM unnest(touched) AS n WHERE all_keys[n] = k.key)
+                    ORDER BY k.key LIMIT 1;
+                IF touched <> '{}' THEN
+                    SELECT n INTO other FROM unnest(touched) AS n
+                        WHERE s_version[n] <> 0 AND all_keys[n] >= all_keys[s] AND all_keys[n] < all_keys[s] || decode('ff', 'hex')
+                        ORDER BY all_keys[n] LIMIT 1;
+                    IF other IS NOT NULL AND (seen.key IS NULL OR all_keys[other] < seen.key) THEN
+                        seen := (held.id, all_keys[other],
+                            CASE WHEN s_value[other] > 0 THEN all_values[s_value[other]] ELSE sums[-s_value[other]] END,
+                            s_created[other], s_version[other], s_ends[other])::linchpin.keys;
+                    END IF;
+                END IF;
+                holds := seen.key IS NULL;
+            ELSE
+                holds := CASE kind WHEN 1 THEN s_version[s] = 0 WHEN 2 THEN s_version[s] <> 0
+                    ELSE s_version[s] <> 0 AND s_version[s] = numbers[i] END;
+                IF NOT holds AND s_version[s] <> 0 THEN
+                    seen := (held.id, all_keys[s], ''::bytea, s_created[s], s_version[s], s_ends[s])::linchpin.keys;
+                    IF s_value[s] = 0 THEN
+                        SELECT k.value INTO seen.value FROM linchpin.keys AS k
+                            WHERE k.namespace = held.id AND k.key = all_keys[s];
+                    ELSE
+                        seen.value := CASE WHEN s_value[s] > 0 THEN all_values[s_value[s]] ELSE sums[-s_value[s]] END;
+                    END IF;
+                END IF;
+            END IF;
+            IF NOT holds THEN
+                status := CASE WHEN kind <> 4 AND s_version[s] = 0 THEN 2 ELSE 3 END;
+                detail := i - first;
+                EXIT;
+            END IF;
+        END LOOP;
+        IF status = 3 THEN
+            finds := finds + 1;
+            o_found[t] := finds;
+            found_keys := found_keys || seen.key;
+            found_values := found_values || seen.value;
+            found_numbers := found_numbers || ARRAY[seen.created, seen.version,
+                CASE WHEN coalesce(seen.ends, 0) = 0 THEN 0 ELSE seen.ends - now END];
+        END IF;
+
+        IF status = 1 THEN
+            -- Everything is decided before the first change.
+            next_sum := cardinality(sums);
+            FOR i IN first + guards .. last LOOP
+                kind := kinds[i];
+                s := slots[i];
+                IF kind = 12 THEN
+                    IF s_version[s] = 0 THEN
+                        summed := numbers[i];
+                    ELSE
+                        IF s_value[s] = 0 THEN
+                            SELECT k.value INTO current FROM linchpin.keys AS k
+                                WHERE k.namespace = held.id AND k.key = all_keys[s];
+                        ELSE
+                            current := CASE WHEN s_value[s] > 0 THEN all_values[s_value[s]] ELSE sums[-s_value[s]] END;
+                        END IF;
+                        IF length(current) > 40 OR encode(current, 'escape') !~ '^[-+]?[0-9]+$' THEN
+                            status := 4;
+                        ELSE
+                            summed := encode(current, 'escape')::numeric;
+                            IF summed NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
+                                status := 4;
+                            END IF;
+                            summed := summed + numbers[i];
+                        END IF;
+                    END IF;
+                    IF status = 1 AND summed NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
+                        status := 5;
+                    END IF;
+                    IF status <> 1 THEN
+                        detail := i - first - guards;
+                        EXIT;
+                    END IF;
+                    sums := sums || convert_to(summed::text, 'UTF8');
+                    ticks := true;
+                ELSIF kind = 10 OR kind = 11 AND s_version[s] <> 0 THEN
+                    ticks := true;
+                END IF;
+            END LOOP;
+        END IF;
+        IF status = 1 THEN
+            IF ticks THEN
+                reached := greatest(reached + 1, now);
+                held.changes := held.changes + 1;
+            END IF;
+            FOR i IN first + guards .. last LOOP
+                kind := kinds[i];
+                s := slots[i];
+                IF kind = 10 OR kind = 12 THEN
+                    -- A counter that is there keeps its end.
+                    IF kind = 10 OR s_version[s] = 0 THEN
+                        s_ends[s] := CASE WHEN ttls[i] = 0 THEN 0 ELSE now + ttls[i] END;
+                    END IF;
+                    IF s_version[s] = 0 THEN
+                        s_created[s] := reached;
+                    END IF;
+                    s_version[s] := reached;
+                    IF s_write[s] IN (0, 3) THEN
+                        touched := touched || s;
+                    END IF;
+                    s_write[s] := 1;
+                    writes := true;
+                    IF kind = 10 THEN
+                        s_value[s] := numbers[i];
+                        did := did || (s_created[s] || ':' || ttls[i]);
+                    ELSE
+                        next_sum := next_sum + 1;
+                        s_value[s] := -next_sum;
+                        did := did || (encode(sums[-s_value[s]], 'escape') || ':' || s_created[s] || ':'
+                            || CASE WHEN s_ends[s] = 0 THEN 0 ELSE s_ends[s] - now END);
+                    END IF;
+                ELSIF kind = 11 THEN
+                    did := did || CASE WHEN s_version[s] = 0 THEN '0' ELSE '1' END;
+                    IF s_version[s] <> 0 THEN
+                        s_version[s] := 0;
+                        IF s_write[s] IN (0, 3) THEN
+                            touched := touched || s;
+                        END IF;
+                        s_write[s] := 2;
+                        removes := true;
+                    END IF;
+                ELSIF s_version[s] <> 0 AND s_version[s] = numbers[i] THEN
+                    -- Never earlier than before, and no new version.
+                    IF s_ends[s] <> 0 AND now + ttls[i] > s_ends[s] THEN
+                        s_ends[s] := now + ttls[i];
+                        IF s_write[s] = 0 THEN
+                            s_write[s] := 3;
+                            extends := true;
+                        END IF;
+                    END IF;
+                    did := did || ttls[i]::text;
+                ELSE
+                    did := did || '0'::text;
+                END IF;
+            END LOOP;
+        END IF;
+        statuses[t] := status;
+        revisions[t] := reached;
+        details[t] := detail;
+        results[t] := array_to_string(did, ',');
+        remembers := remembers OR ids[t] IS NOT NULL;
+    END LOOP;
+
+    IF removes THEN
+        DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
+            SELECT all_keys[n] FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = 2));
+    END IF;
+    IF writes THEN
+        INSERT INTO linchpin.keys AS k (namespace, key, value, created, version, ends)
+            SELECT held.id, all_keys[n], CASE WHEN s_value[n] > 0 THEN all_values[s_value[n]] ELSE sums[-s_value[n]] END,
+                s_created[n], s_version[n], nullif(s_ends[n], 0)
+            FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = 1
+            ON CONFLICT ON CONSTRAINT keys_pkey DO UPDATE SET value = excluded.value, created = excluded.created,
+                version = excluded.version, ends = excluded.ends;
+    END IF;
+    IF extends THEN
+        -- By their places: nobody else writes to the namespace now.
+        UPDATE linchpin.keys AS k SET ends = longer.ends FROM (
+            SELECT found.ctid AS place, s_ends[n] AS ends FROM generate_series(1, cardinality(s_write)) AS n, LATERAL (
+                SELECT k.ctid FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = all_keys[n] OFFSET 0
+            ) AS found WHERE s_write[n] = 3
+        ) AS longer WHERE k.ctid = longer.place;
+    END IF;
+    IF remembers THEN
+        INSERT INTO linchpin.outcomes
+            SELECT held.id, ids[n], fingerprints[n], now, statuses[n], revisions[n], details[n], results[n],
+                found_keys[o_found[n]], found_values[o_found[n]], found_numbers[o_found[n] * 3 - 2],
+                found_numbers[o_found[n] * 3 - 1], found_numbers[o_found[n] * 3]
+            FROM generate_series(1, cardinality(statuses)) AS n WHERE ids[n] IS NOT NULL AND statuses[n] < 6;
+        -- Now and then, more than were added since, so that they never pile up, also where all are refused and the
+        -- revision stands still; of all namespaces, as one may be used no more. By the clock: time may run further
+        -- ahead of it here than where they were noted.
+        IF random() < 0.125 OR cardinality(statuses) > 1 THEN
+            DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
+                SELECT old.ctid FROM linchpin.outcomes AS old WHERE old.at < now - held.ahead - window_us
+                    ORDER BY old.at LIMIT 512 + 2 * cardinality(statuses) FOR UPDATE SKIP LOCKED));
+        END IF;
+    END IF;
+    after := held.changes;
+    IF after <> before THEN
+        UPDATE linchpin.namespaces AS n SET revision = reached, changes = after, acted = now
+            WHERE n.id = held.id;
+    END IF;
+END $$;

@@ -1,0 +1,577 @@
+-- Streams. A name is that of the stream, and of a group's dead letters also a NUL and the group's. Whoever writes to a
+-- stream holds its row, and whoever claims for a group holds the group's: nobody waits for commits, nor they for us.
+--
+-- The planner knows nothing of tables that were empty when it looked, so it is given no choice: what is looked up for many
+-- is so one by one (OFFSET 0), and an index that is there for an order is partial, so that it is no good for looking up.
+
+-- `first` is the position of the oldest record that is still there, `last` of the newest ever. Whoever clears a stream
+-- gives it another id: `cleared` is where it was then, and `ends` when that may be forgotten if nobody goes on with it.
+CREATE TABLE linchpin.streams (
+    namespace integer NOT NULL,
+    name bytea NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    first bigint NOT NULL DEFAULT 1,
+    last bigint NOT NULL DEFAULT 0,
+    cleared bigint NOT NULL DEFAULT 0,
+    -- The latest time acted upon.
+    acted bigint NOT NULL,
+    ends bigint,
+    PRIMARY KEY (namespace, name)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
+CREATE INDEX streams_ends ON linchpin.streams (namespace, ends) WHERE ends IS NOT NULL;
+
+-- Headers are a list of [name, value]. A story says why a dead letter is one.
+CREATE TABLE linchpin.records (
+    stream bigint NOT NULL,
+    position bigint NOT NULL,
+    due bigint,
+    id bytea,
+    headers json,
+    story json,
+    payload bytea NOT NULL,
+    PRIMARY KEY (stream, position)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+
+-- Which ids of records are known, and until when.
+CREATE TABLE linchpin.record_ids (
+    stream bigint NOT NULL,
+    id bytea NOT NULL,
+    position bigint NOT NULL,
+    ends bigint NOT NULL,
+    CONSTRAINT record_ids_pkey PRIMARY KEY (stream, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX record_ids_ends ON linchpin.record_ids (stream, ends) WHERE ends > 0;
+
+-- A group has looked at the records up to a position.
+CREATE TABLE linchpin.groups (
+    stream bigint NOT NULL,
+    name bytea NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    looked bigint NOT NULL,
+    acted bigint NOT NULL,
+    PRIMARY KEY (stream, name)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
+
+-- What a group has looked at and not settled: held by a member until it is due, or waiting for that without one.
+CREATE TABLE linchpin.pending (
+    "group" bigint NOT NULL,
+    position bigint NOT NULL,
+    due bigint NOT NULL,
+    deliveries integer NOT NULL,
+    member bytea,
+    PRIMARY KEY ("group", position)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX pending_due ON linchpin.pending ("group", due, position) WHERE due > 0;
+
+-- Ids that streams or groups (the other one is 0) had before they were cleared, of which something is left.
+CREATE TABLE linchpin.rubbish (
+    namespace integer NOT NULL,
+    stream bigint NOT NULL,
+    "group" bigint NOT NULL,
+    PRIMARY KEY (namespace, stream, "group")
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200);
+
+-- A namespace's row, which is not held.
+CREATE FUNCTION linchpin.space(namespace text) RETURNS linchpin.namespaces LANGUAGE plpgsql AS $$
+DECLARE
+    found_space linchpin.namespaces;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'linchpin needs transactions that are READ COMMITTED' USING ERRCODE = 'LP001';
+    END IF;
+    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace;
+    IF NOT FOUND THEN
+        found_space := linchpin.hold(namespace);
+    END IF;
+    RETURN found_space;
+END $$;
+
+-- The time, never before one that was acted upon. Only where the clock has stepped back the namespace is held for it:
+-- from then on time runs ahead of the clock.
+CREATE FUNCTION linchpin.time(space linchpin.namespaces, acted bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    reached bigint := greatest(space.acted, time.acted);
+    now bigint := linchpin.clock() + space.ahead;
+BEGIN
+    IF now < reached THEN
+        UPDATE linchpin.namespaces AS n SET acted = greatest(n.acted, reached),
+                ahead = n.ahead + greatest(greatest(n.acted, reached) - (linchpin.clock() + n.ahead), 0)
+            WHERE n.id = space.id RETURNING n.acted INTO now;
+    END IF;
+    RETURN now;
+END $$;
+
+-- A stream's row, locked until the end of the transaction. One that was cleared lives again.
+CREATE FUNCTION linchpin.hold_stream(space linchpin.namespaces, stream bytea) RETURNS linchpin.streams
+LANGUAGE plpgsql AS $$
+DECLARE
+    held linchpin.streams;
+BEGIN
+    LOOP
+        SELECT * INTO held FROM linchpin.streams AS s WHERE s.namespace = space.id AND s.name = stream
+            FOR NO KEY UPDATE;
+        EXIT WHEN FOUND;
+        PERFORM linchpin.forget_streams(space);
+        INSERT INTO linchpin.streams (namespace, name, acted) VALUES (space.id, stream, linchpin.time(space, 0))
+            ON CONFLICT DO NOTHING;
+    END LOOP;
+    IF held.ends IS NOT NULL THEN
+        UPDATE linchpin.streams AS s SET ends = NULL WHERE s.namespace = space.id AND s.name = stream;
+    END IF;
+    RETURN held;
+END $$;
+
+-- Forgets where some streams were that were cleared long ago: more than one call can clear, so they never pile up.
+CREATE FUNCTION linchpin.forget_streams(space linchpin.namespaces) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    now constant bigint := linchpin.time(space, 0);
+BEGIN
+    DELETE FROM linchpin.streams AS s WHERE s.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM linchpin.streams AS old WHERE old.namespace = space.id AND old.ends <= now
+            ORDER BY old.ends LIMIT 32 FOR UPDATE SKIP LOCKED));
+END $$;
+
+-- Appends records, in their order, next to each other. Per record: its id or null, its delay in us or null, its headers as
+-- JSON or null, its payload. Ids are remembered for `memory` us. -> where each stands, and whether it was there already
+CREATE FUNCTION linchpin.append_records(
+    namespace text, stream bytea, memory bigint, ids bytea[], delays bigint[], headers text[], payloads bytea[],
+    OUT positions bigint[], OUT duplicates boolean[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    space linchpin.namespaces := linchpin.space(namespace);
+    held linchpin.streams := linchpin.hold_stream(space, stream);
+    now constant bigint := linchpin.time(space, held.acted);
+    appended bigint := cardinality(payloads);
+BEGIN
+    IF cardinality(array_remove(ids, NULL)) = 0 THEN
+        SELECT array_agg(held.last + n), array_agg(false) INTO positions, duplicates
+            FROM generate_series(1, appended) AS n;
+    ELSE
+        -- More than this call can add, so that they never pile up.
+        DELETE FROM linchpin.record_ids AS r WHERE r.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.record_ids AS old
+                WHERE old.stream = held.id AND old.ends <= now AND old.ends > 0 ORDER BY old.ends LIMIT 64 + 2 * appended));
+        -- One whose id came before in this call stands where that one does.
+        SELECT array_agg(coalesce(f.known, held.last + f.place) ORDER BY f.n),
+                array_agg(f.known IS NOT NULL OR NOT f.is_first ORDER BY f.n),
+                count(*) FILTER (WHERE f.known IS NULL AND f.is_first)
+            INTO positions, duplicates, appended
+            FROM (
+                SELECT c.n, c.known, c.is_first,
+                    CASE WHEN c.id IS NULL THEN c.place ELSE min(c.place) OVER (PARTITION BY c.id) END AS place
+                FROM (
+                    SELECT a.*, sum(CASE WHEN a.known IS NULL AND a.is_first THEN 1 ELSE 0 END) OVER (ORDER BY a.n)
+                        AS place
+                    FROM (
+                        SELECT asked.n, asked.id, r.position AS known,
+                            asked.id IS NULL OR asked.n = min(asked.n) OVER (PARTITION BY asked.id) AS is_first
+                        FROM unnest(ids) WITH ORDINALITY AS asked (id, n)
+                        LEFT JOIN LATERAL (
+                            SELECT i.position, i.ends FROM linchpin.record_ids AS i
+                                WHERE i.stream = held.id AND i.id = asked.id OFFSET 0
+                        ) AS r ON r.ends > now
+                    ) AS a
+                ) AS c
+            ) AS f;
+        INSERT INTO linchpin.record_ids (stream, id, position, ends)
+            SELECT held.id, a.id, a.position, now + memory
+                FROM unnest(ids, positions, duplicates) AS a (id, position, duplicate)
+                WHERE a.id IS NOT NULL AND NOT a.duplicate
+            ON CONFLICT ON CONSTRAINT record_ids_pkey DO UPDATE SET position = excluded.position, ends = excluded.ends;
+    END IF;
+    IF appended > 0 THEN
+        INSERT INTO linchpin.records (stream, position, due, id, headers, payload)
+            SELECT held.id, a.position, CASE WHEN a.delay > 0 THEN now + a.delay END, a.id, a.headers::json, a.payload
+                FROM unnest(positions, duplicates, delays, ids, headers, payloads)
+                    AS a (position, duplicate, delay, id, headers, payload)
+                WHERE NOT a.duplicate;
+        UPDATE linchpin.streams AS s SET last = held.last + appended, acted = now
+            WHERE s.namespace = space.id AND s.name = stream;
+    END IF;
+END $$;
+
+-- Puts a record into the dead letters of a group, with the reason as JSON. Dead letters of dead letters are those of the
+-- stream itself; a group's own are there already.
+CREATE FUNCTION linchpin.bury(
+    space linchpin.namespaces, home bigint, stream bytea, "group" bytea, place bigint, deliveries integer, reason text
+) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    nul constant integer := position('\x00'::bytea IN stream);
+    dead constant bytea := CASE WHEN nul = 0 THEN stream ELSE substr(stream, 1, nul - 1) END || '\x00'::bytea || "group";
+    held linchpin.streams;
+BEGIN
+    IF dead = stream THEN
+        RETURN;
+    END IF;
+    held := linchpin.hold_stream(space, dead);
+    INSERT INTO linchpin.records (stream, position, id, headers, story, payload)
+        SELECT held.id, held.last + 1, r.id, r.headers,
+                ('{"reason": ' || reason || ', "deliveries": ' || deliveries || ', "position": ' || place || '}')::json,
+                r.payload
+            FROM linchpin.records AS r WHERE r.stream = home AND r.position = place;
+    IF FOUND THEN
+        UPDATE linchpin.streams AS s SET last = held.last + 1 WHERE s.namespace = space.id AND s.name = dead;
+    END IF;
+END $$;
+
+-- Claims up to `most` records for a member of a group: first what is due again, then what the group has not looked at.
+-- What was delivered `enough` times, if that is not 0, goes to the dead letters instead.
+-- -> if nothing is given: the us until something pending becomes due, or null; whether something was buried; what is given
+CREATE FUNCTION linchpin.claim_records(
+    namespace text, stream bytea, "group" bytea, member bytea, most integer, visibility bigint, enough integer,
+    OUT wait bigint, OUT buried boolean, OUT positions bigint[], OUT deliveries integer[], OUT ids bytea[],
+    OUT headers text[], OUT stories text[], OUT payloads bytea[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    enough_bytes constant bigint := 4194304;
+    -- The group is held for so long: others wait for it.
+    enough_looks constant integer := 1024;
+    space linchpin.namespaces := linchpin.space(namespace);
+    home linchpin.streams;
+    held linchpin.groups;
+    now bigint;
+    last bigint;
+    bytes bigint := 0;
+    looks integer := 0;
+    seen record;
+BEGIN
+    buried := false;
+    positions := '{}'; deliveries := '{}'; ids := '{}'; headers := '{}'; stories := '{}'; payloads := '{}';
+    LOOP
+        SELECT s.last, greatest(s.acted, g.acted) AS acted, g.id AS "group", g.stream, g.looked,
+                (SELECT p.due FROM linchpin.pending AS p WHERE p."group" = g.id AND p.due > 0 ORDER BY p.due LIMIT 1)
+                    AS due
+            INTO seen FROM linchpin.streams AS s
+            LEFT JOIN linchpin.groups AS g ON g.stream = s.id AND g.name = "group"
+            WHERE s.namespace = space.id AND s.name = stream;
+        IF seen."group" IS NULL THEN
+            home := linchpin.hold_stream(space, stream);
+            INSERT INTO linchpin.groups (stream, name, looked, acted)
+                VALUES (home.id, "group", home.first - 1, linchpin.time(space, home.acted)) ON CONFLICT DO NOTHING;
+            CONTINUE;
+        END IF;
+        now := linchpin.time(space, seen.acted);
+        IF seen.looked >= seen.last AND (seen.due IS NULL OR seen.due > now) THEN
+            wait := seen.due - now;
+            RETURN;
+        END IF;
+        SELECT * INTO held FROM linchpin.groups AS g WHERE g.stream = seen.stream AND g.name = "group"
+            FOR NO KEY UPDATE;
+        CONTINUE WHEN NOT FOUND;
+        SELECT s.last INTO last FROM linchpin.streams AS s
+            WHERE s.namespace = space.id AND s.name = stream AND s.id = held.stream;
+        -- Otherwise it was cleared meanwhile.
+        EXIT WHEN FOUND;
+    END LOOP;
+    now := linchpin.time(space, greatest(held.acted, now));
+
+    -- What is being settled just now is left to that.
+    FOR seen IN SELECT p.position, p.deliveries, r.id, r.headers, r.story, r.payload
+        FROM linchpin.pending AS p
+        LEFT JOIN LATERAL (
+            SELECT * FROM linchpin.records AS r WHERE r.stream = held.stream AND r.position = p.position OFFSET 0
+        ) AS r ON true
+        WHERE p."group" = held.id AND p.due <= now AND p.due > 0
+        ORDER BY p.due, p.position LIMIT enough_looks FOR UPDATE OF p SKIP LOCKED
+    LOOP
+        looks := looks + 1;
+        IF seen.payload IS NULL OR (enough > 0 AND seen.deliveries >= enough) THEN
+            IF seen.payload IS NOT NULL THEN
+                PERFORM linchpin.bury(
+                    space, held.stream, stream, "group", seen.position, seen.deliveries, '"max deliveries"');
+                buried := true;
+            END IF;
+            DELETE FROM linchpin.pending AS p WHERE p."group" = held.id AND p.position = seen.position;
+        ELSE
+            UPDATE linchpin.pending AS p
+                SET due = now + visibility, deliveries = seen.deliveries + 1, member = claim_records.member
+                WHERE p."group" = held.id AND p.position = seen.position;
+            positions := positions || seen.position;
+            deliveries := deliveries || seen.deliveries + 1;
+            ids := ids || seen.id;
+            headers := headers || seen.headers::text;
+            stories := stories || seen.story::text;
+            payloads := payloads || seen.payload;
+            bytes := bytes + length(seen.payload);
+            EXIT WHEN cardinality(positions) >= most OR bytes >= enough_bytes;
+        END IF;
+    END LOOP;
+
+    WHILE held.looked < last AND cardinality(positions) < most AND bytes < enough_bytes AND looks < enough_looks LOOP
+        WITH next AS MATERIALIZED (
+            SELECT f.*, coalesce(f.due > now, false) AS waits, sum(length(f.payload)) OVER (ORDER BY f.position) AS size
+                FROM (
+                    SELECT * FROM linchpin.records AS r
+                        WHERE r.stream = held.stream AND r.position > held.looked AND r.position <= last
+                        ORDER BY r.position LIMIT most - cardinality(positions)
+                ) AS f
+        ), taken AS MATERIALIZED (
+            SELECT * FROM next WHERE next.size - length(next.payload) < enough_bytes - bytes ORDER BY next.position
+        ), noted AS (
+            -- What is not due yet is put aside, so that it does not hold up what comes after it.
+            INSERT INTO linchpin.pending ("group", position, due, deliveries, member)
+                SELECT held.id, t.position, CASE WHEN t.waits THEN t.due ELSE now + visibility END,
+                        CASE WHEN t.waits THEN 0 ELSE 1 END, CASE WHEN t.waits THEN NULL ELSE member END
+                    FROM taken AS t
+        ) SELECT count(*) AS looks, max(t.position) AS position, max(t.size) AS size,
+                array_agg(t.position) FILTER (WHERE NOT t.waits) AS positions,
+                array_agg(1) FILTER (WHERE NOT t.waits) AS deliveries,
+                array_agg(t.id) FILTER (WHERE NOT t.waits) AS ids,
+                array_agg(t.headers::text) FILTER (WHERE NOT t.waits) AS headers,
+                array_agg(t.story::text) FILTER (WHERE NOT t.waits) AS stories,
+                array_agg(t.payload) FILTER (WHERE NOT t.waits) AS payloads
+            INTO seen FROM taken AS t;
+        -- Positions have no gaps, so there is something.
+        held.looked := coalesce(seen.position, last);
+        looks := looks + seen.looks;
+        bytes := bytes + coalesce(seen.size, 0);
+        positions := positions || seen.positions;
+        deliveries := deliveries || seen.deliveries;
+        ids := ids || seen.ids;
+        headers := headers || seen.headers;
+        stories := stories || seen.stories;
+        payloads := payloads || seen.payloads;
+    END LOOP;
+
+    -- Unless another member took it all meanwhile.
+    IF looks > 0 THEN
+        UPDATE linchpin.groups AS g SET looked = held.looked, acted = now
+            WHERE g.stream = held.stream AND g.name = "group";
+    END IF;
+    IF looks >= enough_looks THEN
+        wait := 0;
+    ELSIF cardinality(positions) = 0 THEN
+        -- What is due and was left is looked at again in a moment.
+        SELECT greatest(p.due - now, 5000) INTO wait FROM linchpin.pending AS p
+            WHERE p."group" = held.id AND p.due > 0 ORDER BY p.due LIMIT 1;
+    END IF;
+END $$;
+
+-- Settles deliveries, each on its own. They name their stream and group by the index among `streams` and `groups`; what
+-- is settled twice comes in the rounds 0, 1, and so on. Actions: 0 ack, 1 retry and 2 extend with a time in us, 3 reject
+-- with a reason as JSON. -> per settlement: 0 stale, 1 done, 2 done and due earlier than before
+CREATE FUNCTION linchpin.settle_records(
+    namespace text, streams bytea[], groups bytea[], slots integer[], positions bigint[], deliveries integer[],
+    actions integer[], times bigint[], reasons text[], rounds integer[]
+) RETURNS integer[] LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    space linchpin.namespaces := linchpin.space(namespace);
+    settled integer[] := array_fill(0, ARRAY[cardinality(positions)]);
+    home_ids bigint[];
+    group_ids bigint[];
+    now bigint;
+    acked tid[];
+    seen record;
+    until bigint;
+BEGIN
+    SELECT array_agg(f.stream ORDER BY q.n), array_agg(f.id ORDER BY q.n), max(f.acted)
+        INTO home_ids, group_ids, now
+        FROM unnest(streams, groups) WITH ORDINALITY AS q (stream, "group", n)
+        LEFT JOIN LATERAL (
+            SELECT g.stream, g.id, greatest(s.acted, g.acted) AS acted
+                FROM linchpin.streams AS s JOIN linchpin.groups AS g ON g.stream = s.id
+                WHERE s.namespace = space.id AND s.name = q.stream AND g.name = q."group" OFFSET 0
+        ) AS f ON true;
+    now := linchpin.time(space, coalesce(now, 0));
+    FOR round IN 0 .. (SELECT max(r) FROM unnest(rounds) AS r) LOOP
+        acked := '{}';
+        -- All in the same order, so that nobody waits for who waits for him.
+        FOR seen IN SELECT a.*, p.ctid, p.due FROM (
+                SELECT asked.* FROM unnest(slots, positions, deliveries, actions, rounds) WITH ORDINALITY
+                    AS asked (slot, position, delivery, action, round, n)
+                    WHERE asked.round = round
+                    ORDER BY streams[asked.slot], groups[asked.slot], asked.position
+            ) AS a
+            CROSS JOIN LATERAL (
+                SELECT p.ctid, p.due FROM linchpin.pending AS p
+                    WHERE p."group" = group_ids[a.slot] AND p.position = a.position AND p.deliveries = a.delivery
+                        AND p.member IS NOT NULL
+                    FOR UPDATE
+            ) AS p
+        LOOP
+            settled[seen.n] := 1;
+            IF seen.action = 0 THEN
+                acked := acked || seen.ctid;
+            ELSIF seen.action = 3 THEN
+                PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.position,
+                    seen.delivery, reasons[seen.n]);
+                acked := acked || seen.ctid;
+            ELSE
+                until := now + times[seen.n];
+                IF until < seen.due THEN
+                    settled[seen.n] := 2;
+                END IF;
+                UPDATE linchpin.pending AS p
+                    SET due = until, member = CASE WHEN seen.action = 1 THEN NULL ELSE p.member END
+                    WHERE p."group" = group_ids[seen.slot] AND p.position = seen.position;
+            END IF;
+        END LOOP;
+        DELETE FROM linchpin.pending AS p WHERE p.ctid = ANY (acked);
+    END LOOP;
+    RETURN settled;
+END $$;
+
+-- What a stream holds: per group, or once without one. `last` is null if nothing was appended since it was cleared.
+CREATE FUNCTION linchpin.inspect_stream(namespace text, stream bytea)
+RETURNS TABLE (length bigint, last bigint, "group" bytea, pending bigint, lag bigint, dead bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT s.last - s.first + 1, CASE WHEN s.last > s.cleared THEN s.last END, g.name,
+            (SELECT count(*) FROM linchpin.pending AS p WHERE p."group" = g.id),
+            s.last - greatest(g.looked, s.first - 1),
+            coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id AND d.name =
+                CASE position('\x00'::bytea IN s.name) WHEN 0 THEN s.name
+                    ELSE substr(s.name, 1, position('\x00'::bytea IN s.name) - 1) END || '\x00'::bytea || g.name), 0)
+        FROM linchpin.namespaces AS n
+        JOIN linchpin.streams AS s ON s.namespace = n.id AND s.name = inspect_stream.stream
+        LEFT JOIN linchpin.groups AS g ON g.stream = s.id
+        WHERE n.name = inspect_stream.namespace
+        ORDER BY g.name
+$$;
+
+-- Drops up to `most` of the oldest records before a position, or all but so many of the newest; what a group has not
+-- settled, or not looked at, stays. -> how many, and whether that was all
+CREATE FUNCTION linchpin.trim_records(
+    namespace text, stream bytea, newest boolean, number bigint, most integer, OUT dropped bigint, OUT done boolean
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    held linchpin.streams;
+    kept bigint;
+BEGIN
+    dropped := 0;
+    done := true;
+    SELECT s.* INTO held FROM linchpin.namespaces AS n JOIN linchpin.streams AS s ON s.namespace = n.id
+        WHERE n.name = namespace AND s.name = stream FOR NO KEY UPDATE OF s;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    kept := least(CASE WHEN newest THEN held.last - number + 1 ELSE number END, held.last + 1);
+    -- In one statement, as a claim moves what a group has not looked at to what is pending.
+    SELECT least(kept, min(least(g.looked + 1, (
+            SELECT p.position FROM linchpin.pending AS p WHERE p."group" = g.id ORDER BY p.position LIMIT 1
+        )))) INTO kept FROM linchpin.groups AS g WHERE g.stream = held.id;
+    IF kept > held.first THEN
+        dropped := least(kept - held.first, most);
+        done := dropped = kept - held.first;
+        DELETE FROM linchpin.records AS r
+            WHERE r.stream = held.id AND r.position >= held.first AND r.position < held.first + dropped;
+        UPDATE linchpin.streams AS s SET first = held.first + dropped
+            WHERE s.namespace = held.namespace AND s.name = stream;
+    END IF;
+END $$;
+
+-- Clears some streams whose name starts with this; if there are none, removes about `most` rows of what cleared ones had.
+-- For a day a new stream of the name goes on after the old one: a receipt of that must not fit the new one.
+-- -> whether that was all
+CREATE FUNCTION linchpin.clear_streams(namespace text, start bytea, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    space linchpin.namespaces := linchpin.space(namespace);
+    now constant bigint := linchpin.time(space, 0);
+    old linchpin.streams;
+BEGIN
+    -- Never both in one call: what is removed may be held by somebody who waits for a stream.
+    PERFORM FROM linchpin.streams AS s
+        WHERE s.namespace = space.id AND s.name >= start AND s.name < start || decode('ff', 'hex') AND s.ends IS NULL LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NOT linchpin.sweep_streams(space.id, most);
+    END IF;
+    FOR old IN SELECT * FROM linchpin.streams AS s
+        WHERE s.namespace = space.id AND s.name >= start AND s.name < start || decode('ff', 'hex') AND s.ends IS NULL
+        ORDER BY s.name LIMIT 16 FOR NO KEY UPDATE
+    LOOP
+        INSERT INTO linchpin.rubbish (namespace, stream, "group") VALUES (space.id, old.id, 0);
+        UPDATE linchpin.streams AS s
+            SET id = DEFAULT, first = old.last + 1, cleared = old.last, ends = now + 86400 * 1000000::bigint
+            WHERE s.namespace = space.id AND s.name = old.name;
+    END LOOP;
+    PERFORM linchpin.forget_streams(space);
+    RETURN false;
+END $$;
+
+-- Removes about `most` rows that nobody finds any more. -> whether some may be left
+CREATE FUNCTION linchpin.sweep_streams(space integer, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    old linchpin.rubbish;
+    remaining integer := most;
+    removed integer;
+BEGIN
+    WHILE remaining > 0 LOOP
+        SELECT * INTO old FROM linchpin.rubbish AS r WHERE r.namespace = space LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+        -- First: whoever claims holds its group, and does not find it after this.
+        WITH gone AS (DELETE FROM linchpin.groups AS g WHERE g.stream = old.stream RETURNING g.id)
+            INSERT INTO linchpin.rubbish (namespace, stream, "group") SELECT space, 0, gone.id FROM gone;
+        -- By what does not change: some may just be settled.
+        DELETE FROM linchpin.pending AS p WHERE p."group" = old."group" AND p.position = ANY (ARRAY(
+            SELECT o.position FROM linchpin.pending AS o WHERE o."group" = old."group" LIMIT remaining));
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        remaining := remaining - removed;
+        DELETE FROM linchpin.record_ids AS r WHERE r.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM linchpin.record_ids AS o WHERE o.stream = old.stream LIMIT remaining));
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        remaining := remaining - removed;
+        DELETE FROM linchpin.records AS r WHERE r.ctid = ANY (ARRAY(
+            SELECT o.ctid FROM linchpin.records AS o WHERE o.stream = old.stream LIMIT remaining));
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        remaining := remaining - removed;
+        -- Not by how many were removed: some may have been settled meanwhile.
+        IF NOT EXISTS (SELECT FROM linchpin.pending AS p WHERE p."group" = old."group")
+            AND NOT EXISTS (SELECT FROM linchpin.record_ids AS r WHERE r.stream = old.stream)
+            AND NOT EXISTS (SELECT FROM linchpin.records AS r WHERE r.stream = old.stream)
+        THEN
+            DELETE FROM linchpin.rubbish AS r
+                WHERE r.namespace = space AND r.stream = old.stream AND r."group" = old."group";
+        END IF;
+        remaining := remaining - 1;
+    END LOOP;
+    RETURN true;
+END $$;
+
+-- For an application's own transactions: appends a record that is there when the application commits, held back for a
+-- while if a delay is given. Others who append to the stream wait until then. Headers are names and values in turn.
+-- -> where it stands; with an id that is known, where the record stands that had it first
+CREATE FUNCTION linchpin.append_later(
+    namespace text, stream text, payload bytea, delay interval, id text DEFAULT NULL, VARIADIC headers text[] DEFAULT '{}'
+) RETURNS bigint LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    name constant bytea := linchpin.admit(namespace, 'a stream''s name', stream, 512);
+    known constant bytea := convert_to(id, 'UTF8');
+    micros constant bigint := ceil(extract(epoch FROM delay) * 1000000)::bigint;
+    size constant bigint := length(payload) + coalesce((
+        SELECT sum(length(convert_to(h, 'UTF8'))) FROM unnest(headers) AS h), 0);
+    written text;
+    did record;
+BEGIN
+    IF length(known) NOT BETWEEN 1 AND 256 THEN
+        RAISE EXCEPTION 'a record''s id has 1 to 256 bytes, not %', length(known) USING ERRCODE = '22023';
+    END IF;
+    IF size IS NULL OR size > 1048576 THEN
+        RAISE EXCEPTION 'a record has a payload, and with its headers at most 1048576 bytes' USING ERRCODE = '22023';
+    END IF;
+    IF cardinality(headers) % 2 = 1 OR array_position(headers, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'headers are names and values in turn, none of them null' USING ERRCODE = '22023';
+    END IF;
+    SELECT '[' || string_agg('[' || to_json(headers[i]) || ',' || to_json(headers[i + 1]) || ']', ',' ORDER BY i) || ']'
+        INTO written FROM generate_series(1, cardinality(headers), 2) AS i;
+    SELECT * INTO did FROM linchpin.append_records(namespace, name, 120 * 1000000::bigint, ARRAY[known], ARRAY[micros],
+        ARRAY[written], ARRAY[payload]);
+    IF NOT did.duplicates[1] THEN
+        PERFORM pg_notify(linchpin.channel(namespace, 's'), linchpin.base64(name));
+    END IF;
+    RETURN did.positions[1];
+END $$;
+
+-- As `append_later`, without a delay.
+CREATE FUNCTION linchpin.append(
+    namespace text, stream text, payload bytea, id text DEFAULT NULL, VARIADIC headers text[] DEFAULT '{}'
+) RETURNS bigint LANGUAGE sql AS
+$$ SELECT linchpin.append_later(namespace, stream, payload, NULL, id, VARIADIC headers) $$;
