@@ -25,7 +25,7 @@ test: setup ## Everything CI checks: lint, tests, docs, conformance on local ser
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
 		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features \
-			--test conformance_redis --test conformance_nats; \
+			--test conformance_redis --test conformance_nats --test conformance_postgres; \
 	else \
 		echo 'SKIPPED: conformance on local servers (no redis-server on PATH)'; \
 	fi
@@ -50,7 +50,7 @@ demo: ## Run the demo
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis \
 		--test conformance_nats --test conformance_nats_old --test conformance_nats_cluster \
-		--test conformance_postgres
+		--test conformance_postgres --test conformance_postgres_18
 
 bench: ## Measure the port against raw clients on servers of its own: target/bench/*.html (ARGS=--quick, BENCH=postgres)
 	@scripts/bench $(ARGS)

@@ -1,6 +1,6 @@
 //! The table of `docs/backends.md`: what each backend declares, asked of live handles.
 
-use crate::servers::{NatsServer, RedisServer};
+use crate::servers::{NatsServer, PostgresServer, RedisServer};
 use linchpin::{Capabilities, Coordinator, TransactionScope, WatchCompleteness};
 use std::time::Duration;
 
@@ -45,8 +45,9 @@ const ROWS: [Row; 18] = [
 /// If there is no server, or the page has no place for the table.
 pub async fn page(page: &str) -> Result<String, String> {
     let (redis, nats) = (RedisServer::start().await?, NatsServer::start().await?);
+    let postgres = PostgresServer::start().await?;
     let mut backends = Vec::new();
-    for url in ["memory://".to_owned(), redis.url(), nats.url()] {
+    for url in ["memory://".to_owned(), redis.url(), nats.url(), postgres.url()] {
         let coordinator = Coordinator::builder(url).connect().await.map_err(|error| error.to_string())?;
         backends.push(coordinator.driver().capabilities().clone());
         coordinator.shutdown().await.map_err(|error| error.to_string())?;

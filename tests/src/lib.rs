@@ -46,6 +46,9 @@ mod documents {
     #[doc = include_str!("../../docs/operating.md")]
     struct Operating;
 
+    #[doc = include_str!("../../docs/postgres.md")]
+    struct Postgres;
+
     #[doc = include_str!("../../docs/recipes.md")]
     struct Recipes;
 

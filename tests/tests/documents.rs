@@ -3,7 +3,7 @@
 use linchpin::fanout::{Subscribers, Watchers};
 use linchpin::layers::Layers;
 use linchpin::{Health, RetryPolicy};
-use linchpin_tests::servers::{NatsServer, RedisServer};
+use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
 use std::path::Path;
 
 const README: &str = include_str!("../../README.md");
@@ -54,6 +54,14 @@ async fn the_first_program_of_the_nats_adapter_is_its_example_and_runs() {
     front_page_runs("nats", example, front_page, ("NATS_URL", server.url())).await;
 }
 
+#[tokio::test]
+async fn the_first_program_of_the_postgres_adapter_is_its_example_and_runs() {
+    let example = include_str!("../../crates/linchpin-postgres/examples/postgres.rs");
+    let front_page = include_str!("../../crates/linchpin-postgres/src/lib.rs");
+    let server = PostgresServer::start().await.expect("a server");
+    front_page_runs("postgres", example, front_page, ("POSTGRES_URL", server.url())).await;
+}
+
 #[test]
 fn every_file_and_target_it_names_is_there() {
     let root = root();
@@ -61,6 +69,7 @@ fn every_file_and_target_it_names_is_there() {
         "docs/start.md",
         "docs/recipes.md",
         "docs/nats.md",
+        "docs/postgres.md",
         "docs/contract.md",
         "docs/adapter.md",
         "docs/architecture.md",
@@ -125,6 +134,8 @@ fn the_numbers_are_those_of_the_code() {
 fn the_permissions_are_those_of_the_code() {
     let page = include_str!("../../docs/nats.md");
     assert!(page.contains(linchpin_nats::SUBJECTS), "docs/nats.md does not say {:?}", linchpin_nats::SUBJECTS);
+    let (page, ours) = (include_str!("../../docs/postgres.md"), linchpin_postgres::PRIVILEGES);
+    assert!(page.contains(ours), "docs/postgres.md does not say {ours:?}");
 }
 
 #[test]

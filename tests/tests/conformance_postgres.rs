@@ -1,0 +1,11 @@
+//! Holds the Postgres adapter to the contract.
+
+mod postgres_harness;
+
+use linchpin_tests::servers::PostgresServer;
+use postgres_harness::Postgres;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    linchpin_conformance::run(Postgres::new("postgres", || Box::pin(PostgresServer::start())))
+}

@@ -1,0 +1,85 @@
+//! The schema: who sets it up, who may use it, and which version fits.
+
+use super::{ask, config, connect, refused, server, url_for, url_of};
+use linchpin::{Driver, ErrorKind, Retry, Transaction};
+use linchpin_postgres::{PRIVILEGES, PostgresCoordination, SCHEMA};
+use linchpin_tests::everything;
+
+#[tokio::test]
+async fn concurrent_starters_set_it_up_once() {
+    let server = server().await;
+    for round in 0..3 {
+        ask(&server, &format!("CREATE DATABASE d{round}")).await;
+        let url = url_of(&server, &format!("d{round}"));
+        // All need a connection of their own to find out, and they share two cores.
+        let patient = || config(&url).connect_timeout(super::SOON).response_timeout(super::SOON);
+        let starting: Vec<_> = (0..20).map(|_| tokio::spawn(PostgresCoordination::connect(patient()))).collect();
+        let mut handles = Vec::new();
+        for starting in starting {
+            handles.push(starting.await.expect("no panic").expect("connects"));
+        }
+        for postgres in &handles {
+            postgres.commit(&Transaction::new().add(super::key("n"), 1, None)).await.expect("a commit");
+        }
+        let snapshot = Driver::get(&handles[0], &[super::key("n")]).await.expect("a read");
+        assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "20");
+    }
+}
+
+#[tokio::test]
+async fn a_role_needs_no_more_than_documented() {
+    let server = server().await;
+    ask(&server, "REVOKE ALL ON DATABASE postgres FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC").await;
+    ask(&server, "CREATE ROLE app LOGIN; GRANT CONNECT ON DATABASE postgres TO app").await;
+    let url = url_for(&server, "app");
+    let error = refused(config(&url)).await;
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never), "{error}");
+    assert!(error.to_string().contains("CREATE") && error.to_string().contains("SCHEMA"), "{error}");
+
+    // The administrator's part, as the documentation has it.
+    ask(&server, SCHEMA).await;
+    let error = refused(config(&url)).await;
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never), "{error}");
+    assert!(error.to_string().contains("PRIVILEGES"), "{error}");
+    ask(&server, &PRIVILEGES.replace("application", "app")).await;
+    let postgres = connect(&url).await;
+    everything(postgres.share()).await.expect("every method is allowed");
+    let owns = "SELECT count(*) FROM pg_class JOIN pg_roles ON relowner = pg_roles.oid WHERE rolname = 'app'";
+    assert_eq!(ask(&server, owns).await, "0");
+
+    // What it was allowed may be taken from it while it runs.
+    let postgres = connect(&url).await;
+    ask(&server, "REVOKE ALL ON ALL TABLES IN SCHEMA linchpin FROM app").await;
+    let error = postgres.commit(&Transaction::new().put(super::key("k"), "v", None)).await.expect_err("not allowed");
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never), "{error}");
+}
+
+#[tokio::test]
+async fn one_of_a_newer_version_is_refused() {
+    let server = server().await;
+    connect(&server.url()).await.close().await.expect("closed");
+    ask(&server, "UPDATE linchpin.version SET number = number + 1").await;
+    let error = refused(config(&server.url())).await;
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unsupported, Retry::Never), "{error}");
+    assert!(error.to_string().contains("version 2") && error.to_string().contains("needs 1"), "{error}");
+    // It was left as it is.
+    assert_eq!(ask(&server, "SELECT number FROM linchpin.version").await, "2");
+    ask(&server, "UPDATE linchpin.version SET number = number - 1").await;
+    connect(&server.url()).await;
+}
+
+#[tokio::test]
+async fn it_keeps_to_itself() {
+    let server = server().await;
+    let outside = "SELECT count(*) FROM pg_class WHERE relnamespace NOT IN \
+                   (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%' OR nspname IN ('linchpin', 'information_schema'))";
+    ask(&server, "CREATE TABLE keys (a int); CREATE TABLE namespaces (a int); CREATE TABLE version (a int)").await;
+    let before = ask(&server, outside).await;
+    // A path that finds the user's tables first, and functions that hide the system's.
+    ask(&server, "ALTER ROLE postgres SET search_path = public, linchpin").await;
+    let hidden = "CREATE FUNCTION public.clock() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'";
+    ask(&server, hidden).await;
+    everything(connect(&server.url()).await.share()).await.expect("everything works");
+    assert_eq!(ask(&server, outside).await, before);
+    assert_eq!(ask(&server, "SELECT count(*) FROM public.keys").await, "0");
+}

@@ -1,0 +1,116 @@
+//! What the conformance runs on Postgres share, whichever version it is.
+
+use futures::future::BoxFuture;
+use linchpin_conformance::{FaultServer, Harness, async_trait};
+use linchpin_core::{Driver, Namespace, Result};
+use linchpin_postgres::{PostgresConfig, PostgresCoordination};
+use linchpin_tests::servers::{PostgresServer, sql};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Starts a server of the version that a run is on.
+pub(crate) type Start = fn() -> BoxFuture<'static, Result<PostgresServer, String>>;
+
+/// The harness.
+pub(crate) struct Postgres {
+    name: &'static str,
+    start: Start,
+    server: OnceLock<PostgresServer>,
+}
+
+impl Postgres {
+    pub(crate) const fn new(name: &'static str, start: Start) -> Self {
+        Self { name, start, server: OnceLock::new() }
+    }
+
+    fn server(&self) -> &PostgresServer {
+        self.server.get().expect("the suite starts the backend before it asks for anything")
+    }
+}
+
+async fn connect(url: &str, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+    let config = PostgresConfig::from_url(url)?.namespace(namespace.clone());
+    Ok(Arc::new(PostgresCoordination::connect(config).await?))
+}
+
+#[async_trait]
+impl Harness for Postgres {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, origin: {}", self.name, self.server().origin())
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        let server = (self.start)().await?;
+        self.server.set(server).map_err(|_| "started twice".to_owned())
+    }
+
+    async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        connect(&self.server().url(), namespace).await
+    }
+
+    async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
+        // A server that somebody else runs is not harmed.
+        match self.server().origin() {
+            "url" => Ok(None),
+            _ => Ok(Some(Arc::new(Faulty((self.start)().await?)))),
+        }
+    }
+}
+
+/// A server that one fault case has for itself.
+struct Faulty(PostgresServer);
+
+#[async_trait]
+impl FaultServer for Faulty {
+    fn address(&self) -> Option<SocketAddr> {
+        let url = self.0.url();
+        url.split_once('@')?.1.split('/').next()?.parse().ok()
+    }
+
+    async fn connect(&self, through: Option<SocketAddr>, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        let url = through.map_or_else(|| self.0.url(), |proxy| format!("postgres://postgres@{proxy}/postgres"));
+        connect(&url, namespace).await
+    }
+
+    async fn pause(&self) -> Result<(), String> {
+        self.0.pause().await
+    }
+
+    async fn resume(&self) -> Result<(), String> {
+        self.0.resume().await
+    }
+
+    async fn kill(&self) -> Result<(), String> {
+        self.0.kill().await
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        self.0.restart().await
+    }
+
+    /// The adapter keeps the time that it has acted upon: a clock that was ahead leaves that in the future.
+    async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> Result<bool, String> {
+        let by = by.as_micros();
+        let set = "acted = acted + {by}, revision = revision + {by}".replace("{by}", &by.to_string());
+        self.ask(&format!("UPDATE linchpin.namespaces SET {set} WHERE name = '{namespace}'")).await
+    }
+
+    async fn lose_everything(&self) -> Result<bool, String> {
+        self.ask(
+            "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'linchpin' \
+             AND tablename <> 'version' LOOP EXECUTE 'TRUNCATE linchpin.' || t; END LOOP; END $$",
+        )
+        .await
+    }
+}
+
+impl Faulty {
+    async fn ask(&self, statement: &str) -> Result<bool, String> {
+        sql(&self.0.url(), statement).await.map(|_| true).map_err(|error| error.to_string())
+    }
+}
