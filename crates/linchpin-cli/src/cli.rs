@@ -13,7 +13,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-/// Locks, elections, messages, state and streams from a shell, over Redis, Valkey or NATS
+/// Locks, elections, messages, state and streams from a shell, over Redis, Valkey, NATS or Postgres
 ///
 /// Every machine that names the same server takes part: name it with --url or, better, in LINCHPIN_URL. What one
 /// program does with the linchpin library the others see here, and the other way round.

@@ -15,9 +15,9 @@ const HEADING: &str = "Global options";
 /// The options that every subcommand takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The backend: redis://host:6379, rediss://user:password@host (TLS), nats://host:4222, memory://
+    /// The backend: redis://host:6379, rediss://user:password@host (TLS), nats://host:4222, postgres://host/db, memory://
     ///
-    /// NATS is nats:// or, with TLS, tls://; several of its servers are separated by commas. Others on the machine can read a command line: a URL with a password is better kept in LINCHPIN_URL. memory://
+    /// NATS is nats:// or, with TLS, tls://; several of its servers are separated by commas. Postgres has TLS unless it is on this machine or the URL says ?sslmode=disable. Others on the machine can read a command line: a URL with a password is better kept in LINCHPIN_URL. memory://
     /// lives in this one process, so most subcommands want a server.
     #[arg(long, env = "LINCHPIN_URL", hide_env_values = true, value_name = "URL")]
     #[arg(global = true, help_heading = HEADING, value_hint = clap::ValueHint::Url)]
@@ -64,8 +64,9 @@ impl Global {
     pub(crate) async fn connect_as(&self, node: Option<&str>) -> Result<&Coordinator, Failure> {
         let Some(url) = self.url() else {
             return Err(Failure::invalid(
-                "memory:// lives in one process, so nobody else would see this: give --url redis://localhost:6379 or \
-                 nats://localhost:4222, or set LINCHPIN_URL (--url memory:// takes memory all the same)",
+                "memory:// lives in one process, so nobody else would see this: give --url redis://localhost:6379, \
+                 nats://localhost:4222 or postgres://localhost/database, or set LINCHPIN_URL (--url memory:// takes \
+                 memory all the same)",
             ));
         };
         let builder = Coordinator::builder(url);

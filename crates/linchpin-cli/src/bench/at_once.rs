@@ -29,7 +29,7 @@ impl Default for AtOnce {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             transactions: TransactionScope::MultiKey,
             // As Redis has it: then transactions are given ids.
-            transaction_ids: Some(Duration::from_secs(60)),
+            transaction_ids: Some(Duration::from_mins(1)),
             prefix_guards: true,
             watch: WatchCompleteness::None,
             ttl: None,

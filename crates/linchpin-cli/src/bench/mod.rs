@@ -13,6 +13,7 @@ mod raw;
 mod report;
 mod sampling;
 mod sections;
+mod tables;
 mod targets;
 mod text;
 mod turns;
@@ -26,6 +27,8 @@ use async_trait::async_trait;
 use linchpin::Coordinator;
 use problem::{Problem, Result};
 use progress::Progress;
+#[cfg(feature = "postgres")]
+use raw::postgres;
 use raw::{Raw, nats, redis};
 use report::{LeftOut, Report};
 use serde_json::{Map, Value};
@@ -37,23 +40,25 @@ use std::time::Duration;
 /// What is written and published.
 const PAYLOAD: &[u8] = &[7; 100];
 /// Long enough that nothing expires while it is measured.
-const VALUE_TTL: Duration = Duration::from_secs(600);
+const VALUE_TTL: Duration = Duration::from_mins(10);
 const LOCK_TTL: Duration = Duration::from_secs(10);
 
 /// Measure the port against the raw client doing the same work
 ///
 /// Without a URL, here and in LINCHPIN_URL, what needs no server: what a call costs above the driver, and the backend
-/// in memory. With the URL of a server - Redis, Valkey, or NATS with JetStream - everything: single calls and throughput
-/// against the same guarantees written by hand and against the raw client's plain calls, the hand-over of a lock, 10,000
-/// leases, 1,000 subscribers. It works in a namespace of its own and removes it; the server should have nothing else to do.
+/// in memory. With the URL of a server - Redis, Valkey, NATS with JetStream, or Postgres - everything: single calls and
+/// throughput against the same guarantees written by hand and against the raw client's plain calls, the hand-over of a
+/// lock, 10,000 leases, 1,000 subscribers; of Postgres also what its tables take. It works in a namespace of its own (on
+/// Postgres in a schema linchpin_bench too) and removes it; the server should have nothing else to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   linchpin bench --only dispatch --only memory   # what needs no server
   linchpin bench redis://localhost:6379 --quick  # everything, in a tenth of the rounds
   linchpin bench nats://localhost:4222 --html bench.html
+  linchpin bench postgres://localhost/shop --only soak
   linchpin bench nats://localhost:4222 --only calls --only throughput --json bench.json
 
-`make bench` in linchpin's repository builds an optimised command and gives it a Redis and a NATS of its own.")]
+`make bench` in linchpin's repository builds an optimised command and gives it servers of its own.")]
 pub(crate) struct Args {
     /// The server to measure; the one of --url unless given
     #[arg(value_name = "URL")]
@@ -97,10 +102,12 @@ enum Section {
     Leases,
     /// 1,000 subscribers in one process
     Fanout,
+    /// What tables take while very much goes through them; of Postgres
+    Soak,
 }
 
 impl Section {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Dispatch,
         Self::Memory,
         Self::Calls,
@@ -109,6 +116,7 @@ impl Section {
         Self::Handover,
         Self::Leases,
         Self::Fanout,
+        Self::Soak,
     ];
 
     const fn needs_server(self) -> bool {
@@ -125,6 +133,7 @@ impl Section {
             Self::Handover => "handover",
             Self::Leases => "leases",
             Self::Fanout => "fanout",
+            Self::Soak => "soak",
         }
     }
 }
@@ -164,6 +173,8 @@ impl<S> Site<S> {
 #[async_trait]
 trait Place: Send + Sync {
     async fn facts(&self) -> Result<report::ServerFacts>;
+    /// Whether there are tables to look at.
+    fn has_tables(&self) -> bool;
     /// Measures one of the sections that need a server.
     async fn measure(&self, section: Section, pace: Pace, report: &mut Report) -> Result<()>;
     /// Leaves nothing behind.
@@ -179,6 +190,10 @@ impl<S: Raw> Place for Site<S> {
         facts
     }
 
+    fn has_tables(&self) -> bool {
+        S::HAS_TABLES
+    }
+
     async fn measure(&self, section: Section, pace: Pace, report: &mut Report) -> Result<()> {
         match section {
             Section::Dispatch | Section::Memory => {}
@@ -188,6 +203,7 @@ impl<S: Raw> Place for Site<S> {
             Section::Handover => report.handover = Some(sections::handover::run(self, pace).await?),
             Section::Leases => report.leases = Some(sections::leases::run(self, pace).await?),
             Section::Fanout => report.fanout = Some(sections::fanout::run(self, pace).await?),
+            Section::Soak => report.soak = Some(sections::soak::run(self, pace).await?),
         }
         Ok(())
     }
@@ -207,16 +223,22 @@ fn place(url: Option<&str>) -> Result<Option<Arc<dyn Place>>> {
             Arc::new(Site { url: owned, server: redis::Server::new(url, &namespace)?, namespace })
         }
         Some("nats" | "tls") => Arc::new(Site { url: owned, server: nats::Server::new(url, &namespace)?, namespace }),
+        #[cfg(feature = "postgres")]
+        Some("postgres" | "postgresql") => {
+            Arc::new(Site { url: owned, server: postgres::Server::new(url, &namespace)?, namespace })
+        }
         Some("memory") => return Ok(None),
         // Not repeated: a password may be in it.
         _ => {
-            let schemes = "redis://, rediss://, nats://, tls:// or memory://";
+            let postgres = if cfg!(feature = "postgres") { "postgres://, postgresql://, " } else { "" };
+            let schemes = format!("redis://, rediss://, nats://, tls://, {postgres}or memory://");
             return Err(Problem::invalid(format!("the URL to measure starts with {schemes}")));
         }
     }))
 }
 
-const NO_SERVER: &str = "needs a server: give redis://host or nats://host";
+const NO_SERVER: &str = "needs a server: give redis://host, nats://host or postgres://host/database";
+const NO_TABLES: &str = "needs tables that can be looked at: give postgres://host/database";
 
 /// Runs the sections, prints the report.
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
@@ -275,33 +297,45 @@ async fn measured(
 
 /// Measures what applies to the site.
 async fn measure(site: Option<Arc<dyn Place>>, pace: Pace, only: Vec<Section>) -> Result<Report> {
-    if let (None, Some(section)) = (&site, only.iter().find(|section| section.needs_server())) {
-        return Err(Problem::invalid(format!("{} {NO_SERVER}", section.name())));
+    for section in &only {
+        if let Some(why) = lacks(*section, site.as_deref()) {
+            return Err(Problem::invalid(format!("{} {why}", section.name())));
+        }
     }
     let mut report = Report { version: Report::VERSION, facts: facts::gather(pace.quick), ..Report::default() };
     if let Some(site) = &site {
         report.facts.server = Some(site.facts().await?);
     }
     for section in Section::ALL.into_iter().filter(|section| only.is_empty() || only.contains(section)) {
-        let measured = Box::pin(measure_section(section, site.as_deref(), pace, &mut report)).await;
-        if !measured.map_err(|problem| problem.during(section.name()))? {
-            let (section, why) = (section.name().to_owned(), format!("it {NO_SERVER}"));
+        if let Some(why) = lacks(section, site.as_deref()) {
+            let (section, why) = (section.name().to_owned(), format!("it {why}"));
             report.left_out.push(LeftOut { section, why });
+            continue;
         }
+        let measured = Box::pin(measure_section(section, site.as_deref(), pace, &mut report)).await;
+        measured.map_err(|problem| problem.during(section.name()))?;
     }
     report.targets = targets::of(&report);
     Ok(report)
 }
 
-/// Whether the section applies, and was measured.
-async fn measure_section(section: Section, site: Option<&dyn Place>, pace: Pace, report: &mut Report) -> Result<bool> {
+/// What a section needs and has not.
+fn lacks(section: Section, site: Option<&dyn Place>) -> Option<&'static str> {
+    match site {
+        None if section.needs_server() => Some(NO_SERVER),
+        Some(site) if section == Section::Soak && !site.has_tables() => Some(NO_TABLES),
+        _ => None,
+    }
+}
+
+async fn measure_section(section: Section, site: Option<&dyn Place>, pace: Pace, report: &mut Report) -> Result<()> {
     match (section, site) {
         (Section::Dispatch, _) => report.dispatch = sections::dispatch::run(pace).await?,
         (Section::Memory, _) => report.memory = sections::memory::run(pace).await?,
-        (_, None) => return Ok(false),
         (section, Some(site)) => site.measure(section, pace, report).await?,
+        (_, None) => {}
     }
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -313,7 +347,7 @@ mod tests {
         let pace = Pace { quick: true, quiet: true };
         let report = measure(None, pace, Vec::new()).await.expect("measured");
         let left_out: Vec<&str> = report.left_out.iter().map(|one| one.section.as_str()).collect();
-        assert_eq!(left_out, ["calls", "specification", "throughput", "handover", "leases", "fanout"]);
+        assert_eq!(left_out, ["calls", "specification", "throughput", "handover", "leases", "fanout", "soak"]);
         // An optimised build is no part of a test: only that every figure is there.
         assert_eq!(report.targets.len(), 6);
         assert!(report.targets.iter().all(|target| target.measured.is_finite()), "{:?}", report.targets);
@@ -338,6 +372,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_server_with_tables_is_soaked() {
+        let redis = place(Some("redis://localhost")).expect("a server");
+        assert_eq!(lacks(Section::Soak, redis.as_deref()), Some(NO_TABLES));
+        assert_eq!((lacks(Section::Calls, redis.as_deref()), lacks(Section::Memory, None)), (None, None));
+        #[cfg(feature = "postgres")]
+        assert_eq!(lacks(Section::Soak, place(Some("postgres://localhost")).expect("a server").as_deref()), None);
+    }
+
+    #[test]
     fn a_url_names_a_server_or_none_or_is_refused_without_being_repeated() {
         assert!(place(None).expect("none").is_none());
         assert!(place(Some("memory://shop")).expect("none").is_none());
@@ -351,6 +394,7 @@ mod tests {
             "http://me:canary@localhost",
             "redis://me:canary@localhost:x",
             "nats://me:canary@localhost:x",
+            "postgres://me:canary@localhost:x",
         ];
         for url in refused {
             let failure = Failure::from(place(Some(url)).map(drop).expect_err(url));

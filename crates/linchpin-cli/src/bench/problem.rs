@@ -53,6 +53,13 @@ where
     }
 }
 
+#[cfg(feature = "postgres")]
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(format!("the raw client: {error}"))
+    }
+}
+
 impl From<tokio::task::JoinError> for Problem {
     fn from(error: tokio::task::JoinError) -> Self {
         Self::new(format!("a task ended early: {error}"))

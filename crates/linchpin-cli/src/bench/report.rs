@@ -1,5 +1,7 @@
 //! What was measured, as it is written to JSON and made into pages. Times are nanoseconds.
 
+pub(crate) use super::tables::{Soak, SoakSample, TableSize};
+
 use super::problem::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +22,7 @@ pub(crate) struct Report {
     pub(crate) handover: Option<HandOver>,
     pub(crate) leases: Option<Leases>,
     pub(crate) fanout: Option<FanOut>,
+    pub(crate) soak: Option<Soak>,
     pub(crate) targets: Vec<Target>,
 }
 
@@ -92,6 +95,7 @@ pub(crate) enum Backend {
     #[default]
     Redis,
     Nats,
+    Postgres,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -207,10 +211,12 @@ impl Dispatch {
 /// A lock that many want.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct HandOver {
-    /// Requests to the server for one acquire and release that nobody else wants.
-    pub(crate) uncontended_requests: f64,
+    /// Requests to the server for one acquire and release that nobody else wants; `None` where it does not count them.
+    pub(crate) uncontended_requests: Option<f64>,
     /// A read of one small value on an idle connection.
     pub(crate) round_trip: Series,
+    /// A change of one small value, made durable; `None` where a release is not.
+    pub(crate) commit: Option<Series>,
     pub(crate) points: Vec<HandOverPoint>,
 }
 
@@ -225,10 +231,18 @@ pub(crate) struct HandOverPoint {
 pub(crate) struct HandOvers {
     /// From just before the release until the next has it.
     pub(crate) times: Series,
-    pub(crate) requests: f64,
+    /// `None` where the server does not count them.
+    pub(crate) requests: Option<f64>,
     /// The turns of who had the fewest and of who had the most.
     pub(crate) fewest_turns: u64,
     pub(crate) most_turns: u64,
+}
+
+impl HandOver {
+    /// What a hand-over is counted in: the shortest that a release can take.
+    pub(crate) fn unit(&self) -> &Series {
+        self.commit.as_ref().unwrap_or(&self.round_trip)
+    }
 }
 
 impl HandOverPoint {
@@ -244,7 +258,7 @@ pub(crate) struct Leases {
     pub(crate) ttl_seconds: f64,
     /// A third of the TTL.
     pub(crate) interval_seconds: f64,
-    /// Requests to the server, interval by interval; of NATS the messages.
+    /// Requests to the server, interval by interval; of NATS the messages. Empty where it does not count them.
     pub(crate) requests: Vec<u64>,
     /// What they were, in all intervals together.
     pub(crate) commands: BTreeMap<String, u64>,
@@ -255,7 +269,8 @@ pub(crate) struct Leases {
 impl Leases {
     #[allow(clippy::cast_precision_loss)] // A few hundred.
     pub(crate) fn requests_per_interval(&self) -> f64 {
-        self.requests.iter().sum::<u64>() as f64 / self.requests.len().max(1) as f64
+        // Of no interval it is no number.
+        self.requests.iter().sum::<u64>() as f64 / self.requests.len() as f64
     }
 }
 

@@ -1,7 +1,7 @@
 //! A report for a terminal.
 
 use super::contender::{Contender, Port};
-use super::report::{Comparison, Facts, HandOver, Report, Target};
+use super::report::{Comparison, Facts, HandOver, Report, Soak, TableSize, Target};
 use super::sections::memory::BROADCAST;
 use super::targets::RATIOS;
 use clap::builder::styling::{AnsiColor, Style};
@@ -35,6 +35,7 @@ fn write(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     }
     leases(out, report, title)?;
     fanout(out, report, title)?;
+    soak(out, report, title)?;
     for left_out in &report.left_out {
         writeln!(out, "\nleft out: {}: {}", left_out.section, left_out.why)?;
     }
@@ -103,27 +104,37 @@ fn throughput(out: &mut String, report: &Report, title: Style) -> fmt::Result {
 
 fn handover(out: &mut String, hand_over: &HandOver, title: Style) -> fmt::Result {
     let round_trip = Time(hand_over.round_trip.median());
-    writeln!(out, "\n{title}handover: from a release until the next holds; a round trip is {round_trip}{title:#}")?;
+    let commit = hand_over.commit.as_ref().map(|commit| format!(", a committed one {}", Time(commit.median())));
+    let commit = commit.unwrap_or_default();
     writeln!(
         out,
-        "  requests of an acquire and release that nobody else wants: {:.1}",
-        hand_over.uncontended_requests
+        "\n{title}handover: from a release until the next holds; a round trip is {round_trip}{commit}{title:#}"
     )?;
+    let requests = counted(hand_over.uncontended_requests, 1);
+    writeln!(out, "  requests of an acquire and release that nobody else wants: {requests}")?;
     for point in &hand_over.points {
         for one in &point.contenders {
             let (p50, p99) = (Time(one.times.median()), Time(one.times.at(99.0)));
             write!(out, "  {:>3} waiting   {:<18} p50 {p50:>10}   p99 {p99:>10}", point.waiters, one.times.name)?;
-            let (requests, fewest, most) = (one.requests, one.fewest_turns, one.most_turns);
-            writeln!(out, "   requests {requests:>6.2}   turns of each {fewest} to {most}")?;
+            let (requests, fewest, most) = (counted(one.requests, 2), one.fewest_turns, one.most_turns);
+            writeln!(out, "   requests {requests:>6}   turns of each {fewest} to {most}")?;
         }
     }
     Ok(())
+}
+
+/// A number that not every server tells.
+fn counted(number: Option<f64>, digits: usize) -> String {
+    number.map_or_else(|| "not counted".to_owned(), |number| format!("{number:.digits$}"))
 }
 
 fn leases(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(leases) = &report.leases else { return Ok(()) };
     let (held, ttl, interval) = (leases.held, leases.ttl_seconds, leases.interval_seconds);
     writeln!(out, "\n{title}leases: {held} held with a TTL of {ttl} s; an interval is {interval} s{title:#}")?;
+    if leases.requests.is_empty() {
+        return writeln!(out, "  requests in each interval: not counted");
+    }
     let requests = leases.requests.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
     writeln!(out, "  requests in each interval: {requests} ({})", commands.join(", "))
@@ -142,6 +153,31 @@ fn fanout(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     writeln!(out, "  deliveries of {} messages: {due} due, {missing} missing, {surplus} surplus", fanout.messages)?;
     let (p50, p99) = (Time(fanout.times.median()), Time(fanout.times.at(99.0)));
     writeln!(out, "  {:<28} p50 {p50:>10}   p99 {p99:>10}", fanout.times.name)
+}
+
+fn soak(out: &mut String, report: &Report, title: Style) -> fmt::Result {
+    let Some(soak) = &report.soak else { return Ok(()) };
+    let Soak { records, commits, messages, large, seconds, .. } = soak;
+    writeln!(
+        out,
+        "\n{title}soak: {records} records of streams, {commits} transactions and {messages} messages ({large} large) in \
+         {seconds:.0} s{title:#}"
+    )?;
+    for sample in &soak.samples {
+        let TableSize { rows, dead, bytes, index_bytes, .. } = sample.total();
+        let (bytes, indexes) = (Size(bytes), Size(index_bytes));
+        writeln!(out, "  {:<28} {bytes:>10}   indexes {indexes:>10}   rows {rows:>9}   dead {dead:>9}", sample.when)?;
+    }
+    for table in soak.tables() {
+        let (Some(first), Some(last)) = (table.first(), table.last()) else { continue };
+        let most = |of: fn(&TableSize) -> u64| table.iter().map(of).max().unwrap_or_default();
+        let (bytes, rows, dead) = (most(|one| one.bytes), most(|one| one.rows), most(|one| one.dead));
+        let sizes = format!("{} -> {} -> {}", Size(first.bytes), Size(bytes), Size(last.bytes));
+        let rows = format!("{} -> {rows} -> {}", first.rows, last.rows);
+        let (name, vacuums) = (&last.name, last.autovacuums.saturating_sub(first.autovacuums));
+        writeln!(out, "  {name:<28} {sizes:<34} rows {rows:<24} dead {dead:>8}   autovacuums {vacuums}")?;
+    }
+    Ok(())
 }
 
 fn targets(out: &mut String, targets: &[Target], title: Style) -> fmt::Result {
@@ -174,6 +210,19 @@ impl Display for Figure {
     }
 }
 
+/// A size in the unit that suits it.
+pub(crate) struct Size(pub(crate) u64);
+
+impl Display for Size {
+    #[allow(clippy::cast_precision_loss)] // One digit is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&match self.0 {
+            bytes if bytes < 1 << 20 => format!("{} KiB", bytes >> 10),
+            bytes => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        })
+    }
+}
+
 /// A time in the unit that suits it.
 struct Time(f64);
 
@@ -198,6 +247,9 @@ mod tests {
         }
         for (time, expected) in [(250.0, "250 ns"), (61_240.0, "61.2 us"), (1_500_000.0, "1.50 ms")] {
             assert_eq!(Time(time).to_string(), expected);
+        }
+        for (bytes, expected) in [(8192, "8 KiB"), (1 << 20, "1.0 MiB"), (3 << 29, "1536.0 MiB")] {
+            assert_eq!(Size(bytes).to_string(), expected);
         }
     }
 }

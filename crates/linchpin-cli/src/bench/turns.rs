@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// How long nothing may happen before the turns count as stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Tasks that loop: wait for a turn, end it. Noted is what happens once each has had one.
 pub(crate) struct Turns {

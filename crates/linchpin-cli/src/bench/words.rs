@@ -11,6 +11,8 @@ pub(crate) struct Words {
     pub(crate) queue: &'static str,
     /// What is read to know a round trip.
     pub(crate) round_trip: &'static str,
+    /// What is changed to know one that is made durable, where a release is.
+    pub(crate) commit: &'static str,
     /// What is counted as a request.
     pub(crate) request: &'static str,
 }
@@ -24,6 +26,7 @@ impl Words {
                 queue: "a token in a list that waiters take with BLPOP, which is the shortest way to hand something \
                     over on Redis",
                 round_trip: "GET of a small value on an idle connection",
+                commit: "not measured",
                 request: "Requests are commands that clients send.",
             },
             Backend::Nats => Self {
@@ -34,8 +37,21 @@ impl Words {
                 queue: "a token in a stream in memory that waiters pull, which is the shortest way to hand \
                     something over on NATS",
                 round_trip: "direct get of a small value on an idle connection",
+                commit: "not measured",
                 request: "Requests are messages that clients send, to JetStream and to a stream; what they send to \
                     themselves is not counted.",
+            },
+            Backend::Postgres => Self {
+                same_work: "functions that lock the namespace's row, give the write a revision and remember its id, each a \
+                    commit of its own, through sqlx's pool",
+                plain: "plain statements through sqlx's pool (SELECT, an upsert, pg_notify, an advisory lock)",
+                queue: "a token in an unlogged table that is handed to who has waited longest, who hears of it by \
+                    LISTEN, with nothing made durable, which is the shortest way to hand something over on Postgres",
+                round_trip: "SELECT 1 on an owned connection that is idle",
+                commit: "an UPDATE of one row, committed, on an owned connection that is idle; a release is durable, so a \
+                    hand-over is counted in these",
+                request: "Requests are statements that clients send, counted by pg_stat_statements where the server has \
+                    loaded it.",
             },
         }
     }

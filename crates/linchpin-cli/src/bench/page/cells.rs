@@ -15,6 +15,7 @@ pub(super) fn heading_of(section: &str) -> &str {
         "handover" => "Hand-over",
         "leases" => "Leases",
         "fanout" => "Fan-out",
+        "soak" => "Soak",
         "specification" => "Specification",
         "dispatch" => "Dispatch",
         "memory" => "Memory",

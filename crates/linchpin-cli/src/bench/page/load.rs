@@ -77,14 +77,16 @@ pub(super) fn handover(hand_over: &HandOver, words: &Words) -> Option<Html> {
         plot.series(name, points.collect::<Vec<_>>())
     };
     let plot = first.contenders.iter().fold(plot, drawn).html();
-    let requests = format!("{:.1}", hand_over.uncontended_requests);
+    let requests = counted(hand_over.uncontended_requests, 1);
     let round_trip = format!("a round trip: {}, p50", words.round_trip);
+    let committed = format!("a committed round trip: {}, p50", words.commit);
+    let commit = hand_over.commit.as_ref().map(|commit| (committed.as_str(), time(commit.median())));
     let least = pairs(
         "What there is to compare with",
-        [
-            (round_trip.as_str(), time(hand_over.round_trip.median())),
-            ("requests of an acquire and release that nobody else wants", Html::text(requests)),
-        ],
+        [(round_trip.as_str(), time(hand_over.round_trip.median()))]
+            .into_iter()
+            .chain(commit)
+            .chain([("requests of an acquire and release that nobody else wants", requests)]),
     );
     Some(paragraph(about).then(least).then(plot).then(hand_overs(hand_over)))
 }
@@ -94,16 +96,22 @@ fn hand_overs(hand_over: &HandOver) -> Table {
         "Hand-overs: their times, the requests of each to the server, and the turns of who had the fewest and the most",
     )
     .compact();
-    let table = table.number("waiters").text("way").number("p50").number("p99").number("p50 in round trips");
-    let table = table.number("requests of each").number("fewest turns").number("most turns");
+    let table = table.number("waiters").text("way").number("p50").number("p99");
+    let unit = if hand_over.commit.is_some() { "p50 in committed round trips" } else { "p50 in round trips" };
+    let table = table.number(unit).number("requests of each").number("fewest turns").number("most turns");
     let rows = hand_over.points.iter().flat_map(|point| point.contenders.iter().map(|one| (point.waiters, one)));
     rows.fold(table, |table, (waiters, one)| {
         let [p50, p99] = [50.0, 99.0].map(|percent| one.times.at(percent));
-        let over = ratio(p50, hand_over.round_trip.median());
-        let numbers = [format!("{:.2}", one.requests), one.fewest_turns.to_string(), one.most_turns.to_string()];
+        let over = ratio(p50, hand_over.unit().median());
+        let turns = [one.fewest_turns, one.most_turns].map(|turns| Html::from(turns.to_string()));
         let cells = [Html::text(waiters.to_string()), Html::text(&one.times.name), time(p50), time(p99), over];
-        table.row(cells.into_iter().chain(numbers.map(Html::from)))
+        table.row(cells.into_iter().chain([counted(one.requests, 2)]).chain(turns))
     })
+}
+
+/// A number that not every server tells.
+fn counted(number: Option<f64>, digits: usize) -> Html {
+    number.map_or_else(|| Html::muted("not counted"), |number| Html::text(format!("{number:.digits$}")))
 }
 
 pub(super) fn leases(leases: &Leases, words: &Words) -> Html {
@@ -119,7 +127,7 @@ pub(super) fn leases(leases: &Leases, words: &Words) -> Html {
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
     let rows = [
         ("leases held", leases.held.to_string()),
-        ("requests in each interval", requests),
+        ("requests in each interval", if requests.is_empty() { "not counted".to_owned() } else { requests }),
         ("what they were, in all intervals", commands.join(", ")),
         ("leases lost meanwhile", leases.lost.to_string()),
     ];

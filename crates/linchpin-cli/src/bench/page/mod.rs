@@ -3,6 +3,7 @@
 mod cells;
 mod compared;
 mod load;
+mod soak;
 
 use super::report::{Facts, Report, Target};
 use super::text::Figure;
@@ -22,6 +23,7 @@ pub(crate) fn of(report: &Report) -> String {
         ("handover", report.handover.as_ref().and_then(|handover| load::handover(handover, &words))),
         ("leases", report.leases.as_ref().map(|leases| load::leases(leases, &words))),
         ("fanout", report.fanout.as_ref().map(load::fanout)),
+        ("soak", report.soak.as_ref().map(soak::soak)),
         ("specification", compared::specification(&report.specification)),
         ("dispatch", compared::dispatch(&report.dispatch)),
         ("memory", compared::memory(&report.memory)),

@@ -1,7 +1,7 @@
 //! The page of a saved report, looked into.
 
 use super::of;
-use crate::bench::report::{LeftOut, Report};
+use crate::bench::report::{Backend, LeftOut, Report};
 use crate::bench::targets;
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -48,6 +48,7 @@ fn every_section_is_there_and_every_link_leads_to_one() {
             "Hand-over",
             "Leases",
             "Fan-out",
+            "Soak",
             "Specification",
             "Dispatch",
             "Memory",
@@ -85,10 +86,34 @@ fn figures_ratios_and_facts_are_those_of_the_report() {
         );
         assert!(section(document, "Dispatch").contains("1.50 us") && section(document, "Dispatch").contains("2.5"));
         assert!(section(document, "Leases").contains("12 EVALSHA"));
+        let soak = section(document, "Soak");
+        for figure in ["3.0 MiB", "1.5 MiB", "8 KiB", "300", "77"] {
+            assert!(soak.contains(figure), "{figure}: {soak}");
+        }
         let targets = section(document, "Targets");
         assert_eq!(targets.matches("missed").count(), report.targets.iter().filter(|one| !one.met).count() + 3);
         for target in &report.targets {
             assert!(targets.contains(&target.what), "{}", target.what);
+        }
+    });
+}
+
+#[test]
+fn a_hand_over_is_shown_in_what_it_is_counted_in() {
+    let mut report = saved();
+    look(&report, |document| assert!(!section(document, "Hand-over").contains("committed")));
+    report.facts.server.as_mut().expect("a server").backend = Backend::Postgres;
+    let handover = report.handover.as_mut().expect("a hand-over");
+    // 250 us over 50 us.
+    handover.commit = Some(handover.round_trip.clone());
+    for percentile in &mut handover.commit.as_mut().expect("a commit").percentiles {
+        percentile.nanoseconds /= 2.0;
+    }
+    (handover.uncontended_requests, handover.points[0].contenders[0].requests) = (None, None);
+    look(&report, |document| {
+        let handover = section(document, "Hand-over");
+        for told in ["5.00 x", "p50 in committed round trips", "UPDATE of one row", "SELECT 1", "not counted"] {
+            assert!(handover.contains(told), "{told}: {handover}");
         }
     });
 }

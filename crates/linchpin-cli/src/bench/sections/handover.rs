@@ -3,7 +3,7 @@
 use crate::bench::contender::{Contender, LockTaker, Port, Taker};
 use crate::bench::problem::{Problem, Result};
 use crate::bench::raw::{Counter, Idle, Raw};
-use crate::bench::report::{HandOver, HandOverPoint, HandOvers};
+use crate::bench::report::{HandOver, HandOverPoint, HandOvers, Series};
 use crate::bench::sampling::{Samples, median};
 use crate::bench::turns::Turns;
 use crate::bench::{Pace, Site};
@@ -32,7 +32,7 @@ pub(crate) const QUEUE: &str = "token queue";
 pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<HandOver> {
     // While nobody else is there: every handle that watches hears of every change.
     let uncontended_requests = uncontended(site).await?;
-    let mut idle = Alone { idle: site.server.idle().await?, round_trips: Samples::default() };
+    let mut idle = Alone::of(site.server.idle().await?);
     let rounds = if pace.quick { 1 } else { ROUNDS };
     let progress = pace.progress("handover", PROCESSES.len() * WAITERS.len() * (rounds + 1));
     let mut lanes = WAITERS.map(|_| [Lane::new(LOCK), Lane::new(SPREAD), Lane::new(QUEUE)]);
@@ -56,8 +56,10 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<HandOver> 
                 progress.step();
             }
             let mut counter = site.server.counter().await?;
-            lock.count(locks(rounds), wanted, &mut counter).await?;
-            queue.count(site.server.takers(&tokens(rounds), takers).await?, wanted, &mut counter).await?;
+            if let Some(counter) = &mut counter {
+                lock.count(locks(rounds), wanted, counter).await?;
+                queue.count(site.server.takers(&tokens(rounds), takers).await?, wanted, counter).await?;
+            }
             progress.step();
         }
         try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
@@ -65,7 +67,8 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<HandOver> 
     let points = WAITERS.into_iter().zip(lanes);
     let points = points.map(|(waiters, lanes)| HandOverPoint { waiters, contenders: lanes.map(Lane::done).into() });
     let points = points.collect();
-    Ok(HandOver { uncontended_requests, round_trip: idle.round_trips.series("read, idle"), points })
+    let (round_trip, commit) = idle.done();
+    Ok(HandOver { uncontended_requests, round_trip, commit, points })
 }
 
 /// How many hand-overs are measured in a round.
@@ -76,11 +79,14 @@ fn wanted(waiters: usize, pace: Pace) -> u64 {
 
 /// The requests of an acquire and release that nobody else wants: of the cycle in the middle, as a handle does
 /// other things now and then.
-async fn uncontended<S: Raw>(site: &Site<S>) -> Result<f64> {
+async fn uncontended<S: Raw>(site: &Site<S>) -> Result<Option<f64>> {
     let coordinator = site.coordinator().await?;
     let port = Port::of(&coordinator);
     port.acquire_and_release("uncontended").await?;
-    let mut counter = site.server.counter().await?;
+    let Some(mut counter) = site.server.counter().await? else {
+        coordinator.shutdown().await?;
+        return Ok(None);
+    };
     let mut requests = Vec::new();
     counter.mark().await?;
     for _ in 0..UNCONTENDED {
@@ -89,21 +95,34 @@ async fn uncontended<S: Raw>(site: &Site<S>) -> Result<f64> {
         requests.push(f64::from(sent));
     }
     coordinator.shutdown().await?;
-    Ok(median(&requests))
+    Ok(Some(median(&requests)))
 }
 
 /// A connection that nobody else uses, while nothing else runs.
 struct Alone<I> {
     idle: I,
     round_trips: Samples,
+    commits: Samples,
 }
 
 impl<I: Idle> Alone<I> {
+    fn of(idle: I) -> Self {
+        Self { idle, round_trips: Samples::default(), commits: Samples::default() }
+    }
+
     async fn round_trips(&mut self) -> Result<()> {
         for _ in 0..ROUND_TRIPS {
             self.round_trips.timed(self.idle.round_trip()).await?;
+            if I::COMMITS {
+                self.commits.timed(self.idle.commit()).await?;
+            }
         }
         Ok(())
+    }
+
+    fn done(self) -> (Series, Option<Series>) {
+        let commits = I::COMMITS.then(|| self.commits.series("change, durable, idle"));
+        (self.round_trips.series("read, idle"), commits)
     }
 }
 
@@ -111,14 +130,14 @@ impl<I: Idle> Alone<I> {
 struct Lane {
     name: &'static str,
     samples: Samples,
-    requests: f64,
+    requests: Option<f64>,
     fewest: u64,
     most: u64,
 }
 
 impl Lane {
     fn new(name: &'static str) -> Self {
-        Self { name, samples: Samples::default(), requests: f64::NAN, fewest: u64::MAX, most: 0 }
+        Self { name, samples: Samples::default(), requests: None, fewest: u64::MAX, most: 0 }
     }
 
     /// Takes the times of so many hand-overs.
@@ -143,7 +162,7 @@ impl Lane {
         let sent = counter.mark().await?;
         let made = turns.count() - before;
         turns.end().await.map_err(|problem| self.named(problem))?;
-        self.requests = sent.total() as f64 / made as f64;
+        self.requests = Some(sent.total() as f64 / made as f64);
         Ok(())
     }
 

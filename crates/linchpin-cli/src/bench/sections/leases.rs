@@ -24,16 +24,19 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     let guards = hold(&coordinator).await?;
     progress.step();
     let mut counter = site.server.counter().await?;
-    counter.mark().await?;
+    if let Some(counter) = &mut counter {
+        counter.mark().await?;
+    }
     let (mut requests, mut commands) = (Vec::new(), BTreeMap::new());
     for _ in 0..intervals {
         tokio::time::sleep(INTERVAL).await;
+        progress.step();
+        let Some(counter) = &mut counter else { continue };
         let sent = counter.mark().await?;
         requests.push(sent.total());
         for (command, count) in sent.0 {
             *commands.entry(command).or_default() += count;
         }
-        progress.step();
     }
     let released = stream::iter(guards).map(is_lost).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
     let lost = released.into_iter().filter(|is_lost| *is_lost).count();

@@ -182,8 +182,8 @@ impl Raw for Server {
         Ok(IdleStream { read: format!("$JS.API.DIRECT.GET.{}.{key}", stream.name), stream })
     }
 
-    async fn counter(&self) -> Result<Taps> {
-        Taps::open(self).await
+    async fn counter(&self) -> Result<Option<Taps>> {
+        Taps::open(self).await.map(Some)
     }
 
     async fn facts(&self, linchpin: &Capabilities, _: u64) -> Result<ServerFacts> {

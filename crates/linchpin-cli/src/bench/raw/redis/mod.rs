@@ -101,9 +101,9 @@ impl Raw for Server {
         Ok(IdleConnection { connection, key })
     }
 
-    async fn counter(&self) -> Result<Monitor> {
+    async fn counter(&self) -> Result<Option<Monitor>> {
         let monitor = self.client.get_async_monitor().await?;
-        Ok(Monitor::new(monitor, self.connection().await?))
+        Ok(Some(Monitor::new(monitor, self.connection().await?)))
     }
 
     async fn facts(&self, linchpin: &Capabilities, connected: u64) -> Result<ServerFacts> {

@@ -23,7 +23,7 @@ static ACQUIRE: LazyLock<Script> = script!("acquire.lua");
 static RELEASE: LazyLock<Script> = script!("release.lua");
 
 /// For how long the adapter remembers a transaction's id.
-const ID_WINDOW: Duration = Duration::from_secs(60);
+const ID_WINDOW: Duration = Duration::from_mins(1);
 
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
