@@ -22,7 +22,9 @@ pub use redis::{CLOCK_STEPPED_BACK, Redis, RedisServer};
 pub use server::{Packaged, Place, Program, Software, TestServer};
 pub use sql::sql;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
@@ -39,9 +41,12 @@ const ATTEMPTS: u32 = 3;
 /// It is below the ports that systems pick for `:0` and for outgoing connections. So no client can take it
 /// while its server is killed, not even the one that keeps connecting to it.
 fn free_port() -> Result<u16, String> {
+    // One that was given to a server stays its own, also while that is killed and the port looks free.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     (0..100)
         .map(|_| fastrand::u16(15_000..30_000))
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .find(|port| is_free(port) && GIVEN.lock().is_ok_and(|mut given| given.insert(*port)))
         .ok_or_else(|| "found no free port from 15000 to 29999".to_owned())
 }
 
