@@ -148,6 +148,12 @@ impl Order {
         ready
     }
 
+    /// Gives up on what should have come before what is held back, and on that too: the watchers are to read it.
+    fn skip(&mut self) {
+        let last = self.ahead.values().flatten().map(|told| told.after).max();
+        self.restart(self.count.max(last));
+    }
+
     /// Goes on from so many changes: whatever was held back was missed or is in what the watchers read now.
     fn restart(&mut self, count: Option<u64>) {
         *self = Self { count, beat: count.unwrap_or(0), ..Self::default() };
@@ -198,9 +204,7 @@ impl Feed {
             if order.held_since != Some(since) {
                 continue;
             }
-            let last = order.ahead.values().flatten().map(|told| told.after).max();
-            let count = order.count.max(last);
-            order.restart(count);
+            order.skip();
             drop(order);
             tracing::debug!("a change was not told; watchers read their ranges again");
             self.resync();
@@ -222,9 +226,7 @@ impl Listener for Feed {
         let is_held = order.held_since.is_some();
         let too_many = order.ahead.len() > Order::HELD;
         if too_many {
-            let count = order.ahead.values().flatten().map(|told| told.after).max();
-            let count = order.count.max(count);
-            order.restart(count);
+            order.skip();
         }
         drop(order);
         if too_many {

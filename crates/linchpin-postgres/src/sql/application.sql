@@ -28,7 +28,6 @@ DECLARE
     micros bigint := 0;
     did record;
     told text;
-    i integer;
 BEGIN
     IF length(value) > 1048576 THEN
         RAISE EXCEPTION 'a value has at most 1048576 bytes, not %', length(value) USING ERRCODE = '22023';
