@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, Health, Key, Outcome, Page, Pattern, PortState,
-    Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
-    Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, GroupName, Health, Key, Outcome, Page, Pattern,
+    PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, Subscription, Transaction, WatchStream,
 };
 use std::future::pending;
 use std::sync::Arc;
@@ -118,6 +118,10 @@ impl Driver for Troubled {
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         self.write("trim", self.inner.trim(stream, keep)).await
+    }
+
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.write("remove_group", self.inner.remove_group(stream, group)).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

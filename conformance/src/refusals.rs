@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::failure::{Failure, ensure, fails_with};
 use crate::stream_calls::claim;
 use linchpin_core::{
-    Action, Channel, Driver, ErrorKind, Key, Pattern, Position, Range, Receipt, Record, Result, Retention, Revision,
-    Settlement, StreamName, Transaction, TransactionId,
+    Action, Channel, Driver, ErrorKind, GroupName, Key, Pattern, Position, Range, Receipt, Record, Result, Retention,
+    Revision, Settlement, StreamName, Transaction, TransactionId,
 };
 use std::fmt::Debug;
 use std::time::Duration;
@@ -67,7 +67,8 @@ pub(crate) async fn streams(ctx: Context) -> CaseResult {
     unsupported(driver.claim(&claim("s", "g", "m")?).await, "a claim")?;
     unsupported(driver.settle(&[settlement(Action::Ack)?]).await, "a settlement")?;
     unsupported(driver.inspect(&stream).await, "looking at a stream")?;
-    unsupported(driver.trim(&stream, Retention::Newest(1)).await, "trimming a stream")
+    unsupported(driver.trim(&stream, Retention::Newest(1)).await, "trimming a stream")?;
+    unsupported(driver.remove_group(&stream, &GroupName::new("g")?).await, "removing a group")
 }
 
 pub(crate) async fn record_ids(ctx: Context) -> CaseResult {

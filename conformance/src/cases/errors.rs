@@ -9,7 +9,9 @@ use crate::waiting::{soon, timed};
 use futures::StreamExt;
 use linchpin::Coordinator;
 use linchpin_core::layers::{Layers, RetryPolicy};
-use linchpin_core::{Action, Area, Driver, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName};
+use linchpin_core::{
+    Action, Area, Driver, GroupName, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName,
+};
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
@@ -163,7 +165,8 @@ async fn a_closed_handle_has_no_streams(ctx: Context) -> CaseResult {
     closed(driver.claim(&claim("s", "g", "m")?).await, "claim")?;
     closed(driver.settle(&[Settlement { receipt, action: Action::Ack }]).await, "settle")?;
     closed(driver.inspect(&stream).await, "inspect")?;
-    closed(driver.trim(&stream, Retention::Newest(0)).await, "trim")
+    closed(driver.trim(&stream, Retention::Newest(0)).await, "trim")?;
+    closed(driver.remove_group(&stream, &GroupName::new("g")?).await, "remove_group")
 }
 
 async fn a_closed_handle_watches_nothing(ctx: Context) -> CaseResult {

@@ -4,7 +4,7 @@ use crate::capabilities::Capabilities;
 use crate::entry::{Page, Range, ScanPage, Snapshot};
 use crate::error::Result;
 use crate::message::{Reach, Subscription};
-use crate::name::{Channel, Key, StreamName};
+use crate::name::{Channel, GroupName, Key, StreamName};
 use crate::pattern::Pattern;
 use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Record, Retention, Settled, Settlement, StreamInfo};
@@ -91,9 +91,16 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Drops old records, but none that a group has not settled; returns how many.
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64>;
 
+    /// Removes a group: where it stands, what it has pending, its dead letters. The stream's records stay; a claim
+    /// under its name, one that waits too, makes a new group, which sees all of them. Returns whether there was one.
+    ///
+    /// End its members first: the deliveries of a new group are counted anew, so a receipt from before may fit one.
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool>;
+
     /// Removes every key, and every stream with its groups and dead letters, whose name starts with
     /// `prefix` (all with the empty one), in this namespace and nothing else. Watchers see the keys go;
-    /// revisions grow on. Not atomic: what is written meanwhile may stay or go.
+    /// revisions grow on, and what became of transactions stays remembered by their ids; the ids of records are
+    /// forgotten with their streams. Not atomic: what is written meanwhile may stay or go.
     async fn clear(&self, prefix: &str) -> Result<()>;
 
     /// Asks the server how it is.
@@ -177,6 +184,9 @@ impl<D: Driver + ?Sized> Driver for Arc<D> {
     }
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         (**self).trim(stream, keep).await
+    }
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        (**self).remove_group(stream, group).await
     }
     async fn clear(&self, prefix: &str) -> Result<()> {
         (**self).clear(prefix).await

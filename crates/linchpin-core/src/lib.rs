@@ -32,11 +32,14 @@
 //! ```
 
 mod capabilities;
+mod counter;
 mod driver;
 mod entry;
 mod error;
 pub mod fanout;
+mod fingerprint;
 pub mod layers;
+pub mod life;
 mod message;
 mod name;
 mod pattern;
@@ -49,6 +52,7 @@ pub use capabilities::{
     Capabilities, Durability, Limits, MAX_TTL, MessageSupport, StreamSupport, TransactionScope, TtlSupport,
     WatchCompleteness,
 };
+pub use counter::counter;
 pub use driver::{Driver, Health};
 pub use entry::{Entry, Page, Range, Revision, ScanPage, Snapshot};
 pub use error::{Error, ErrorKind, Result, Retry};

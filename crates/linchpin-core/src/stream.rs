@@ -250,6 +250,8 @@ pub enum Retention {
     Newest(u64),
     /// Records at or after this position.
     From(Position),
+    /// What some group has not settled; everything, where there is no group.
+    Unsettled,
 }
 
 /// What a stream holds.
@@ -257,7 +259,8 @@ pub enum Retention {
 pub struct StreamInfo {
     /// How many records are in it.
     pub length: u64,
-    /// The position of the newest record ever appended; `None` if there never was one.
+    /// The position of the newest record ever appended, also if it was dropped since; `None` if there never was one,
+    /// or none since the stream was cleared.
     pub last: Option<Position>,
     /// The groups, ascending by name.
     pub groups: Vec<GroupInfo>,

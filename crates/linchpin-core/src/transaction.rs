@@ -5,7 +5,6 @@ use crate::name::Key;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 /// What a key must be for a transaction to be applied.
@@ -222,12 +221,10 @@ impl Transaction {
         self.guards.len() + self.mutations.len()
     }
 
-    /// Tells it from another transaction under the same id: a hash of its guards and mutations. For adapters, which keep it
-    /// with the outcome; every build of one computes the same.
+    /// Tells it from another transaction under the same id: a hash of its guards and mutations. For adapters, which store
+    /// it with the outcome: it is the same in every build and release.
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = std::hash::DefaultHasher::new();
-        (&self.guards, &self.mutations).hash(&mut hasher);
-        hasher.finish()
+        crate::fingerprint::fingerprint(self)
     }
 
     /// Whether sending it twice is the same as once even without an id: it only checks or extends.
@@ -250,7 +247,8 @@ pub enum Outcome {
     Refused {
         /// The index of the first guard that did not hold.
         guard: usize,
-        /// What stood at its key.
+        /// What stood at its key. A repeat under a transaction's id is told it as long as it still stands there, and
+        /// `None` afterwards: that it was refused is remembered, the value is not.
         found: Option<Entry>,
         /// The namespace's revision at which that was so.
         revision: Revision,

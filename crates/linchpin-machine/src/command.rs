@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::streams::Claimed;
 use crate::{Applied, Time};
 use linchpin_core::{
-    Appended, Claim, Outcome, Record, Result, Retention, Settled, Settlement, StreamName, Transaction,
+    Appended, Claim, GroupName, Outcome, Record, Result, Retention, Settled, Settlement, StreamName, Transaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,13 @@ pub enum Command {
         /// What the names start with; all do with the empty one.
         prefix: String,
     },
+    /// [`Machine::remove_group`].
+    RemoveGroup {
+        /// The stream.
+        stream: StreamName,
+        /// Its group.
+        group: GroupName,
+    },
 }
 
 /// What became of a [`Command`]. `Debug` shows no payload.
@@ -68,6 +75,8 @@ pub enum Reply {
     Trimmed(u64),
     /// A [`Command::Clear`] ran.
     Cleared,
+    /// A [`Command::RemoveGroup`] ran: whether there was such a group.
+    GroupRemoved(bool),
 }
 
 impl Command {
@@ -105,6 +114,9 @@ impl Machine {
             Command::Settle(settlements) => self.settle(now, settlements).map(|all| Ok(Reply::Settled(all))),
             Command::Trim { stream, keep } => self.trim(now, stream, *keep).map(|dropped| Ok(Reply::Trimmed(dropped))),
             Command::Clear { prefix } => self.clear(now, prefix).map(|()| Ok(Reply::Cleared)),
+            Command::RemoveGroup { stream, group } => {
+                self.remove_group(now, stream, group).map(|existed| Ok(Reply::GroupRemoved(existed)))
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
 use linchpin_core::fanout::Change;
-use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
+use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction, counter};
 use std::time::Duration;
 
 /// What a mutation will do; decided for all of a transaction before the first of them is done.
@@ -66,7 +66,7 @@ impl Machine {
     }
 
     fn decide(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Result<Outcome> {
-        if let Some(known) = self.ids.decision_of(transaction)? {
+        if let Some(known) = self.ids.decision_of(transaction, &self.keys, self.clock)? {
             return Ok(known?);
         }
         let decision = self.decide_anew(transaction, changes);
@@ -154,13 +154,8 @@ impl Machine {
     }
 }
 
-/// The counter after adding to it: decimal digits, at most a minus sign in front.
+/// The counter after adding to it.
 fn sum(value: Option<&Bytes>, delta: i64) -> std::result::Result<i64, Problem> {
-    let counter = |value: &Bytes| {
-        let text = std::str::from_utf8(value).ok()?;
-        // Rust would read a plus sign as well.
-        if text.starts_with('+') { None } else { text.parse::<i64>().ok() }
-    };
     let current = match value {
         Some(value) => counter(value).ok_or(Problem::NoCounter)?,
         None => 0,

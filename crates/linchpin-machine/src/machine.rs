@@ -6,8 +6,8 @@ use crate::streams::{Claimed, Streams};
 use crate::time::Time;
 use linchpin_core::fanout::Change;
 use linchpin_core::{
-    Appended, Claim, Key, Page, Range, Record, Retention, Revision, ScanPage, Settled, Settlement, StreamInfo,
-    StreamName,
+    Appended, Claim, GroupName, Key, Page, Range, Record, Retention, Revision, ScanPage, Settled, Settlement,
+    StreamInfo, StreamName,
 };
 use std::fmt;
 
@@ -142,6 +142,14 @@ impl Machine {
     pub fn trim(&mut self, now: Time, stream: &StreamName, keep: Retention) -> Applied<u64> {
         let changes = self.advance(now);
         Applied { outcome: self.streams.trim(stream, keep), changes, woken: Vec::new() }
+    }
+
+    /// Removes a group with what it has pending and its dead letters; whether there was one.
+    pub fn remove_group(&mut self, now: Time, stream: &StreamName, group: &GroupName) -> Applied<bool> {
+        let changes = self.advance(now);
+        let outcome = self.streams.remove_group(self.clock, stream, group);
+        // Whoever waits under its name makes a new group.
+        Applied { outcome, changes, woken: outcome.then(|| stream.clone()).into_iter().collect() }
     }
 
     /// Removes every key and stream whose name starts with `prefix`, streams with their groups, dead

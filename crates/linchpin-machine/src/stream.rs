@@ -101,6 +101,8 @@ impl Stream {
         let wanted = match keep {
             Retention::Newest(count) => Position(self.records.end().0.saturating_sub(count)),
             Retention::From(position) => position,
+            Retention::Unsettled if self.groups.is_empty() => self.records.first(),
+            Retention::Unsettled => self.records.end(),
         };
         self.records.drop_before(self.groups.values().map(Group::unsettled).fold(wanted, Position::min))
     }

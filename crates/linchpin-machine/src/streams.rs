@@ -83,14 +83,24 @@ impl Streams {
         settled
     }
 
-    /// Puts a record into the dead letters of the group. A group that reads its own dead letters has it
-    /// there already.
+    /// Puts a record into the dead letters of the group. There are no dead letters of dead letters: whoever works
+    /// those off and rejects one is done with it.
     fn bury(&mut self, stream: &StreamName, group: &GroupName, record: Stored, woken: &mut Vec<StreamName>) {
-        let dead_letters = stream.dead_letters(group);
-        if dead_letters != *stream {
+        if stream.dead_letters_of().is_none() {
+            let dead_letters = stream.dead_letters(group);
             self.stream(&dead_letters).records.push(record);
             woken.push(dead_letters);
         }
+    }
+
+    /// Removes a group, with its dead letters; whether there was one.
+    pub(crate) fn remove_group(&mut self, now: Time, stream: &StreamName, group: &GroupName) -> bool {
+        let existed = self.by_name.get_mut(stream).is_some_and(|found| found.groups.remove(group).is_some());
+        let dead_letters = stream.dead_letters(group);
+        if existed && stream.dead_letters_of().is_none() {
+            self.remove(now, |name| *name == dead_letters);
+        }
+        existed
     }
 
     pub(crate) fn inspect(&self, name: &StreamName) -> StreamInfo {
@@ -113,10 +123,14 @@ impl Streams {
 
     /// Removes the streams whose name starts with `prefix`; dead letters have the name of their stream.
     pub(crate) fn clear(&mut self, now: Time, prefix: &str) {
+        self.remove(now, |name| name.as_str().starts_with(prefix));
+    }
+
+    fn remove(&mut self, now: Time, is_unwanted: impl Fn(&StreamName) -> bool) {
         self.cleared.forget(now, CLEARED_WINDOW);
         let cleared = &mut self.cleared;
         self.by_name.retain(|name, stream| {
-            let stays = !name.as_str().starts_with(prefix);
+            let stays = !is_unwanted(name);
             if let (false, Some(last)) = (stays, stream.records.last()) {
                 cleared.insert(now, name.clone(), last);
             }

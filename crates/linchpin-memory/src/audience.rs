@@ -1,7 +1,8 @@
 //! Who listens to a namespace through one handle.
 
+use linchpin_core::Message;
 use linchpin_core::fanout::{Change, Subscribers, Watchers};
-use linchpin_core::{Error, Message};
+use linchpin_core::life::Ended;
 
 /// The watchers and subscribers of one handle: closing it ends these and no others.
 #[derive(Debug, Default)]
@@ -23,8 +24,8 @@ impl Audience {
     }
 
     /// Ends every watch and subscription.
-    pub(crate) fn end(&self) {
-        self.watchers.end(|| Error::closed("watch"));
-        self.subscribers.end(|| Error::closed("subscribe"));
+    pub(crate) fn end(&self, ended: Ended) {
+        self.watchers.end(move || ended.error("watch"));
+        self.subscribers.end(move || ended.error("subscribe"));
     }
 }

@@ -7,8 +7,9 @@ use crate::space::Space;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::fanout::Scan;
+use linchpin_core::life::Life;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, Health, Key, Limits, Message,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, GroupName, Health, Key, Limits, Message,
     MessageSupport, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled,
     Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction, TransactionScope,
     TtlSupport, WatchCompleteness, WatchStream,
@@ -16,9 +17,7 @@ use linchpin_core::{
 use linchpin_machine::{DEDUPE_WINDOW, ID_WINDOW};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// How long after its time an expiry or a due record may go unnoticed: a timer's granularity and a busy
 /// runtime.
@@ -50,9 +49,7 @@ struct Handle {
     space: Arc<Space>,
     audience: Arc<Audience>,
     port: PortState,
-    is_closed: AtomicBool,
-    /// For who waits: the same, told.
-    closed: watch::Sender<bool>,
+    life: Life,
 }
 
 impl MemoryCoordination {
@@ -76,16 +73,25 @@ impl MemoryCoordination {
     fn open(config: MemoryConfig) -> Self {
         let space = registry::open(&config);
         let audience = space.join();
-        let (capabilities, port, closed) = (capabilities(), PortState::default(), watch::Sender::new(false));
-        let is_closed = AtomicBool::new(false);
-        Self(Arc::new(Handle { config, capabilities, space, audience, port, is_closed, closed }))
+        // It has no task of its own: its namespace's sweeper runs wherever somebody uses it.
+        let life = Life::without_runtime();
+        let ending = audience.clone();
+        life.on_end(move |ended| ending.end(ended));
+        Self(Arc::new(Handle {
+            config,
+            capabilities: capabilities(),
+            space,
+            audience,
+            port: PortState::default(),
+            life,
+        }))
     }
 
     /// The handle, if it is open. Its calls never wait for a server, so without a yield now and then a loop
     /// of them would starve whatever else its thread runs: the renewal of a lock, say.
     async fn handle(&self, operation: &'static str) -> Result<&Handle> {
         tokio::task::coop::consume_budget().await;
-        if self.0.is_closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(&self.0) }
+        self.0.life.admit(operation).map(|()| &*self.0)
     }
 }
 
@@ -100,7 +106,7 @@ impl fmt::Debug for MemoryCoordination {
         f.debug_struct("MemoryCoordination")
             .field("name", &self.0.config.name)
             .field("namespace", &self.0.config.namespace)
-            .field("closed", &*self.0.closed.borrow())
+            .field("life", &self.0.life)
             .finish_non_exhaustive()
     }
 }
@@ -209,12 +215,7 @@ impl Driver for MemoryCoordination {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let handle = self.handle("claim").await?;
         handle.capabilities.admit_claim(claim)?;
-        let mut closed = handle.closed.subscribe();
-        tokio::select! {
-            biased;
-            deliveries = handle.space.claim(claim) => Ok(deliveries),
-            _ = closed.wait_for(|closed| *closed) => Err(Error::closed("claim")),
-        }
+        handle.life.run("claim", async { Ok(handle.space.claim(claim).await) }).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
@@ -235,6 +236,12 @@ impl Driver for MemoryCoordination {
         Ok(handle.space.apply(|machine, now| machine.trim(now, stream, keep)))
     }
 
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let handle = self.handle("remove_group").await?;
+        handle.capabilities.admit_streams("remove_group")?;
+        Ok(handle.space.apply(|machine, now| machine.remove_group(now, stream, group)))
+    }
+
     async fn clear(&self, prefix: &str) -> Result<()> {
         let handle = self.handle("clear").await?;
         handle.space.apply(|machine, now| machine.clear(now, prefix));
@@ -250,10 +257,8 @@ impl Driver for MemoryCoordination {
 
     async fn close(&self) -> Result<()> {
         let handle = &self.0;
-        if !handle.is_closed.swap(true, Ordering::AcqRel) {
-            handle.closed.send_replace(true);
+        if handle.life.close() {
             handle.space.leave(&handle.audience);
-            handle.audience.end();
         }
         Ok(())
     }

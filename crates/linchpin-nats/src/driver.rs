@@ -15,10 +15,10 @@ use crate::streams::{DEDUPE_WINDOW, Streams};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, Health, Key, Limits,
-    MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention,
-    ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction,
-    TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
+    Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
+    Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription,
+    Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -209,6 +209,11 @@ impl Driver for NatsCoordination {
         let handle = self.handle("trim")?;
         handle.capabilities.admit_streams("trim")?;
         handle.streams.trim(stream, keep).await
+    }
+
+    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
+        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
+        Err(Error::unsupported("remove_group", "nats", "removing a group"))
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

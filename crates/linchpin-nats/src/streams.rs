@@ -297,8 +297,12 @@ impl Streams {
         let wanted = match keep {
             Retention::Newest(count) => end.saturating_sub(count),
             Retention::From(position) => position.0.min(end),
+            Retention::Unsettled => end,
         };
         let consumers = self.consumers(TRIM, stream).await?;
+        if keep == Retention::Unsettled && consumers.is_empty() {
+            return Ok(0);
+        }
         let unsettled = consumers.iter().map(|consumer| consumer.ack_floor.stream_seq.saturating_add(1));
         let first = unsettled.fold(wanted, u64::min);
         if state.messages == 0 || first <= state.first_seq {

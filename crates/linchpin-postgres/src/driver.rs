@@ -14,9 +14,9 @@ use crate::streams::Streams;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, Health, Key, Namespace, NodeId, Outcome, Page,
-    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
-    StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, GroupName, Health, Key, Namespace, NodeId,
+    Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement,
+    Snapshot, StreamInfo, StreamName, Subscription, Transaction, WatchStream,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -198,6 +198,11 @@ impl Driver for PostgresCoordination {
         let handle = self.handle("trim")?;
         handle.capabilities.admit_streams("trim")?;
         handle.streams.trim(stream, keep).await
+    }
+
+    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
+        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
+        Err(Error::unsupported("remove_group", "postgres", "removing a group"))
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

@@ -154,6 +154,8 @@ impl Streams {
         let (newest, count) = match keep {
             Retention::Newest(count) => (true, count),
             Retention::From(position) => (false, position.0),
+            Retention::Unsettled if self.inspect(stream).await?.groups.is_empty() => return Ok(0),
+            Retention::Unsettled => (false, u64::MAX),
         };
         let mut dropped = 0;
         loop {

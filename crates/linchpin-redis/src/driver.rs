@@ -9,10 +9,10 @@ use crate::{messages, state, streams};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, Health, Key, Limits, MessageSupport,
-    Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled,
-    Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction, TransactionScope,
-    TtlSupport, WatchCompleteness, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, GroupName, Health, Key, Limits,
+    MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention,
+    ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction,
+    TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -182,6 +182,11 @@ impl Driver for RedisCoordination {
         let handle = self.handle("trim")?;
         handle.capabilities.admit_streams("trim")?;
         streams::trim(&handle.connection, &handle.prefix, stream, keep).await
+    }
+
+    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
+        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
+        Err(Error::unsupported("remove_group", "redis", "removing a group"))
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

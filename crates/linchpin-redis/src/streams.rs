@@ -164,6 +164,7 @@ pub(crate) async fn trim(
     match keep {
         Retention::Newest(count) => script.arg("newest").arg(count),
         Retention::From(position) => script.arg("from").arg(position.0),
+        Retention::Unsettled => script.arg("unsettled").arg(0),
     };
     connection.run("trim", &script).await
 }

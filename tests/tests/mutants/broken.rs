@@ -4,8 +4,8 @@ use crate::mutant::Fault;
 use bytes::Bytes;
 use linchpin_conformance::{Harness, async_trait};
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Health, Key, Namespace, Outcome, Page, Pattern,
-    PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, Outcome, Page,
+    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
     StreamName, Subscription, Transaction, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
@@ -91,6 +91,10 @@ impl Driver for Broken {
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         self.inner.trim(stream, keep).await
+    }
+
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.inner.remove_group(stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

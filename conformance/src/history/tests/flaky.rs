@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, Health, Key, Mutation, MutationResult,
-    Outcome, Page, Pattern, PortState, Position, Range, Reach, Record, Result, Retention, Retry, ScanPage, Settled,
-    Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction, TransactionScope, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, GroupName, Health, Key, Mutation,
+    MutationResult, Outcome, Page, Pattern, PortState, Position, Range, Reach, Record, Result, Retention, Retry,
+    ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction, TransactionScope,
+    WatchStream,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -213,6 +214,9 @@ impl Driver for Flaky {
     }
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         self.inner.trim(stream, keep).await
+    }
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.inner.remove_group(stream, group).await
     }
     async fn clear(&self, prefix: &str) -> Result<()> {
         self.inner.clear(prefix).await

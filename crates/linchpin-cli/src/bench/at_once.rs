@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Entry, Error, Health, Key, Limits,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Entry, Error, GroupName, Health, Key, Limits,
     MessageSupport, MutationResult, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention,
     Revision, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction,
     TransactionScope, WatchCompleteness, WatchStream,
@@ -107,6 +107,9 @@ impl Driver for AtOnce {
     }
     async fn trim(&self, _: &StreamName, _: Retention) -> Result<u64> {
         unsupported("trim")
+    }
+    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
+        unsupported("remove_group")
     }
     async fn clear(&self, _: &str) -> Result<()> {
         unsupported("clear")

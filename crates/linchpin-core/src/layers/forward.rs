@@ -9,7 +9,7 @@ use crate::driver::{Driver, Health};
 use crate::entry::{Page, Range, ScanPage, Snapshot};
 use crate::error::Result;
 use crate::message::{Reach, Subscription};
-use crate::name::{Channel, Key, StreamName};
+use crate::name::{Channel, GroupName, Key, StreamName};
 use crate::pattern::Pattern;
 use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Record, Retention, Settled, Settlement, StreamInfo};
@@ -155,6 +155,11 @@ impl Driver for Forward {
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         let call = Call::write("trim", Some(stream.as_str()), false);
         self.stack.around(call, || self.inner.trim(stream, keep)).await
+    }
+
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let call = Call::write("remove_group", Some(stream.as_str()), false);
+        self.stack.around(call, || self.inner.remove_group(stream, group)).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

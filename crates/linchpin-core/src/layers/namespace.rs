@@ -5,7 +5,7 @@ use crate::driver::{Driver, Health};
 use crate::entry::{Entry, Page, Range, ScanPage, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reach, Subscription, SubscriptionEvent};
-use crate::name::{Channel, Key, Namespace, StreamName};
+use crate::name::{Channel, GroupName, Key, Namespace, StreamName};
 use crate::pattern::Pattern;
 use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo};
@@ -176,6 +176,10 @@ impl Driver for NamespaceLayer {
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         self.own(self.inner.trim(&stream.prefixed(&self.prefix)?, keep).await)
+    }
+
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.own(self.inner.remove_group(&stream.prefixed(&self.prefix)?, group).await)
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

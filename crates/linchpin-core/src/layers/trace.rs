@@ -23,15 +23,17 @@ impl Trace {
     ) -> impl Future<Output = Result<T>> {
         let (system, operation, subject) = (&*self.backend, call.operation, call.subject);
         let span = match operation {
-            "publish" | "subscribe" | "append" | "claim" | "settle" | "inspect" | "trim" => tracing::debug_span!(
-                "linchpin",
-                otel.kind = "client",
-                messaging.system = system,
-                messaging.operation.name = operation,
-                messaging.destination.name = subject,
-                linchpin.namespace = &*self.namespace,
-                error.r#type = tracing::field::Empty,
-            ),
+            "publish" | "subscribe" | "append" | "claim" | "settle" | "inspect" | "trim" | "remove_group" => {
+                tracing::debug_span!(
+                    "linchpin",
+                    otel.kind = "client",
+                    messaging.system = system,
+                    messaging.operation.name = operation,
+                    messaging.destination.name = subject,
+                    linchpin.namespace = &*self.namespace,
+                    error.r#type = tracing::field::Empty,
+                )
+            }
             _ => tracing::debug_span!(
                 "linchpin",
                 otel.kind = "client",

@@ -184,6 +184,7 @@ fn retention() -> impl Strategy<Value = Retention> {
     prop_oneof![
         (0..6_u64).prop_map(Retention::Newest),
         (0..20_u64).prop_map(|position| Retention::From(Position(position))),
+        Just(Retention::Unsettled),
     ]
 }
 
@@ -195,6 +196,9 @@ pub(crate) fn streams(length: usize) -> impl Strategy<Value = Vec<(Time, Op)>> {
         6 => claim().prop_map(|claim| Op::Command(Command::Claim(claim))),
         6 => vec((0..6_usize, action()), 1..3).prop_map(Op::Settle),
         2 => (any_stream(), retention()).prop_map(|(stream, keep)| Op::Command(Command::Trim { stream, keep })),
+        1 => (any_stream(), select(GROUPS.to_vec())).prop_map(|(stream, group)| {
+            Op::Command(Command::RemoveGroup { stream, group: self::group(group) })
+        }),
         1 => Just(tick()),
     ];
     let clear = Op::Command(Command::Clear { prefix: "s".to_owned() });

@@ -69,11 +69,19 @@ impl StateModel {
         self.remembered.retain(|(time, _, _)| clock < time.after(ID_WINDOW));
         let first = self.remembered.iter().find(|(_, first, _)| transaction.id.is_some() && first.id == transaction.id);
         if let Some((_, first, decision)) = first {
-            return if first == transaction { decision.clone() } else { Err(ErrorKind::Conflict) };
+            let same = first == transaction;
+            return if same { self.as_a_repeat_is_told(decision.clone()) } else { Err(ErrorKind::Conflict) };
         }
         let decision = self.decide(transaction);
         self.remembered.push((clock, transaction.clone(), decision.clone()));
         decision
+    }
+
+    /// What a guard found is told as long as it stands there.
+    fn as_a_repeat_is_told(&self, decision: Result<Outcome, ErrorKind>) -> Result<Outcome, ErrorKind> {
+        let Ok(Outcome::Refused { guard, found: Some(found), revision }) = decision else { return decision };
+        let found = self.get(self.clock, &found.key).filter(|standing| standing.version == found.version);
+        Ok(Outcome::Refused { guard, found, revision })
     }
 
     fn decide(&mut self, transaction: &Transaction) -> Result<Outcome, ErrorKind> {

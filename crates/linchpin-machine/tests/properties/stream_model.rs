@@ -1,7 +1,7 @@
 //! What the contract says of streams, in the simplest words: every record has a state in every group.
 
 use linchpin_core::{
-    Action, Appended, Claim, Delivery, GroupInfo, Position, Receipt, Record, Retention, Settled, Settlement,
+    Action, Appended, Claim, Delivery, GroupInfo, GroupName, Position, Receipt, Record, Retention, Settled, Settlement,
     StreamInfo, StreamName, dead_letter,
 };
 use linchpin_machine::{Claimed, Command, DEDUPE_WINDOW, Reply, Time};
@@ -52,6 +52,7 @@ impl StreamModel {
                 self.cleared.extend(streams.filter(|(_, s)| s.last > s.start).map(|(name, s)| (name, s.last)));
                 Reply::Cleared
             }
+            Command::RemoveGroup { stream, group } => Reply::GroupRemoved(self.remove_group(stream, group)),
             Command::Tick => Reply::Ticked,
             Command::Commit(_) => unreachable!("streams only"),
         }
@@ -144,10 +145,10 @@ impl StreamModel {
     }
 
     fn bury(&mut self, receipt: &Receipt, reason: &str) {
-        let dead_letters = receipt.stream.dead_letters(&receipt.group);
-        if dead_letters == receipt.stream {
+        if receipt.stream.dead_letters_of().is_some() {
             return;
         }
+        let dead_letters = receipt.stream.dead_letters(&receipt.group);
         let mut record = self.streams[&receipt.stream].records[&receipt.position.0].0.clone();
         record.headers.retain(|(name, _)| !name.starts_with("linchpin-dead-"));
         let story = [
@@ -162,6 +163,18 @@ impl StreamModel {
         stream.records.insert(stream.last, (record, self.clock));
     }
 
+    fn remove_group(&mut self, stream: &StreamName, group: &GroupName) -> bool {
+        let existed = self.streams.get_mut(stream).is_some_and(|found| found.groups.remove(group.as_str()).is_some());
+        let dead_letters = stream.dead_letters(group);
+        if existed
+            && stream.dead_letters_of().is_none()
+            && let Some(dead) = self.streams.remove(&dead_letters)
+        {
+            self.cleared.insert(dead_letters, dead.last);
+        }
+        existed
+    }
+
     fn trim(&mut self, stream: &StreamName, keep: Retention) -> u64 {
         let Some(stream) = self.streams.get_mut(stream) else { return 0 };
         let mut dropped = 0;
@@ -169,6 +182,7 @@ impl StreamModel {
             let unwanted = match keep {
                 Retention::Newest(count) => stream.records.len() as u64 > count,
                 Retention::From(from) => position < from.0,
+                Retention::Unsettled => !stream.groups.is_empty(),
             };
             let settled = stream.groups.values().all(|group| group.get(&position) == Some(&Status::Settled));
             if !(unwanted && settled) {

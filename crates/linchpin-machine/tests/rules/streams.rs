@@ -177,7 +177,7 @@ fn a_record_delivered_too_often_dies_once() {
 }
 
 #[test]
-fn a_rejected_record_dies_once_with_its_reason_and_may_die_again() {
+fn a_rejected_record_dies_once_with_its_reason() {
     let mut machine = Machine::new();
     append(&mut machine, at(0), &["a"]);
     let held = take(&mut machine, at(0), &claim("g"));
@@ -186,23 +186,41 @@ fn a_rejected_record_dies_once_with_its_reason_and_may_die_again() {
     let dead = dead_letters(&mut machine, at(0));
     assert_eq!(told(&dead), "a#1");
     assert!(dead[0].headers.contains(&(dead_letter::REASON.to_owned(), "broken".to_owned())));
-
-    settle(&mut machine, at(0), &dead[0], reject("hopeless"));
-    let graveyard = stream().dead_letters(&group("undertaker"));
-    let again = take(&mut machine, at(0), &Claim { stream: graveyard, ..claim("x") });
-    let reasons: Vec<_> = again[0].headers.iter().filter(|(name, _)| name == dead_letter::REASON).collect();
-    assert_eq!(reasons, [&(dead_letter::REASON.to_owned(), "hopeless".to_owned())], "the newest story only");
 }
 
 #[test]
-fn a_group_that_rejects_its_own_dead_letters_leaves_them_where_they_are() {
+fn there_are_no_dead_letters_of_dead_letters() {
+    let dead = stream().dead_letters(&group("g"));
+    for name in ["g", "undertaker"] {
+        let mut machine = Machine::new();
+        let own = Claim { stream: dead.clone(), ..claim(name) };
+        let _ = machine.append(at(0), &dead, &[Record::new("rejected"), Record::new("exhausted")]);
+        let held = take(&mut machine, at(0), &own);
+        assert_eq!(settle(&mut machine, at(0), &held[0], reject("still")), Settled::Done);
+        assert_eq!(told(&take(&mut machine, at(900), &own.clone().max_deliveries(1))), "");
+        assert_eq!(machine.inspect(&dead).length, 2, "the letters stay, for other groups");
+        assert_eq!(machine.inspect(&stream().dead_letters(&group(name))).length, if name == "g" { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn a_removed_group_leaves_nothing_and_one_of_its_name_sees_everything() {
     let mut machine = Machine::new();
-    let own = Claim { stream: stream().dead_letters(&group("g")), ..claim("g") };
-    let _ = machine.append(at(0), &own.stream, &[Record::new("dead")]);
-    let held = take(&mut machine, at(0), &own);
-    assert_eq!(settle(&mut machine, at(0), &held[0], reject("still")), Settled::Done);
-    assert_eq!(told(&take(&mut machine, at(900), &own)), "");
-    assert_eq!(machine.inspect(&own.stream).length, 1);
+    assert!(!machine.remove_group(at(0), &stream(), &group("g")).outcome, "there is no stream yet");
+    append(&mut machine, at(0), &["a", "b"]);
+    let held = take(&mut machine, at(0), &claim("g"));
+    settle(&mut machine, at(0), &held[0], reject("broken"));
+    assert_eq!(machine.trim(at(0), &stream(), Retention::Unsettled).outcome, 1);
+    let removed = machine.remove_group(at(0), &stream(), &group("g"));
+    assert_eq!((removed.outcome, removed.woken), (true, vec![stream()]));
+    assert_eq!(machine.inspect(&stream().dead_letters(&group("g"))), StreamInfo::default());
+    assert_eq!(
+        (inspected(&machine), settle(&mut machine, at(0), &held[1], Action::Ack)),
+        ("1/2".to_owned(), Settled::Stale)
+    );
+    assert_eq!(machine.trim(at(0), &stream(), Retention::Unsettled).outcome, 0, "nobody has settled anything");
+    assert_eq!(told(&take(&mut machine, at(0), &claim("g"))), "b#1");
+    assert!(!machine.remove_group(at(0), &stream(), &group("h")).outcome);
 }
 
 /// `length/last` and per group `name:pending/lag/dead`.

@@ -96,7 +96,9 @@ fn counters_are_decimal_text_and_nothing_else() {
     for (value, delta, expected) in [
         ("5", 3, Some(8)),
         ("-5", 3, Some(-2)),
-        ("007", 0, Some(7)),
+        ("007", 0, None),
+        ("-0", 1, None),
+        ("0", 7, Some(7)),
         ("9223372036854775807", 0, Some(i64::MAX)),
         ("9223372036854775807", 1, None),
         ("-9223372036854775808", -1, None),

@@ -29,6 +29,7 @@ async fn a_closed_handle_refuses_everything_and_other_handles_go_on() {
         assert_closed(handle.settle(&[]).await, "settle");
         assert_closed(handle.inspect(&stream()).await, "inspect");
         assert_closed(handle.trim(&stream(), Retention::Newest(0)).await, "trim");
+        assert_closed(handle.remove_group(&stream(), &claim().group).await, "remove_group");
         assert_closed(handle.clear("").await, "clear");
         assert_closed(handle.health().await, "health");
     }

@@ -1,9 +1,12 @@
--- ARGV: prefix, stream, 'newest' or 'from', number -> how many records were dropped
+-- ARGV: prefix, stream, 'newest', 'from' or 'unsettled', number -> how many records were dropped
 local name, stream = ARGV[2], P .. 's:' .. ARGV[2]
 if call('EXISTS', stream) == 0 then return 0 end
 local keep = tonumber(ARGV[4])
 if ARGV[3] == 'newest' then
   keep = tonumber(call('GET', P .. 'sm:' .. name) or '0') - keep + 1
+elseif ARGV[3] == 'unsettled' then
+  if call('EXISTS', P .. 'sg:' .. name) == 0 then return 0 end
+  keep = math.huge
 end
 -- What a group has not settled, or not looked at, stays.
 for _, info in ipairs(call('XINFO', 'GROUPS', stream)) do

@@ -159,12 +159,14 @@ impl Leases {
                         return Ok(());
                     }
                 }
-                // Another handle of ours was quicker.
-                Outcome::Refused { found: Some(entry), .. } if entry.created == held.created => {
-                    held.version = entry.version;
-                    continue;
-                }
-                Outcome::Refused { .. } => {}
+                // Another handle of ours was quicker, or somebody else has it.
+                Outcome::Refused { found, .. } => match self.shared.standing(&lease.key, held.created, found).await? {
+                    Some(version) => {
+                        held.version = version;
+                        continue;
+                    }
+                    None => break,
+                },
             }
             break;
         }
@@ -192,12 +194,12 @@ impl Leases {
         while lease.is_held() {
             let guarded = transaction.clone().version_is(lease.key.clone(), lease.held().version);
             match self.shared.driver.commit(&guarded).await.map_err(|error| error.with_operation(operation))? {
-                Outcome::Refused { guard, found: Some(entry), .. }
-                    if guard == last && entry.created == lease.created =>
-                {
-                    lease.rewritten(entry.version);
+                Outcome::Refused { guard, found, .. } if guard == last => {
+                    match self.shared.standing(&lease.key, lease.created, found).await? {
+                        Some(version) => lease.rewritten(version),
+                        None => break,
+                    }
                 }
-                Outcome::Refused { guard, .. } if guard == last => break,
                 outcome => return Ok(outcome),
             }
         }

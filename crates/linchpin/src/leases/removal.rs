@@ -3,7 +3,7 @@
 use super::Shared;
 use super::lease::{Held, Kind, Lease};
 use bytes::Bytes;
-use linchpin_core::{Entry, Key, MutationResult, Outcome, Result, Transaction};
+use linchpin_core::{Entry, Key, MutationResult, Outcome, Result, Revision, Transaction};
 use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio::time::Instant;
@@ -99,13 +99,28 @@ impl Shared {
             match self.driver.commit(&delete).await? {
                 Outcome::Committed { .. } => return Ok(true),
                 // Written again meanwhile, by another handle of ours.
-                Outcome::Refused { found: Some(entry), .. } if entry.created == held.created => {
-                    held.version = entry.version;
-                }
-                Outcome::Refused { .. } => break,
+                Outcome::Refused { found, .. } => match self.standing(key, held.created, found).await? {
+                    Some(version) => held.version = version,
+                    None => break,
+                },
             }
         }
         Ok(false)
+    }
+
+    /// The version of a key that was found to have another one than we knew, if it is still the one that was created
+    /// then. A repeat of a refused transaction is not told what it found once that was replaced: then it is read.
+    pub(super) async fn standing(
+        &self,
+        key: &Key,
+        created: Revision,
+        found: Option<Entry>,
+    ) -> Result<Option<Revision>> {
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.entry(key).await?,
+        };
+        Ok(found.filter(|entry| entry.created == created).map(|entry| entry.version))
     }
 
     pub(super) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {

@@ -1,0 +1,322 @@
+//! For adapters: how long a handle lives, in one place: until it is closed, or until the runtime in which it was
+//! opened has ended.
+
+use crate::error::{Error, ErrorKind, Result, Retry};
+use parking_lot::Mutex;
+use std::fmt;
+use std::future::{Future, pending};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Why a handle is of no more use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was closed.
+    Closed,
+    /// The runtime in which it was opened has ended, and its background tasks with it.
+    RuntimeEnded,
+}
+
+impl Ended {
+    /// What a call is told from then on.
+    pub fn error(self, operation: &'static str) -> Error {
+        match self {
+            Self::Closed => Error::closed(operation),
+            Self::RuntimeEnded => Error::new(
+                ErrorKind::Closed,
+                operation,
+                "the runtime in which this handle was opened has ended; open a handle in each runtime",
+            ),
+        }
+    }
+}
+
+/// How long a handle lives. An adapter makes one when it connects and shares it with its background tasks; clones
+/// are the same life.
+///
+/// Every call goes through [`run`](Self::run), every background task through [`spawn`](Self::spawn), and what ends
+/// watches and subscriptions through [`on_end`](Self::on_end): so a wait never outlives its handle, and a handle
+/// that outlives its runtime (one in a `static`, used by several `#[tokio::test]`s) says so instead of hanging.
+///
+/// ```
+/// use linchpin_core::{ErrorKind, life::Life};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let life = Life::in_runtime();
+/// let (other, waiting) = (life.clone(), life.clone());
+/// let waiting = tokio::spawn(async move { waiting.run::<()>("claim", std::future::pending()).await });
+/// tokio::task::yield_now().await;
+/// assert!(other.close());
+/// let error = waiting.await.expect("no panic").expect_err("it waited for ever");
+/// assert_eq!((error.kind(), life.admit("get").expect_err("closed").kind()), (ErrorKind::Closed, ErrorKind::Closed));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Life(Arc<Inner>);
+
+struct Inner {
+    /// [`LIVE`], or why it ended: what every call looks at.
+    state: AtomicU8,
+    /// The same for who waits.
+    ended: watch::Sender<Option<Ended>>,
+    callbacks: Mutex<Vec<Callback>>,
+    runtime: Option<Handle>,
+    lifeline: Mutex<Option<JoinHandle<()>>>,
+}
+
+type Callback = Box<dyn FnOnce(Ended) + Send>;
+
+const LIVE: u8 = 0;
+const CLOSED: u8 = 1;
+const RUNTIME_ENDED: u8 = 2;
+
+impl Life {
+    /// The life of a handle whose background tasks run in the current runtime. It ends with it.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn in_runtime() -> Self {
+        let runtime = Handle::current();
+        let life = Self::new(Some(runtime.clone()));
+        let lifeline = Lifeline(Arc::downgrade(&life.0));
+        // A runtime that ends drops its tasks.
+        let task = runtime.spawn(async move {
+            let _held = lifeline;
+            pending::<()>().await;
+        });
+        *life.0.lifeline.lock() = Some(task);
+        life
+    }
+
+    /// The life of a handle that needs no runtime of its own: it ends when it is closed.
+    pub fn without_runtime() -> Self {
+        Self::new(None)
+    }
+
+    fn new(runtime: Option<Handle>) -> Self {
+        Self(Arc::new(Inner {
+            state: AtomicU8::new(LIVE),
+            ended: watch::Sender::new(None),
+            callbacks: Mutex::default(),
+            runtime,
+            lifeline: Mutex::default(),
+        }))
+    }
+
+    /// Whether a call may begin.
+    ///
+    /// # Errors
+    /// `Closed` once it has ended.
+    pub fn admit(&self, operation: &'static str) -> Result<()> {
+        match self.ended() {
+            None => Ok(()),
+            Some(ended) => Err(ended.error(operation)),
+        }
+    }
+
+    /// Why it has ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        match self.0.state.load(Ordering::Acquire) {
+            LIVE => None,
+            CLOSED => Some(Ended::Closed),
+            _ => Some(Ended::RuntimeEnded),
+        }
+    }
+
+    /// Makes a call, and ends it when the handle ends: a wait never outlives its handle. Where the call changes
+    /// something and was on its way, the error says that it may have been applied.
+    ///
+    /// # Errors
+    /// What the call fails with; `Closed` once the handle has ended.
+    ///
+    /// # Cancel safety
+    /// As the call's.
+    pub async fn run<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.admit(operation)?;
+        let mut told = self.0.ended.subscribe();
+        let result = tokio::select! {
+            biased;
+            result = call => result,
+            _ = told.wait_for(Option::is_some) => Err(Error::timeout(operation, std::time::Duration::ZERO)),
+        };
+        match (result, self.ended()) {
+            // What broke because the handle ended is told as that.
+            (Err(error), Some(ended)) => {
+                let doubt = error.maybe_applied() && changes_something(operation);
+                let closed = ended.error(operation);
+                let closed = if doubt { closed.with_retry(Retry::Unknown).with_retry(Retry::Never) } else { closed };
+                Err(match error.subject() {
+                    Some(subject) => closed.with_subject(subject),
+                    None => closed,
+                })
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn wait(&self) -> Ended {
+        let mut told = self.0.ended.subscribe();
+        let ended = told.wait_for(Option::is_some).await.ok().and_then(|ended| *ended);
+        // The sender lives as long as `self` does.
+        ended.unwrap_or(Ended::Closed)
+    }
+
+    /// Runs a background task in the handle's own runtime, whichever one the caller is in: so a task never ends
+    /// because a caller's runtime does.
+    ///
+    /// # Panics
+    /// Outside of a runtime, if the handle has none.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        match &self.0.runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        }
+    }
+
+    /// Has something done once it ends: ending watches and subscriptions. At once if it has ended already.
+    pub fn on_end(&self, callback: impl FnOnce(Ended) + Send + 'static) {
+        let mut callbacks = self.0.callbacks.lock();
+        let Some(ended) = self.ended() else { return callbacks.push(Box::new(callback)) };
+        drop(callbacks);
+        callback(ended);
+    }
+
+    /// Ends it; whether this was the first to do so.
+    pub fn close(&self) -> bool {
+        self.0.end(Ended::Closed)
+    }
+}
+
+impl Inner {
+    fn end(&self, ended: Ended) -> bool {
+        let state = if ended == Ended::Closed { CLOSED } else { RUNTIME_ENDED };
+        if self.state.compare_exchange(LIVE, state, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return false;
+        }
+        self.ended.send_replace(Some(ended));
+        if let Some(lifeline) = self.lifeline.lock().take() {
+            lifeline.abort();
+        }
+        let callbacks = std::mem::take(&mut *self.callbacks.lock());
+        callbacks.into_iter().for_each(|callback| callback(ended));
+        true
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(lifeline) = self.lifeline.get_mut().take() {
+            lifeline.abort();
+        }
+    }
+}
+
+/// Dropped when the runtime ends.
+struct Lifeline(Weak<Inner>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if let Some(life) = self.0.upgrade() {
+            life.end(Ended::RuntimeEnded);
+        }
+    }
+}
+
+/// Whether a call that got no answer may have changed something. What a claim took comes again by itself.
+pub(crate) fn changes_something(operation: &str) -> bool {
+    !matches!(operation, "get" | "scan" | "watch" | "subscribe" | "inspect" | "health" | "claim")
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Life").field(&self.ended()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    #[test]
+    fn a_handle_says_that_its_runtime_has_ended() {
+        let first = runtime();
+        let life = first.block_on(async { Life::in_runtime() });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = told.clone();
+        life.on_end(move |ended| telling.lock().push(ended));
+        let waiting = std::thread::spawn({
+            let life = life.clone();
+            move || runtime().block_on(async move { life.run::<()>("claim", pending()).await })
+        });
+        life.admit("get").expect("its runtime is there");
+        drop(first);
+        let error = waiting.join().expect("no panic").expect_err("it waited for ever");
+        assert!(error.kind() == ErrorKind::Closed && error.to_string().contains("runtime"), "{error}");
+        assert!(life.admit("get").expect_err("it has ended").to_string().contains("runtime"));
+        assert_eq!((&*told.lock(), life.close()), (&vec![Ended::RuntimeEnded], false));
+        let late = Arc::new(AtomicUsize::new(0));
+        let counting = late.clone();
+        life.on_end(move |_| {
+            counting.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(late.load(Ordering::SeqCst), 1, "told at once");
+    }
+
+    #[test]
+    fn a_task_runs_in_the_runtime_of_the_handle() {
+        let own =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let life = own.block_on(async { Life::in_runtime() });
+        let (send, receive) = std::sync::mpsc::channel();
+        let caller = runtime();
+        let spawning = life.clone();
+        caller.block_on(async move {
+            spawning.spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                send.send(()).expect("awaited");
+            });
+        });
+        drop(caller);
+        receive.recv_timeout(std::time::Duration::from_secs(10)).expect("the task outlived the caller's runtime");
+    }
+
+    #[tokio::test]
+    async fn what_was_on_its_way_is_doubtful_if_it_changes_something() {
+        for (operation, doubtful) in [("commit", true), ("get", false), ("claim", false)] {
+            let life = Life::in_runtime();
+            let call = async {
+                life.close();
+                pending::<Result<()>>().await
+            };
+            let error = life.run(operation, call).await.expect_err("closed");
+            assert_eq!(
+                (error.kind(), error.maybe_applied(), error.retry()),
+                (ErrorKind::Closed, doubtful, Retry::Never)
+            );
+            let error = life.run(operation, async { Ok(()) }).await.expect_err("closed before");
+            assert!(!error.maybe_applied());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_life_that_nobody_holds_leaves_no_task() {
+        let metrics = Handle::current().metrics();
+        let before = metrics.num_alive_tasks();
+        drop(Life::in_runtime());
+        tokio::task::yield_now().await;
+        assert_eq!(metrics.num_alive_tasks(), before);
+    }
+}
