@@ -1,4 +1,5 @@
 -- ARGV: prefix, min, max (of ZRANGEBYLEX) -> how many names this call removed; 0 is the end
+frees = true
 local keys = call('ZRANGEBYLEX', P .. 'keys', ARGV[2], ARGV[3], 'LIMIT', 0, 256)
 if #keys > 0 then
   tick()

@@ -10,7 +10,7 @@
 --   sc:<stream>\0<group>  hash: position -> deliveries, then h (held by a member) or w (waiting)
 local function entry_id(position) return num(position) .. '-0' end
 
-local function wake(name) call('PUBLISH', P .. 'w:' .. name, '') end
+local function wake(name) call('PUBLISH', KEYS[2] .. 'w:' .. name, '') end
 
 local function append(name, blob, due, story)
   local cleared = call('GET', P .. 'sf:' .. name)
