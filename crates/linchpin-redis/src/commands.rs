@@ -14,12 +14,13 @@ pub(crate) static GET: LazyLock<Script> = script!("prelude", "get");
 pub(crate) static SCAN: LazyLock<Script> = script!("prelude", "scan");
 pub(crate) static COMMIT: LazyLock<Script> = script!("simple", "prelude", "commit");
 pub(crate) static SWEEP: LazyLock<Script> = script!("prelude", "sweep");
-pub(crate) static CLEAR: LazyLock<Script> = script!("prelude", "clear");
+pub(crate) static CLEAR: LazyLock<Script> = script!("prelude", "streams", "clear");
 pub(crate) static APPEND: LazyLock<Script> = script!("prelude", "streams", "append");
 pub(crate) static CLAIM: LazyLock<Script> = script!("prelude", "streams", "claim");
 pub(crate) static SETTLE: LazyLock<Script> = script!("prelude", "streams", "settle");
 pub(crate) static INSPECT: LazyLock<Script> = script!("prelude", "streams", "inspect");
 pub(crate) static TRIM: LazyLock<Script> = script!("prelude", "streams", "trim");
+pub(crate) static REMOVE_GROUP: LazyLock<Script> = script!("prelude", "streams", "remove_group");
 
 /// What every name of a namespace starts with on the server. The braces make it one hash slot.
 #[derive(Clone, Debug)]

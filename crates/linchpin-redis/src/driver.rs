@@ -184,9 +184,10 @@ impl Driver for RedisCoordination {
         streams::trim(&handle.connection, &handle.prefix, stream, keep).await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
-        Err(Error::unsupported("remove_group", "redis", "removing a group"))
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let handle = self.handle("remove_group")?;
+        handle.capabilities.admit_streams("remove_group")?;
+        streams::remove_group(&handle.connection, &handle.prefix, stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
