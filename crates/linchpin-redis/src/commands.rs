@@ -27,12 +27,13 @@ pub(crate) static SCAN: LazyLock<Program> = script!("prelude", "scan");
 pub(crate) static COMMIT: LazyLock<Program> = script!("simple", "prelude", "commit");
 pub(crate) static SWEEP: LazyLock<Program> = script!("prelude", "sweep");
 pub(crate) static NOTE: LazyLock<Program> = script!("prelude", "note");
-pub(crate) static CLEAR: LazyLock<Program> = script!("prelude", "clear");
+pub(crate) static CLEAR: LazyLock<Program> = script!("prelude", "streams", "clear");
 pub(crate) static APPEND: LazyLock<Program> = script!("prelude", "streams", "append");
 pub(crate) static CLAIM: LazyLock<Program> = script!("prelude", "streams", "claim");
 pub(crate) static SETTLE: LazyLock<Program> = script!("prelude", "streams", "settle");
 pub(crate) static INSPECT: LazyLock<Program> = script!("prelude", "streams", "inspect");
 pub(crate) static TRIM: LazyLock<Program> = script!("prelude", "streams", "trim");
+pub(crate) static REMOVE_GROUP: LazyLock<Program> = script!("prelude", "streams", "remove_group");
 
 /// What every name of a namespace starts with on the server. The braces make it one hash slot. Channels know no
 /// databases, so the number of theirs is part of what they start with.

@@ -214,10 +214,10 @@ impl Driver for RedisCoordination {
         .await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
         self.run("remove_group", async |handle| {
             handle.capabilities.admit_streams("remove_group")?;
-            Err(Error::unsupported("remove_group", "redis", "removing a group"))
+            streams::remove_group(&handle.connection, &handle.prefix, stream, group).await
         })
         .await
     }

@@ -29,7 +29,8 @@
 //!   where it may have missed something.
 //! - Messages are Redis pub/sub. All that is pushed - changes, messages, wake-ups of waiting stream members -
 //!   comes over one connection per handle, which resubscribes and marks the gap.
-//! - Streams are Redis Streams with consumer groups; due times and deliveries are kept beside them.
+//! - Streams are Redis Streams; what each group has looked at and has pending is kept beside them, without the
+//!   consumer groups of the server, in which the name of every member would stay for ever.
 //!
 //! What survives a restart or a loss of power depends on the server's persistence: read it in
 //! [`Capabilities::durability`](linchpin_core::Capabilities). For locks that guard money, run the server

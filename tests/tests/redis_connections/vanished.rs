@@ -106,3 +106,47 @@ async fn lost_data_are_noticed_though_nobody_writes() {
         deleted(&mut events, &["a", "b"]).await;
     }
 }
+
+/// What the server holds under these names.
+async fn dump(raw: &mut MultiplexedConnection, names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let mut dumps = Vec::new();
+    for name in names {
+        let name = format!("linchpin:{{default}}:{name}");
+        let dump = redis::cmd("DUMP").arg(&name).query_async(raw).await.expect("dumped");
+        dumps.push((name, dump));
+    }
+    dumps
+}
+
+async fn told(events: &mut WatchStream, value: &str) -> Revision {
+    loop {
+        let event = timeout(NOTICED, events.next()).await.unwrap_or_else(|_| panic!("{value} was not told"));
+        match event.expect("open").expect("no end") {
+            WatchEvent::Put(entry) if entry.value == value => return entry.version,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_data_that_come_back_are_told_as_a_read_tells_them() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let put = |value: &'static str| Transaction::new().put(key("k"), value, None);
+    redis.commit(&put("1")).await.expect("written");
+    let older = dump(&mut raw, &["meta", "keys", "k:k"]).await;
+    let mut events = synced(&redis).await;
+    redis.commit(&put("2").put(key("new"), "", None)).await.expect("written");
+    let version = told(&mut events, "2").await;
+    told(&mut events, "").await;
+    let mut restore = redis::pipe();
+    restore.atomic();
+    for (name, dump) in &older {
+        restore.cmd("RESTORE").arg(name).arg(0).arg(dump).arg("REPLACE");
+    }
+    restore.query_async::<()>(&mut raw).await.expect("restored");
+    assert!(told(&mut events, "1").await < version);
+    assert_eq!(read(&redis, "k").await.expect("read").expect("there").value, "1");
+    redis.commit(&put("3")).await.expect("written");
+    assert!(told(&mut events, "3").await > version);
+}

@@ -31,12 +31,18 @@ if stood or (meta and now - acted > NOTED) then
   redis.pcall('SET', META, pack('<dddd', rev, count, now, offset))
 end
 
--- Set by scripts that only free memory. A full server refuses a script's first write if that may need memory, and no
--- later one: so these begin with one that cannot need any.
+-- A full server (maxmemory with noeviction) looks at the first write of a script only. One that takes no memory in
+-- the end, or next to none, begins with a write that is never refused: what relieves the server works when it is full.
+local opened = false
+local function open()
+  if not opened then call('DEL', P .. 'none') end
+  opened = true
+end
+
+-- Set by scripts that change keys only to remove them, and may have nothing to remove.
 local frees = false
 local function relieve()
-  if frees then call('DEL', P .. 'none') end
-  frees = false
+  if frees then open() end
 end
 
 -- The next revision. Written before anything else, so that no failure after it can give it twice.
