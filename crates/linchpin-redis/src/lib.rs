@@ -45,6 +45,8 @@ mod driver;
 mod erase;
 mod error;
 mod hub;
+mod line;
+mod listeners;
 mod messages;
 mod state;
 mod streams;

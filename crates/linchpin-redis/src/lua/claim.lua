@@ -31,7 +31,6 @@ local function flush()
   call('ZADD', pending, unpack(dues))
   call('ZADD', marks, unpack(held))
   dues, held = {}, {}
-  note_time()
 end
 
 if not known[1] then

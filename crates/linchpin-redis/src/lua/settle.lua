@@ -19,7 +19,6 @@ for at = 2, #ARGV, 6 do
       call('ZADD', pending, num(due), position)
       -- Whoever waits for it to come back waits for less.
       if before and due < tonumber(before) then woken[name] = true end
-      note_time()
     end
   else
     done = call('ZREM', marks, held) == 1
@@ -27,7 +26,6 @@ for at = 2, #ARGV, 6 do
       call('ZADD', pending, num(now + tonumber(argument)), position)
       call('ZADD', marks, position, position .. ':' .. delivery .. 'w')
       woken[name] = true
-      note_time()
     elseif done then
       call('ZREM', pending, position)
       if action == 'reject' then

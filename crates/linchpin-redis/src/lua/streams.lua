@@ -17,30 +17,14 @@ local function marks_of(name, group) return P .. 'sc:' .. name .. '\0' .. group 
 local function mark(position, deliveries, state) return num(position) .. ':' .. num(deliveries) .. state end
 local function is_dead_letters(name) return string.find(name, '%z') end
 
--- A full server (maxmemory with noeviction) looks at the first write of a script only. One that takes no memory in
--- the end, or next to none, begins with a write that is never refused: what relieves the server works when it is full.
-local opened = false
-local function open()
-  if not opened then call('DEL', P .. 'none') end
-  opened = true
-end
-
 -- Whether the server is full; to be asked before the first write. Writing nothing is refused as writing is.
 local function is_full()
   local answer = redis.pcall('SETRANGE', P .. 'none', 0, '')
   return type(answer) == 'table' and answer.err and true
 end
 
--- Notes the time where something is made due by it: a clock that steps back then holds it up no longer than this.
-local function note_time()
-  if now - acted > 100000 then
-    keep()
-    acted = now
-  end
-end
-
 -- Tells the members that wait for a stream. A wake-up that the server refuses changes nothing about what was done.
-local function wake(name) redis.pcall('PUBLISH', P .. 'w:' .. name, '') end
+local function wake(name) redis.pcall('PUBLISH', KEYS[2] .. 'w:' .. name, '') end
 
 -- The fields of the book, and how far each group has looked.
 local function read_book(name)
