@@ -6,6 +6,7 @@ mod dead_letters;
 mod delays;
 mod groups;
 mod keeping;
+mod kept;
 mod limits;
 mod settling;
 mod visibility;
@@ -23,5 +24,6 @@ pub(super) const CASES: &[&[Case]] = &[
     dead_letters::CASES,
     groups::CASES,
     keeping::CASES,
+    kept::CASES,
     limits::CASES,
 ];

@@ -22,7 +22,8 @@ pub(super) const RECORDS: Chapter = Chapter {
             cases: &["streams.records_outlive_the_handle"],
         },
         Clause {
-            text: "Where the backend declares it, appended records, claims and settlements survive a restart of the server.",
+            text: "Where the backend declares it, appended records, claims and settlements survive a \
+                   restart of the server.",
             cases: &["faults.streams_survive_a_restart"],
         },
         Clause {
@@ -33,6 +34,8 @@ pub(super) const RECORDS: Chapter = Chapter {
                 "streams.a_record_id_is_once_within_a_batch",
                 "streams.a_record_id_is_once_for_all_handles",
                 "streams.a_settled_record_keeps_its_id",
+                "streams.a_trimmed_record_keeps_its_id",
+                "streams.a_record_keeps_its_id_for_seconds",
             ],
         },
         Clause {
@@ -48,7 +51,8 @@ pub(super) const RECORDS: Chapter = Chapter {
             cases: &["streams.batch_at_the_limit"],
         },
         Clause {
-            text: "What is over either limit is refused with `InvalidArgument`, and nothing is appended or settled.",
+            text: "What is over either limit is refused with `InvalidArgument`, and nothing is appended \
+                   or settled.",
             cases: &["streams.record_over_the_limit_is_refused", "streams.batches_over_the_limit_are_refused"],
         },
     ],
@@ -107,15 +111,19 @@ pub(super) const CLAIMS: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "A claim that waits is woken by a record that was given back, abandoned or delayed.",
+            text: "A claim that waits is woken by a record that was given back, abandoned or delayed, and \
+                   one on dead letters by a record that dies.",
             cases: &[
                 "streams.a_waiting_claim_wakes_for_a_retry",
                 "streams.a_waiting_claim_wakes_for_an_abandoned_record",
                 "streams.a_waiting_claim_wakes_for_a_delayed_record",
+                "streams.a_waiting_claim_wakes_for_a_later_retry",
+                "streams.a_waiting_claim_wakes_for_a_dead_letter",
             ],
         },
         Clause {
-            text: "A claim that waits outlives a `clear` of its stream: it or the next one brings what is appended after it.",
+            text: "A claim that waits outlives a `clear` of its stream: it or the next one brings what is \
+                   appended after it.",
             cases: &["streams.a_waiting_claim_outlives_a_clear"],
         },
         Clause {
@@ -202,7 +210,8 @@ pub(super) const DEAD_LETTERS: Chapter = Chapter {
     title: "Streams: dead letters",
     clauses: &[
         Clause {
-            text: "A record that is rejected goes to the group's dead letters, once, and is never delivered again.",
+            text: "A record that is rejected goes to the group's dead letters, once, and is never \
+                   delivered again.",
             cases: &["streams.a_rejected_record_is_a_dead_letter_once", "streams.a_stale_reject_makes_no_dead_letter"],
         },
         Clause {
@@ -250,12 +259,24 @@ pub(super) const KEEPING: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "`trim` drops nothing that a group has not settled.",
-            cases: &["streams.what_is_not_settled_is_kept", "streams.what_is_settled_is_trimmed"],
+            text: "`trim` drops nothing that a group has not settled: not what is claimed, was given \
+                   back, or waits for a retry or a delay.",
+            cases: &[
+                "streams.what_is_not_settled_is_kept",
+                "streams.what_is_settled_is_trimmed",
+                "streams.trim_keeps_what_was_given_back",
+                "streams.trim_keeps_what_waits_for_a_retry",
+                "streams.trim_keeps_what_is_delayed",
+            ],
         },
         Clause {
-            text: "Positions go on after a `trim`, and for a day after a `clear`: an old receipt fits nothing new.",
-            cases: &["streams.positions_go_on_after_trimming", "streams.a_receipt_from_before_a_clear_is_stale"],
+            text: "Positions go on after a `trim`, and for a day after a `clear`: an old receipt fits \
+                   nothing new.",
+            cases: &[
+                "streams.positions_go_on_after_trimming",
+                "streams.a_receipt_from_before_a_clear_is_stale",
+                "streams.positions_go_on_after_an_empty_stream_was_cleared",
+            ],
         },
         Clause {
             text: "`clear` removes the streams that start with a prefix and no other, with their groups and dead \
@@ -276,6 +297,7 @@ pub(super) const KEEPING: Chapter = Chapter {
                 "streams.inspect_counts",
                 "streams.inspect_lists_groups_in_order",
                 "streams.inspect_counts_dead_letters",
+                "streams.inspect_counts_what_waits",
             ],
         },
     ],
