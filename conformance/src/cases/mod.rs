@@ -13,6 +13,7 @@ mod messages;
 mod names;
 mod port;
 mod prelude;
+mod runtimes;
 mod state;
 mod streams;
 mod transactions;
@@ -34,7 +35,7 @@ pub fn cases() -> &'static [Case] {
             messages::CASES,
             streams::CASES,
             names::CASES,
-            &[errors::CASES, closing::CASES, layers::CASES],
+            &[errors::CASES, closing::CASES, layers::CASES, runtimes::CASES],
             port::CASES,
             lock::CASES,
             election::CASES,

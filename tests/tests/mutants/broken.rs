@@ -94,7 +94,7 @@ impl Driver for Broken {
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.inner.remove_group(stream, group).await
+        self.fault.remove_group(&*self.inner, stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

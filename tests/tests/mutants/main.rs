@@ -7,7 +7,6 @@
 mod broken;
 mod capabilities;
 mod closing;
-mod kept;
 mod layers;
 mod messages;
 mod mixed;
@@ -19,6 +18,7 @@ mod reads;
 mod repeats;
 mod state;
 mod streams;
+mod streams_kept;
 mod time;
 mod transactions;
 mod watch;
@@ -48,6 +48,7 @@ fn mutants() -> Vec<Mutant> {
         watch::mutants(),
         messages::mutants(),
         streams::mutants(),
+        streams_kept::mutants(),
         names::mutants(),
         capabilities::mutants(),
         layers::mutants(),
@@ -57,7 +58,6 @@ fn mutants() -> Vec<Mutant> {
         repeats::mutants(),
         reads::mutants(),
         closing::mutants(),
-        kept::mutants(),
         mixed::mutants(),
     ];
     areas.into_iter().flatten().collect()
