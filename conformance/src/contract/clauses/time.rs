@@ -41,6 +41,10 @@ pub(super) const TIME: Chapter = Chapter {
             cases: &["ttl.remaining_time_is_reported"],
         },
         Clause {
+            text: "How long an entry has left to live is told alike by `get`, `scan`, a refusal and a watch.",
+            cases: &["state.a_ttl_is_told_alike_by_every_read", "state.a_watcher_is_told_the_ttl"],
+        },
+        Clause {
             text: "A server's clock that steps back revives nothing, and stops no time.",
             cases: &["faults.a_clock_that_steps_back_revives_nothing"],
         },
@@ -58,7 +62,8 @@ pub(super) const TIME: Chapter = Chapter {
             cases: &["ttl.an_add_keeps_it", "ttl.an_add_gives_none_to_what_lives_for_ever"],
         },
         Clause {
-            text: "An `Extend` lets a key live for its TTL from now on at least: a lease extended in time never ends.",
+            text: "An `Extend` lets a key live for its TTL from now on at least: a lease extended in time \
+                   never ends.",
             cases: &["ttl.an_extend_lengthens_it", "ttl.a_lease_can_be_kept_for_long"],
         },
         Clause {
@@ -67,7 +72,12 @@ pub(super) const TIME: Chapter = Chapter {
         },
         Clause {
             text: "What is refused or does nothing leaves the TTL as it is.",
-            cases: &["ttl.a_stale_extend_leaves_it", "ttl.a_refused_put_leaves_it"],
+            cases: &[
+                "ttl.a_stale_extend_leaves_it",
+                "ttl.a_refused_put_leaves_it",
+                "transactions.a_refusal_changes_no_ttl",
+                "transactions.a_conflict_undoes_ttls",
+            ],
         },
     ],
 };
