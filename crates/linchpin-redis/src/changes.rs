@@ -283,8 +283,12 @@ async fn serve_once(connection: &Connection, prefix: &Prefix, feed: &Feed) -> Re
         match sweep(connection, prefix, beat.take().as_deref()).await? {
             // Many ended at once.
             Some(next) if next.is_zero() => {}
-            Some(next) => return Ok(feed.ends_in(next)),
-            None => return Ok(()),
+            next => {
+                if let Some(next) = next {
+                    feed.ends_in(next);
+                }
+                return Ok(());
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ impl RedisCoordination {
             }
         });
         let (address, namespace, port) = (config.address(), config.namespace, PortState::default());
-        let handle = Handle { address, node, capabilities, namespace, changes, hub, connection, prefix, port };
+        let handle = Handle { address, node, namespace, capabilities, connection, prefix, changes, hub, port };
         Ok(Self(Arc::new(handle)))
     }
 

@@ -120,7 +120,6 @@ fn map(operation: &'static str, error: &RedisError) -> Error {
     let (kind, message, retry) = match error.kind() {
         Native::Io if error.is_timeout() => return slow(operation),
         Native::Io => return lost(operation).with_retry(Retry::Unknown),
-        Native::Server(ServerErrorKind::NoScript) => (ErrorKind::Unavailable, problem(error), Retry::Safe),
         Native::AuthenticationFailed | Native::Server(ServerErrorKind::NoPerm) => {
             (ErrorKind::Unauthorized, permission(error), Retry::Never)
         }
@@ -129,6 +128,7 @@ fn map(operation: &'static str, error: &RedisError) -> Error {
             | ServerErrorKind::TryAgain
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
+            | ServerErrorKind::NoScript
             | ServerErrorKind::ReadOnly,
         ) => (ErrorKind::Unavailable, problem(error), Retry::Safe),
         _ => match code(error) {

@@ -197,7 +197,9 @@ impl Intake {
                 let behind = self.shared.listeners.lock().confirm(&via);
                 self.carriers.lock().confirm(via);
                 // Before anything that comes after it.
-                behind.iter().for_each(|listener| listener.mark_gap());
+                for listener in behind {
+                    listener.mark_gap();
+                }
             }
             (Some(via), Some((channel, payload))) => {
                 if let Some(channel) = prefix.strip_channel(channel)

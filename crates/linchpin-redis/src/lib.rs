@@ -26,7 +26,11 @@
 //! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
 //!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
 //! - The scripts tell of every change on a pub/sub channel; a watch listens to it, and reads its range again
-//!   where it may have missed something.
+//!   where it may have missed something. While anybody watches, one process of a namespace beats about once a
+//!   second: it tells how many changes there were, and removes keys that are listed and not there any more, so that
+//!   nothing is lost without being noticed.
+//! - Reads ask once a second whether the server is the primary. A connection that falls silent after a call is
+//!   replaced, if the server answers on another one.
 //! - Messages are Redis pub/sub. All that is pushed - changes, messages, wake-ups of waiting stream members -
 //!   comes over one connection per handle, which resubscribes and marks the gap.
 //! - Streams are Redis Streams; what each group has looked at and has pending is kept beside them, without the

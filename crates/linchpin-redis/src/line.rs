@@ -89,10 +89,10 @@ impl Address {
             Err(_) if traffic.full.load(Ordering::Relaxed) => return Err(Refusal::Full),
             Err(error) => return Err(Refusal::Other(error)),
         };
-        let driven = traffic.clone();
+        let ending = traffic.clone();
         let driver = tokio::spawn(async move {
             driver.await;
-            driven.end();
+            ending.end();
         });
         Ok(Line { redis, traffic, setup: started.elapsed(), driver: driver.abort_handle() })
     }

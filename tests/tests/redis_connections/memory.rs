@@ -25,7 +25,7 @@ async fn what_frees_memory_works_on_a_full_server() {
     let server = local(&["--maxmemory-policy", "noeviction"]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
     let soon = Some(Duration::from_millis(200));
-    redis.set("own", &[0; 100_000], None).await.expect("written");
+    redis.set("own", &vec![0; 100_000], None).await.expect("written");
     for (name, ttl) in [("a/1", None), ("a/2", None), ("b/1", None), ("c/1", None), ("ends", soon)] {
         redis.commit(&Transaction::new().put(key(name), vec![0; 100_000], ttl)).await.expect("written");
     }

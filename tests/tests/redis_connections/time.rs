@@ -74,7 +74,7 @@ async fn many_keys_that_end_at_once_are_told_at_once() {
     let redis = connect(&server.url()).await;
     let mut events = redis.watch(&Range::all()).await.expect("a watch");
     assert!(matches!(events.next().await, Some(Ok(WatchEvent::Synced { .. }))));
-    let (many, ttl) = (20_000, Duration::from_secs(5));
+    let (many, ttl) = (30_000, Duration::from_secs(10));
     let started = Instant::now();
     for batch in 0..many / 1000 {
         let left = ttl.saturating_sub(started.elapsed());
@@ -90,5 +90,5 @@ async fn many_keys_that_end_at_once_are_told_at_once() {
         }
     }
     let late = started.elapsed().saturating_sub(ttl);
-    assert!(late < Duration::from_millis(700), "the last was told {late:?} after its end");
+    assert!(late < Duration::from_millis(1500), "the last was told {late:?} after its end");
 }

@@ -99,19 +99,22 @@ local function remove_all(gone)
   call('ZREM', P .. 'ttl', unpack(gone))
 end
 
--- Version, created, deadline and value of a key, or nil, and then whether there is nothing at all. A key past its
--- deadline is removed here and now, with a revision of its own, before anybody decides anything by it. A key that is
--- listed and not there was deleted or evicted behind our back: whoever goes by the list removes it, and it is told.
-local function load(key)
+-- Version, created, deadline and value of a key; or nil, and then whether there is nothing at all.
+local function look(key)
   local stored = call('GET', P .. 'k:' .. key)
   if not stored then return nil, true end
   local m, c, d = struct.unpack('<ddd', stored)
-  if d > 0 and d <= now then
-    tick()
-    remove(key)
-    return nil
-  end
+  if d > 0 and d <= now then return nil, false end
   return { m = m, c = c, d = d, v = string.sub(stored, 25) }
+end
+
+-- The same. A key past its deadline is removed here and now, with a revision of its own, before anybody decides
+-- anything by it. A key that is listed and not there was deleted or evicted behind our back: whoever goes by the list
+-- removes it, and it is told.
+local function load(key)
+  local e, missing = look(key)
+  if missing == false then remove_all({ key }) end
+  return e, missing
 end
 
 -- How long a key lives yet, 0 for ever.

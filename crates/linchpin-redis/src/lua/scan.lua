@@ -10,8 +10,8 @@ for i, key in ipairs(keys) do
     more = '1'
     break
   end
-  local e, missing = load(key)
-  if missing then gone[#gone + 1] = key end
+  local e = look(key)
+  if not e then gone[#gone + 1] = key end
   if e then
     local value = ''
     if ARGV[5] == '1' then value = e.v end
