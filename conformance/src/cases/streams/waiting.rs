@@ -83,22 +83,22 @@ async fn a_waiting_claim_wakes_for_a_retry(ctx: Context) -> CaseResult {
 }
 
 async fn a_waiting_claim_wakes_for_an_abandoned_record(ctx: Context) -> CaseResult {
-    let driver = ctx.driver();
+    let (driver, waiting) = (ctx.driver(), ctx.another().await?);
     append(&driver, "s", &["abandoned"]).await?;
     let visibility = PAUSE * 2;
     let held = timed(take_one(&driver, claim("s", "g", "m1")?.visibility(visibility))).await?;
-    let again = take_one(&ctx.another().await?, claim("s", "g", "m2")?).await?;
+    let again = take_one(&waiting, claim("s", "g", "m2")?).await?;
     held.window(visibility, ctx.stream_slack()).ensure_now("the redelivery of an abandoned record")?;
     ensure_eq!(again.receipt.delivery, 2, "the delivery count");
     Ok(())
 }
 
 async fn a_waiting_claim_wakes_for_a_delayed_record(ctx: Context) -> CaseResult {
-    let driver = ctx.driver();
+    let (driver, waiting) = (ctx.driver(), ctx.another().await?);
     let delay = PAUSE * 2;
     let record = [Record::new("delayed").with_delay(delay)];
     let appended = timed(append_records(&driver, "s", &record)).await?;
-    take_one(&ctx.another().await?, claim("s", "g", "m")?).await?;
+    take_one(&waiting, claim("s", "g", "m")?).await?;
     appended.window(delay, ctx.stream_slack()).ensure_now("the delivery of a delayed record")
 }
 
