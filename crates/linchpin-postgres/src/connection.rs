@@ -18,7 +18,7 @@ pub(crate) struct Connector {
     pub(crate) address: Arc<str>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
-    settings: String,
+    pub(crate) settings: String,
 }
 
 impl Connector {

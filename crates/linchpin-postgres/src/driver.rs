@@ -200,9 +200,10 @@ impl Driver for PostgresCoordination {
         handle.streams.trim(stream, keep).await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
-        Err(Error::unsupported("remove_group", "postgres", "removing a group"))
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let handle = self.handle("remove_group")?;
+        handle.capabilities.admit_streams("remove_group")?;
+        handle.streams.remove_group(stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

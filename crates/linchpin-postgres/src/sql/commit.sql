@@ -41,6 +41,8 @@ DECLARE
     did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
     o_found integer[] := '{}'; finds integer := 0;
     touched integer[] := '{}'; other integer;
+    -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
+    c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
 BEGIN
     before := held.changes;
     ended := '{}'; ended_at := '{}'; statuses := '{}'; revisions := '{}'; details := '{}'; results := '{}';
@@ -55,7 +57,6 @@ BEGIN
         ) SELECT coalesce(array_agg(gone.key), '{}') INTO ended FROM gone;
         IF cardinality(ended) > 0 THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended_at := array_fill(reached, ARRAY[cardinality(ended)]);
         END IF;
     END IF;
@@ -82,7 +83,6 @@ BEGIN
     FOR s IN 1 .. coalesce(cardinality(s_ends), 0) LOOP
         IF s_ends[s] <> 0 AND s_ends[s] <= now THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended := ended || all_keys[s];
             ended_at := ended_at || reached;
             s_version[s] := 0;
@@ -216,7 +216,6 @@ BEGIN
         IF status = 1 THEN
             IF ticks THEN
                 reached := greatest(reached + 1, now);
-                held.changes := held.changes + 1;
             END IF;
             FOR i IN first + guards .. last LOOP
                 kind := kinds[i];
@@ -235,6 +234,7 @@ BEGIN
                     END IF;
                     s_write[s] := 1;
                     writes := true;
+                    c_slots := c_slots || s; c_created := c_created || s_created[s]; c_versions := c_versions || reached;
                     IF kind = 10 THEN
                         s_value[s] := numbers[i];
                         did := did || (s_created[s] || ':' || ttls[i]);
@@ -253,6 +253,7 @@ BEGIN
                         END IF;
                         s_write[s] := 2;
                         removes := true;
+                        c_slots := c_slots || s; c_created := c_created || 0::bigint; c_versions := c_versions || reached;
                     END IF;
                 ELSIF s_version[s] <> 0 AND s_version[s] = numbers[i] THEN
                     -- Never earlier than before, and no new version.
@@ -311,8 +312,11 @@ BEGIN
                     ORDER BY old.at LIMIT 512 + 2 * cardinality(statuses) FOR UPDATE SKIP LOCKED));
         END IF;
     END IF;
-    after := held.changes;
+    after := before + cardinality(ended) + cardinality(c_slots);
     IF after <> before THEN
+        PERFORM linchpin.note(held, before, after, reached,
+            ended || ARRAY(SELECT all_keys[c.slot] FROM unnest(c_slots) WITH ORDINALITY AS c (slot, n) ORDER BY c.n),
+            array_fill(0::bigint, ARRAY[cardinality(ended)]) || c_created, ended_at || c_versions);
         UPDATE linchpin.namespaces AS n SET revision = reached, changes = after, acted = now
             WHERE n.id = held.id;
     END IF;

@@ -14,7 +14,7 @@ BEGIN
                 ORDER BY old.ends LIMIT most))
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
     SELECT greatest(k.ends - held.acted, 0) INTO next FROM linchpin.keys AS k
         WHERE k.namespace = held.id AND k.ends IS NOT NULL ORDER BY k.ends LIMIT 1;
 END $$;
@@ -35,21 +35,24 @@ BEGIN
                 ORDER BY old.key LIMIT most))
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
--- Notes that keys were removed, if they were.
+-- Notes that keys were removed, if some were.
 CREATE FUNCTION linchpin.removed(
-    held linchpin.namespaces, any_were boolean, OUT before bigint, OUT after bigint, OUT revision bigint
+    held linchpin.namespaces, keys bytea[], OUT before bigint, OUT after bigint, OUT revision bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
+DECLARE
+    count constant integer := cardinality(keys);
 BEGIN
     before := held.changes;
-    after := held.changes;
+    after := before + count;
     revision := held.revision;
-    IF any_were THEN
-        after := before + 1;
+    IF count > 0 THEN
         revision := greatest(revision + 1, held.acted);
+        PERFORM linchpin.note(held, before, after, revision, keys, array_fill(0::bigint, ARRAY[count]),
+            array_fill(revision, ARRAY[count]));
         UPDATE linchpin.namespaces AS n SET revision = removed.revision, changes = removed.after, acted = held.acted
             WHERE n.id = held.id;
     END IF;
@@ -62,6 +65,7 @@ DECLARE
     held linchpin.namespaces := linchpin.hold(namespace);
 BEGIN
     DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id;
+    DELETE FROM linchpin.changes AS c WHERE c.namespace = held.id;
     DELETE FROM linchpin.outcomes AS o WHERE o.namespace = held.id;
     DELETE FROM linchpin.messages AS m WHERE m.namespace = held.id;
     INSERT INTO linchpin.rubbish (namespace, stream, "group")

@@ -11,7 +11,9 @@ CREATE TABLE linchpin.namespaces (
     changes bigint NOT NULL,
     -- The latest time acted upon, and how far time runs ahead of the clock.
     acted bigint NOT NULL,
-    ahead bigint NOT NULL
+    ahead bigint NOT NULL,
+    -- Whoever may read it may listen to the namespace, and tell.
+    secret bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 ) WITH (fillfactor = 20);
 
 CREATE TABLE linchpin.keys (
