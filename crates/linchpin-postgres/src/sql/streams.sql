@@ -202,11 +202,11 @@ CREATE FUNCTION linchpin.bury(
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    dead constant bytea := stream || '\x00'::bytea || "group";
+    dead constant bytea := stream || decode('00', 'hex') || "group";
     held linchpin.streams;
     buried integer;
 BEGIN
-    IF position('\x00'::bytea IN stream) > 0 THEN
+    IF position(decode('00', 'hex') IN stream) > 0 THEN
         RETURN false;
     END IF;
     held := linchpin.hold_stream(space, dead);
@@ -467,7 +467,7 @@ BEGIN
     FOR seen IN SELECT slots[r.n] AS slot, array_agg(positions[r.n] ORDER BY r.o) AS places,
             array_agg(deliveries[r.n] ORDER BY r.o) AS counts, array_agg(reasons[r.n] ORDER BY r.o) AS reasons
         FROM unnest(rejected) WITH ORDINALITY AS r (n, o) GROUP BY slots[r.n]
-        ORDER BY streams[slots[r.n]] || '\x00'::bytea || groups[slots[r.n]]
+        ORDER BY streams[slots[r.n]] || decode('00', 'hex') || groups[slots[r.n]]
     LOOP
         PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.places, seen.counts,
             seen.reasons);
@@ -483,7 +483,7 @@ LANGUAGE sql STABLE AS $$
             (SELECT count(*) FROM linchpin.pending AS p WHERE p."group" = g.id),
             s.last - greatest(g.looked, s.first - 1),
             coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id
-                AND position('\x00'::bytea IN s.name) = 0 AND d.name = s.name || '\x00'::bytea || g.name), 0)
+                AND position(decode('00', 'hex') IN s.name) = 0 AND d.name = s.name || decode('00', 'hex') || g.name), 0)
         FROM linchpin.namespaces AS n
         JOIN linchpin.streams AS s ON s.namespace = n.id AND s.name = inspect_stream.stream
         LEFT JOIN linchpin.groups AS g ON g.stream = s.id
@@ -554,9 +554,9 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO linchpin.rubbish (namespace, stream, "group") VALUES (space.id, 0, gone);
-    IF position('\x00'::bytea IN stream) = 0 THEN
+    IF position(decode('00', 'hex') IN stream) = 0 THEN
         SELECT * INTO dead FROM linchpin.streams AS s
-            WHERE s.namespace = space.id AND s.name = stream || '\x00'::bytea || "group" AND s.ends IS NULL
+            WHERE s.namespace = space.id AND s.name = stream || decode('00', 'hex') || "group" AND s.ends IS NULL
             FOR NO KEY UPDATE;
         IF FOUND THEN
             PERFORM linchpin.clear_stream(space, dead, linchpin.time(space, 0));
