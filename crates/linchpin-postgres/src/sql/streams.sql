@@ -79,7 +79,7 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'linchpin needs transactions that are READ COMMITTED' USING ERRCODE = 'LP001';
     END IF;
-    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace;
+    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace ORDER BY n.generation DESC LIMIT 1;
     IF NOT FOUND THEN
         found_space := linchpin.hold(namespace);
     END IF;
@@ -94,9 +94,7 @@ DECLARE
     now bigint := linchpin.clock() + space.ahead;
 BEGIN
     IF now < reached THEN
-        UPDATE linchpin.namespaces AS n SET acted = greatest(n.acted, reached),
-                ahead = n.ahead + greatest(greatest(n.acted, reached) - (linchpin.clock() + n.ahead), 0)
-            WHERE n.id = space.id RETURNING n.acted INTO now;
+        now := (linchpin.hold(space.name, reached)).acted;
     END IF;
     RETURN now;
 END $$;
@@ -198,8 +196,8 @@ CREATE FUNCTION linchpin.bury(
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    nul constant integer := position('\x00'::bytea IN stream);
-    dead constant bytea := CASE WHEN nul = 0 THEN stream ELSE substr(stream, 1, nul - 1) END || '\x00'::bytea || "group";
+    nul constant integer := position(decode('00', 'hex') IN stream);
+    dead constant bytea := CASE WHEN nul = 0 THEN stream ELSE substr(stream, 1, nul - 1) END || decode('00', 'hex') || "group";
     held linchpin.streams;
 BEGIN
     IF dead = stream THEN
@@ -423,8 +421,8 @@ LANGUAGE sql STABLE AS $$
             (SELECT count(*) FROM linchpin.pending AS p WHERE p."group" = g.id),
             s.last - greatest(g.looked, s.first - 1),
             coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id AND d.name =
-                CASE position('\x00'::bytea IN s.name) WHEN 0 THEN s.name
-                    ELSE substr(s.name, 1, position('\x00'::bytea IN s.name) - 1) END || '\x00'::bytea || g.name), 0)
+                CASE position(decode('00', 'hex') IN s.name) WHEN 0 THEN s.name
+                    ELSE substr(s.name, 1, position(decode('00', 'hex') IN s.name) - 1) END || decode('00', 'hex') || g.name), 0)
         FROM linchpin.namespaces AS n
         JOIN linchpin.streams AS s ON s.namespace = n.id AND s.name = inspect_stream.stream
         LEFT JOIN linchpin.groups AS g ON g.stream = s.id
