@@ -6,6 +6,7 @@ use crate::hub::{Hub, Listener, Listening};
 use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
+use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, GroupName, MAX_TTL, Position, Receipt, Result, StreamName};
 use parking_lot::Mutex;
 use sqlx::postgres::PgRow;
@@ -151,7 +152,7 @@ impl Listener for Woken {
         self.notify.notify_one();
     }
 
-    fn end(&self) {
+    fn end(&self, _: Ended) {
         self.notify.notify_one();
     }
 }

@@ -41,7 +41,7 @@ BEGIN
         micros := ceil(extract(epoch FROM ttl) * 1000000);
     END IF;
     SELECT * INTO did FROM linchpin.commit(namespace, ARRAY[NULL::bytea], ARRAY[0::bigint], ARRAY[2],
-        ARRAY[guard, mutation], ARRAY[1, 1], ARRAY[expected, number], ARRAY[0, micros], ARRAY[name], ARRAY[value], 0);
+        ARRAY[guard, mutation], ARRAY[1, 1], ARRAY[expected, number], ARRAY[0, micros], ARRAY[name], ARRAY[value], 0, 0);
     IF did.statuses[1] IN (4, 5) THEN
         RAISE EXCEPTION 'the value at this key is no counter, or would leave the range of a bigint'
             USING ERRCODE = '22003';
@@ -59,8 +59,10 @@ $$ SELECT translate(encode(bytes, 'base64'), E'\n', '') $$;
 
 -- The value at a key; null if there is none.
 CREATE FUNCTION linchpin.get(namespace text, key text) RETURNS bytea LANGUAGE sql STABLE AS $$
-    SELECT k.value FROM linchpin.namespaces AS n JOIN linchpin.keys AS k ON k.namespace = n.id
-        WHERE n.name = get.namespace AND k.key = convert_to(get.key, 'UTF8')
+    SELECT k.value FROM (
+            SELECT * FROM linchpin.namespaces AS n WHERE n.name = get.namespace ORDER BY n.generation DESC LIMIT 1
+        ) AS n JOIN linchpin.keys AS k ON k.namespace = n.id
+        WHERE k.key = convert_to(get.key, 'UTF8')
             AND (k.ends IS NULL OR k.ends > greatest(linchpin.clock() + n.ahead, n.acted))
 $$;
 

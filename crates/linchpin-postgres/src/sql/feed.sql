@@ -65,7 +65,8 @@ CREATE FUNCTION linchpin.secret(namespace text) RETURNS bytea LANGUAGE plpgsql A
 DECLARE
     found_secret bytea;
 BEGIN
-    SELECT n.secret INTO found_secret FROM linchpin.namespaces AS n WHERE n.name = secret.namespace;
+    SELECT n.secret INTO found_secret FROM linchpin.namespaces AS n WHERE n.name = secret.namespace
+        ORDER BY n.generation DESC LIMIT 1;
     IF found_secret IS NULL THEN
         found_secret := (linchpin.hold(namespace)).secret;
     END IF;
@@ -101,7 +102,7 @@ CREATE FUNCTION linchpin.beat(
     namespace text, OUT secret bytea, OUT changes bigint, OUT revision bigint, OUT intrusions bigint, OUT standby boolean
 ) RETURNS SETOF record LANGUAGE sql STABLE AS $$
     SELECT n.secret, n.changes, n.revision, (SELECT i.times FROM linchpin.intrusions AS i), pg_is_in_recovery()
-        FROM linchpin.namespaces AS n WHERE n.name = beat.namespace
+        FROM linchpin.namespaces AS n WHERE n.name = beat.namespace ORDER BY n.generation DESC LIMIT 1
 $$;
 
 -- The next changes after so many.
@@ -109,10 +110,13 @@ CREATE FUNCTION linchpin.changes_after(namespace text, start bigint)
 RETURNS TABLE (number bigint, revision bigint, before bigint, was bigint, keys bytea[], created bigint[], versions bigint[])
 LANGUAGE sql STABLE AS $$
     SELECT c.number, c.revision, c.before, c.was, c.keys, c.created, c.versions
-        FROM linchpin.namespaces AS n JOIN LATERAL (
+        FROM (
+            SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = changes_after.namespace
+                ORDER BY n.generation DESC LIMIT 1
+        ) AS n JOIN LATERAL (
             SELECT * FROM linchpin.changes AS c WHERE c.namespace = n.id AND c.number > start ORDER BY c.number LIMIT 64
         ) AS c ON true
-        WHERE n.name = changes_after.namespace AND (c.before = start OR c.number <= start + 2048) ORDER BY c.number
+        WHERE (c.before = start OR c.number <= start + 2048) ORDER BY c.number
 $$;
 
 -- What stands at keys, but what ends. The values of so many bytes; what is more is null.
@@ -122,12 +126,13 @@ LANGUAGE sql STABLE AS $$
     SELECT f.key, f.version, f.created, f.ttl, CASE WHEN f.size <= bytes THEN f.value END FROM (
         SELECT k.key, k.version, k.created, k.value, CASE WHEN k.ends IS NULL THEN 0 ELSE k.ends - now.at END AS ttl,
                 sum(length(k.value)) OVER (ORDER BY a.n) AS size, k.ends, now.at
-            FROM linchpin.namespaces AS n
+            FROM (
+                SELECT * FROM linchpin.namespaces AS n WHERE n.name = look.namespace ORDER BY n.generation DESC LIMIT 1
+            ) AS n
             CROSS JOIN LATERAL (SELECT greatest(linchpin.clock() + n.ahead, n.acted) AS at) AS now
             CROSS JOIN unnest(asked) WITH ORDINALITY AS a (key, n)
             CROSS JOIN LATERAL (
                 SELECT * FROM linchpin.keys AS k WHERE k.namespace = n.id AND k.key = a.key OFFSET 0
             ) AS k
-            WHERE n.name = look.namespace
     ) AS f WHERE f.ends IS NULL OR f.ends > f.at
 $$;

@@ -82,7 +82,7 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'linchpin needs transactions that are READ COMMITTED' USING ERRCODE = 'LP001';
     END IF;
-    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace;
+    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace ORDER BY n.generation DESC LIMIT 1;
     IF NOT FOUND THEN
         found_space := linchpin.hold(namespace);
     END IF;
@@ -97,9 +97,7 @@ DECLARE
     now bigint := linchpin.clock() + space.ahead;
 BEGIN
     IF now < reached THEN
-        UPDATE linchpin.namespaces AS n SET acted = greatest(n.acted, reached),
-                ahead = n.ahead + greatest(greatest(n.acted, reached) - (linchpin.clock() + n.ahead), 0)
-            WHERE n.id = space.id RETURNING n.acted INTO now;
+        now := (linchpin.hold(space.name, reached)).acted;
     END IF;
     RETURN now;
 END $$;
