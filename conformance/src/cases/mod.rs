@@ -11,6 +11,7 @@ mod messages;
 mod names;
 mod port;
 mod prelude;
+mod runtimes;
 mod state;
 mod streams;
 mod transactions;
@@ -32,7 +33,7 @@ pub fn cases() -> &'static [Case] {
             messages::CASES,
             streams::CASES,
             names::CASES,
-            &[errors::CASES],
+            &[errors::CASES, runtimes::CASES],
             port::CASES,
             lock::CASES,
             election::CASES,

@@ -8,6 +8,7 @@ use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
 use linchpin_core::fanout::{Change, Scan, Watchers};
+use linchpin_core::life::Ended;
 use linchpin_core::{Error, ErrorKind, Page, Range, Result, WatchStream};
 use serde_json::json;
 use std::sync::Arc;
@@ -61,8 +62,8 @@ impl Changes {
         self.watchers.add(range.clone(), scan).await
     }
 
-    pub(crate) fn close(&self) {
-        self.watchers.end(|| Error::closed("watch"));
+    pub(crate) fn end(&self, ended: Ended) {
+        self.watchers.end(move || ended.error("watch"));
         // One that is just being made finds the connection closed.
         if let Ok(mut feed) = self.feed.try_lock() {
             *feed = None;

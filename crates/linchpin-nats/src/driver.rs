@@ -14,6 +14,7 @@ use crate::state;
 use crate::streams::{DEDUPE_WINDOW, Streams};
 use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin_core::life::Life;
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
     Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
@@ -22,7 +23,6 @@ use linchpin_core::{
 };
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A handle to one namespace of a NATS server or cluster. Clones are the same handle; closing one closes all. The
@@ -41,7 +41,7 @@ struct Handle {
     hub: Arc<Hub>,
     streams: Arc<Streams>,
     port: PortState,
-    closed: AtomicBool,
+    life: Life,
 }
 
 impl NatsCoordination {
@@ -94,39 +94,43 @@ impl NatsCoordination {
         let bucket = opened.unwrap_or_else(|_| Err(no_answer("connect")))?;
         bucket.revision("connect").await?;
         let bucket = Arc::new(bucket);
+        let changes = Arc::new(Changes::new(bucket.clone()));
+        let hub = Arc::new(Hub::new(connection.clone(), names.clone()));
+        let life = Life::in_runtime();
+        let (watched, heard, connected) = (changes.clone(), hub.clone(), connection.clone());
+        life.on_end(move |ended| {
+            watched.end(ended);
+            heard.end(ended);
+            connected.close();
+        });
         Ok(Self(Arc::new(Handle {
             address: config.address(),
             node,
             capabilities: capabilities(&server.version, server.max_payload, bucket.features),
             namespace: config.namespace,
             committer: Committer::new(bucket.features.replicas),
-            changes: Arc::new(Changes::new(bucket.clone())),
-            streams: Arc::new(Streams::new(
-                connection.clone(),
-                names.clone(),
-                bucket.features.replicas,
-                bucket.clock.clone(),
-            )),
-            hub: Arc::new(Hub::new(connection, names)),
+            changes,
+            streams: Arc::new(Streams::new(connection, names, bucket.features.replicas, bucket.clock.clone())),
+            hub,
             bucket,
             port: PortState::default(),
-            closed: AtomicBool::new(false),
+            life,
         })))
     }
 
     fn handle(&self, operation: &'static str) -> Result<&Handle> {
-        if self.0.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(&self.0) }
+        self.0.life.admit(operation).map(|()| &*self.0)
     }
 }
 
 impl fmt::Debug for NatsCoordination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Handle { address, node, namespace, closed, .. } = &*self.0;
+        let Handle { address, node, namespace, life, .. } = &*self.0;
         f.debug_struct("NatsCoordination")
             .field("address", address)
             .field("node", node)
             .field("namespace", namespace)
-            .field("closed", closed)
+            .field("life", life)
             .finish_non_exhaustive()
     }
 }
@@ -148,67 +152,70 @@ impl Driver for NatsCoordination {
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         let handle = self.handle("get")?;
-        state::get(&handle.bucket, &handle.committer.known, keys).await
+        handle.life.run("get", state::get(&handle.bucket, &handle.committer.known, keys)).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
         let handle = self.handle("scan")?;
         handle.capabilities.admit_scan(page)?;
-        state::scan(&handle.bucket, range, page).await
+        handle.life.run("scan", state::scan(&handle.bucket, range, page)).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         let handle = self.handle("commit")?;
         handle.capabilities.admit_commit(transaction)?;
-        handle.committer.commit(&handle.bucket, transaction).await
+        handle.life.run("commit", handle.committer.commit(&handle.bucket, transaction)).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let handle = self.handle("watch")?;
         handle.capabilities.admit_watch()?;
-        handle.changes.watch(range).await
+        handle.life.run("watch", handle.changes.watch(range)).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let handle = self.handle("publish")?;
         handle.capabilities.admit_publish(channel, &payload)?;
-        messages::publish(&handle.bucket.connection, &handle.bucket.names, channel, payload).await
+        handle
+            .life
+            .run("publish", messages::publish(&handle.bucket.connection, &handle.bucket.names, channel, payload))
+            .await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let handle = self.handle("subscribe")?;
         handle.capabilities.admit_subscribe()?;
-        handle.hub.subscribe(pattern).await
+        handle.life.run("subscribe", handle.hub.subscribe(pattern)).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let handle = self.handle("append")?;
         handle.capabilities.admit_append(stream, records)?;
-        handle.streams.append(stream, records).await
+        handle.life.run("append", handle.streams.append(stream, records)).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let handle = self.handle("claim")?;
         handle.capabilities.admit_claim(claim)?;
-        handle.streams.claim(claim).await
+        handle.life.run("claim", handle.streams.claim(claim)).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let handle = self.handle("settle")?;
         handle.capabilities.admit_settle(settlements)?;
-        handle.streams.settle(settlements).await
+        handle.life.run("settle", handle.streams.settle(settlements)).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         let handle = self.handle("inspect")?;
         handle.capabilities.admit_streams("inspect")?;
-        handle.streams.inspect(stream).await
+        handle.life.run("inspect", handle.streams.inspect(stream)).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         let handle = self.handle("trim")?;
         handle.capabilities.admit_streams("trim")?;
-        handle.streams.trim(stream, keep).await
+        handle.life.run("trim", handle.streams.trim(stream, keep)).await
     }
 
     async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
@@ -218,27 +225,26 @@ impl Driver for NatsCoordination {
 
     async fn clear(&self, prefix: &str) -> Result<()> {
         let handle = self.handle("clear")?;
-        state::clear(&handle.bucket, &handle.committer.known, prefix).await?;
-        if handle.capabilities.streams.is_some() {
-            handle.streams.clear(prefix).await?;
-        }
-        Ok(())
+        let clearing = async {
+            state::clear(&handle.bucket, &handle.committer.known, prefix).await?;
+            if handle.capabilities.streams.is_some() {
+                handle.streams.clear(prefix).await?;
+            }
+            Ok(())
+        };
+        handle.life.run("clear", clearing).await
     }
 
     async fn health(&self) -> Result<Health> {
         let handle = self.handle("health")?;
         let asked = Instant::now();
-        let degraded = handle.bucket.degraded().await?;
+        let degraded = handle.life.run("health", handle.bucket.degraded()).await?;
         Ok(Health::new(asked.elapsed(), degraded))
     }
 
     async fn close(&self) -> Result<()> {
         let handle = &self.0;
-        if !handle.closed.swap(true, Ordering::AcqRel) {
-            handle.changes.close();
-            handle.hub.close();
-            handle.bucket.connection.close();
-        }
+        handle.life.close();
         Ok(())
     }
 }

@@ -7,7 +7,8 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use linchpin_core::fanout::Subscribers;
-use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
+use linchpin_core::life::Ended;
+use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -94,10 +95,10 @@ impl Hub {
     }
 
     /// Ends every subscription.
-    pub(crate) fn close(&self) {
+    pub(crate) fn end(&self, ended: Ended) {
         let topics: Vec<_> = self.topics.lock().values().filter_map(Weak::upgrade).collect();
         for topic in topics {
-            topic.subscribers.end(|| Error::closed("subscribe"));
+            topic.subscribers.end(move || ended.error("subscribe"));
         }
     }
 }

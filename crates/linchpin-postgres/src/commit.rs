@@ -2,7 +2,6 @@
 //! its own.
 
 use crate::arguments::{Given, column, key, micros, number, stored, ttl};
-use crate::bell::Told;
 use crate::connection::Behind;
 use crate::error::{Failure, unexpected};
 use crate::lane::{Asked, Traffic};
@@ -10,7 +9,6 @@ use crate::names::Names;
 use crate::notices::Notices;
 use crate::seen::Seen;
 use async_trait::async_trait;
-use linchpin_core::fanout::Change;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
 };
@@ -96,49 +94,13 @@ impl Traffic for Committing {
             return Ok(questions.iter().map(|_| Err(unexpected("commit", "arrays of different lengths"))).collect());
         };
         self.seen.note(answer.now);
-        let mut told = Told { before: number(answer.before), after: number(answer.after), changes: Vec::new() };
-        for (name, at) in answer.ended.into_iter().zip(&answer.ended_at) {
-            // All that is stored was a key once.
-            let Ok(key) = key("commit", name) else { continue };
-            told.changes.push((Change::Deleted(key, Revision(number(*at))), None));
-        }
         let mut found = answer.found.into_iter();
-        let mut outcomes = Vec::with_capacity(questions.len());
-        for (transaction, decided) in questions.iter().zip(&answer.decided) {
-            let outcome = decided.outcome(transaction, &mut found);
-            if let Ok(Outcome::Committed { revision, results }) = &outcome
-                && decided.is_new()
-            {
-                tell(&mut told, transaction, *revision, results, decided);
-            }
-            outcomes.push(outcome);
-        }
-        if told.after != told.before {
-            self.notices.ring(&told);
+        let decided = questions.iter().zip(&answer.decided);
+        let outcomes = decided.map(|(transaction, decided)| decided.outcome(transaction, &mut found)).collect();
+        if answer.after != answer.before {
+            self.notices.ring(number(answer.after));
         }
         Ok(outcomes)
-    }
-}
-
-/// Notes what a transaction changed.
-fn tell(told: &mut Told, transaction: &Transaction, revision: Revision, results: &[MutationResult], decided: &Decided) {
-    for (index, (mutation, result)) in transaction.mutations.iter().zip(results).enumerate() {
-        let key = mutation.key().clone();
-        match (mutation, result) {
-            (Mutation::Put { value, .. }, MutationResult::Put { created, ttl }) => {
-                let entry = Entry { key, value: value.clone(), created: *created, version: revision, ttl: *ttl };
-                told.changes.push((Change::Put(entry), *ttl));
-            }
-            (_, MutationResult::Added { value }) => {
-                let (created, ttl) = decided.counter(index);
-                let entry = Entry { key, value: value.to_string().into(), created, version: revision, ttl };
-                told.changes.push((Change::Put(entry), ttl));
-            }
-            (_, MutationResult::Deleted { existed: true }) => {
-                told.changes.push((Change::Deleted(key, revision), None));
-            }
-            _ => {}
-        }
     }
 }
 
@@ -242,8 +204,6 @@ fn length(length: usize) -> i32 {
 struct Answer {
     before: i64,
     after: i64,
-    ended: Vec<Vec<u8>>,
-    ended_at: Vec<i64>,
     decided: Vec<Decided>,
     found: Vec<Found>,
     now: i64,
@@ -297,8 +257,6 @@ impl Answer {
         Ok(Some(Self {
             before: column(row, 0)?,
             after: column(row, 1)?,
-            ended: column(row, 2)?,
-            ended_at: column(row, 3)?,
             decided: decided.collect(),
             found: found.collect(),
             now: column(row, 11)?,
@@ -307,11 +265,6 @@ impl Answer {
 }
 
 impl Decided {
-    /// Whether it was decided by this call, and not before.
-    fn is_new(&self) -> bool {
-        self.status < 10
-    }
-
     fn outcome(&self, transaction: &Transaction, found: &mut impl Iterator<Item = Found>) -> Result<Outcome> {
         let revision = self.revision;
         match self.status % 10 {
@@ -346,13 +299,6 @@ impl Decided {
             Some(mutation) => error.with_subject(mutation.key().as_str()),
             None => error,
         }
-    }
-
-    /// When a counter came to be, and how long it lives yet.
-    fn counter(&self, mutation: usize) -> (Revision, Option<Duration>) {
-        let mut words = self.results.split(',').nth(mutation).unwrap_or_default().split(':').skip(1);
-        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
-        (Revision(self::number(number())), ttl(number()))
     }
 }
 

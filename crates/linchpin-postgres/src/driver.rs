@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::life::Life;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, GroupName, Health, Key, Namespace, NodeId,
-    Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement,
-    Snapshot, StreamInfo, StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, NodeId, Outcome, Page,
+    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, Subscription, Transaction, WatchStream,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -240,10 +240,13 @@ impl Driver for PostgresCoordination {
         handle.life.run("trim", call).await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.0.life.admit("remove_group")?;
-        self.0.capabilities.admit_streams("remove_group")?;
-        Err(Error::unsupported("remove_group", "postgres", "removing a group"))
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_streams("remove_group")?;
+            handle.streams.remove_group(stream, group).await
+        };
+        handle.life.run("remove_group", call).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

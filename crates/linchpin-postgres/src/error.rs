@@ -129,11 +129,7 @@ fn of_refusal(operation: &'static str, refused: Refusal) -> Error {
             "the server gave up on it: it took too long, perhaps as a transaction holds the namespace".to_owned(),
             Retry::Safe,
         ),
-        "40001" | "40P01" | "55P03" => (
-            ErrorKind::Unavailable,
-            "others hold what this needs; a transaction of the application may be open".to_owned(),
-            Retry::Safe,
-        ),
+        "40001" | "40P01" | "55P03" => (ErrorKind::Unavailable, HELD.to_owned(), Retry::Safe),
         "25006" => (ErrorKind::Unavailable, STANDBY.to_owned(), Retry::Safe),
         "57P05" => (ErrorKind::Unavailable, "the server closed the idle connection".to_owned(), Retry::Safe),
         "57P03" => (ErrorKind::Unavailable, "the server is starting, or shutting down".to_owned(), Retry::Safe),
@@ -157,6 +153,19 @@ fn of_refusal(operation: &'static str, refused: Refusal) -> Error {
 fn wants_tls(refused: &Refusal) -> bool {
     let why = &refused.message;
     why.contains("pg_hba.conf") && (why.ends_with("no encryption") || why.ends_with("SSL off"))
+}
+
+const HELD: &str = "others hold what this needs; a transaction of the application may be open";
+
+/// Others held what a call needs for as long as it could wait, and it was not asked.
+pub(crate) fn held(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, operation, HELD).with_retry(Retry::Safe)
+}
+
+/// Whether somebody else held what a call needs, for longer than it wanted to wait.
+pub(crate) fn is_held(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.and_then(|source| source.downcast_ref::<Refusal>()).is_some_and(|refused| refused.code == "55P03")
 }
 
 /// An error while a connection was set up: nothing was sent yet.

@@ -45,21 +45,26 @@
 //! tokens, grow even then, as they follow the clock: keep those of the servers in step.
 
 mod arguments;
-mod bell;
 mod changes;
+mod claims;
 mod commit;
 mod config;
 mod connection;
 mod driver;
 mod erase;
 mod error;
+mod feed;
 mod forgetting;
 mod hub;
 mod lane;
+mod listening;
 mod messages;
 mod migrate;
 mod names;
 mod notices;
+mod patience;
+mod records;
+mod secret;
 mod seen;
 mod server;
 mod state;

@@ -11,10 +11,12 @@ macro_rules! contents {
         concat!(
             "SET LOCAL search_path = pg_catalog, pg_temp;\n",
             "CREATE TABLE linchpin.version (number integer NOT NULL);\n",
-            "INSERT INTO linchpin.version VALUES (1);\n\n",
+            "INSERT INTO linchpin.version VALUES (2);\n\n",
             include_str!("sql/tables.sql"),
             "\n",
             include_str!("sql/namespaces.sql"),
+            "\n",
+            include_str!("sql/feed.sql"),
             "\n",
             include_str!("sql/state.sql"),
             "\n",
@@ -45,7 +47,7 @@ pub const PRIVILEGES: &str = "\
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA linchpin TO application;\n";
 
 /// The version that this build needs.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The lock under which the schema is set up: concurrent starters wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7812733471026)";

@@ -1,7 +1,6 @@
 //! State: reading keys, scanning and clearing. Reads at the same time share a round trip.
 
 use crate::arguments::{Given, column, field, key, number, ttl};
-use crate::bell::Told;
 use crate::commit::Committing;
 use crate::connection::{Behind, Pool};
 use crate::error::Failure;
@@ -11,7 +10,6 @@ use crate::names::Names;
 use crate::notices::Notices;
 use crate::seen::Seen;
 use async_trait::async_trait;
-use linchpin_core::fanout::Change;
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, Revision, ScanPage, Snapshot, Transaction};
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{BTreeSet, VecDeque};
@@ -331,18 +329,13 @@ impl State {
         tokio::join!(self.reads.close(limit), self.commits.close(limit));
     }
 
-    /// Tells the watchers which keys a statement removed; returns how many.
+    /// Tells the watchers that a statement removed keys; returns how many.
     fn removed(&self, operation: &'static str, row: &PgRow) -> Result<usize> {
-        let number = |index| field::<i64>(operation, row, index).map(number);
-        let (before, after, revision) = (number(0)?, number(1)?, Revision(number(2)?));
-        let keys: Vec<Vec<u8>> = field(operation, row, 3)?;
-        let count = keys.len();
-        let deleted = |bytes| Ok((Change::Deleted(key(operation, bytes)?, revision), None));
-        let changes = keys.into_iter().map(deleted).collect::<Result<_>>()?;
+        let (before, after): (i64, i64) = (field(operation, row, 0)?, field(operation, row, 1)?);
         if after != before {
-            self.notices.ring(&Told { before, after, changes });
+            self.notices.ring(number(after));
         }
-        Ok(count)
+        Ok(field::<Vec<Vec<u8>>>(operation, row, 3)?.len())
     }
 
     /// Makes the namespace be there: it was erased, or the server lost its data.

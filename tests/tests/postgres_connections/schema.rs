@@ -61,9 +61,9 @@ async fn one_of_a_newer_version_is_refused() {
     ask(&server, "UPDATE linchpin.version SET number = number + 1").await;
     let error = refused(config(&server.url())).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unsupported, Retry::Never), "{error}");
-    assert!(error.to_string().contains("version 2") && error.to_string().contains("needs 1"), "{error}");
+    assert!(error.to_string().contains("version 3") && error.to_string().contains("needs 2"), "{error}");
     // It was left as it is.
-    assert_eq!(ask(&server, "SELECT number FROM linchpin.version").await, "2");
+    assert_eq!(ask(&server, "SELECT number FROM linchpin.version").await, "3");
     ask(&server, "UPDATE linchpin.version SET number = number - 1").await;
     connect(&server.url()).await;
 }

@@ -48,6 +48,15 @@ pub(super) const CLOSING: Chapter = Chapter {
             text: "`close` ends the watches and subscriptions of its handle.",
             cases: &["errors.a_closed_handle_watches_nothing", "errors.closing_ends_subscriptions"],
         },
+        Clause {
+            text: "A handle lives in the runtime in which it was opened. Once that has ended the handle works in another \
+                   one, or every call, watch and subscription fails with `Closed` and says why; never silence.",
+            cases: &[
+                "errors.a_handle_that_outlives_its_runtime_works_or_says_so",
+                "errors.a_watch_that_outlives_its_runtime_is_not_silent",
+                "errors.a_subscription_that_outlives_its_runtime_is_not_silent",
+            ],
+        },
         Clause { text: "A second `close` does nothing.", cases: &["errors.closing_twice_does_nothing"] },
         Clause {
             text: "Closing a handle leaves all others as they are.",

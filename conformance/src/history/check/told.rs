@@ -1,6 +1,6 @@
 //! What operations tell of single keys, in the order of revisions.
 
-use super::transactions::{Fate, Transaction};
+use super::transactions::{Fate, Found, Transaction};
 use crate::history::record::{Event, Operation, Read, Reply, Seen, Write};
 use linchpin_core::{Condition, Guard, Key, MutationResult, Revision};
 use std::collections::HashMap;
@@ -100,6 +100,11 @@ impl<'h> Tales<'h> {
             Fate::Refused { guard, found, revision } => {
                 // The first guard that did not hold is told: those before it did.
                 self.hold(&body.guards[..guard], revision, Phase::After, by);
+                let found = match found {
+                    Found::Nothing => None,
+                    Found::Entry(seen) => Some(seen),
+                    Found::Untold => return,
+                };
                 self.tell(&body.guards[guard].key, revision, Phase::After, What::Entry(found), by);
             }
             Fate::Failed | Fate::Unknown => {}

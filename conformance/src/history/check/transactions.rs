@@ -3,7 +3,7 @@
 
 use super::{Verdict, Violation};
 use crate::history::record::{Decision, Event, Operation, Reply, Seen, Txn, Write};
-use linchpin_core::{Key, MutationResult, Revision};
+use linchpin_core::{Condition, Key, MutationResult, Revision};
 use std::collections::{HashMap, HashSet};
 
 /// One transaction, sent once or, under an id, several times.
@@ -27,7 +27,7 @@ pub(super) enum Fate<'h> {
     },
     Refused {
         guard: usize,
-        found: Option<&'h Seen>,
+        found: Found<'h>,
         revision: u64,
     },
     /// Surely not applied.
@@ -38,14 +38,44 @@ pub(super) enum Fate<'h> {
     SeenAt(u64),
 }
 
+/// What a guard found that did not hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Found<'h> {
+    Nothing,
+    Entry(&'h Seen),
+    /// A repeat is told nothing of an entry that was replaced meanwhile.
+    Untold,
+}
+
+impl<'h> Found<'h> {
+    fn new(found: Option<&'h Seen>, is_repeated: bool) -> Self {
+        match found {
+            Some(seen) => Self::Entry(seen),
+            None if is_repeated => Self::Untold,
+            None => Self::Nothing,
+        }
+    }
+
+    /// Whether the guard was right to refuse.
+    fn fails(self, condition: Condition) -> bool {
+        match self {
+            Self::Nothing => !condition.holds(None),
+            Self::Entry(seen) => !condition.holds(Some(seen.version)),
+            Self::Untold => true,
+        }
+    }
+}
+
 impl<'h> Transaction<'h> {
-    fn new(by: &'h Operation, body: &'h Txn, reply: &'h Reply<Decision>) -> Self {
+    /// `is_repeated` says that it was sent several times.
+    fn new(by: &'h Operation, body: &'h Txn, reply: &'h Reply<Decision>, is_repeated: bool) -> Self {
         let (fate, returned) = match reply {
             Reply::Answered(Decision::Committed { revision, results }) => {
                 (Fate::Committed { revision: revision.0, results }, by.returned)
             }
             Reply::Answered(Decision::Refused { guard, found, revision }) => {
-                (Fate::Refused { guard: *guard, found: found.as_ref(), revision: revision.0 }, by.returned)
+                let found = Found::new(found.as_ref(), is_repeated);
+                (Fate::Refused { guard: *guard, found, revision: revision.0 }, by.returned)
             }
             Reply::Failed(_) => (Fate::Failed, by.returned),
             Reply::Unknown(_) => (Fate::Unknown, u64::MAX),
@@ -65,6 +95,16 @@ impl<'h> Transaction<'h> {
             (_, Fate::Unknown) => self.called = earlier,
             (Fate::Unknown, _) => *self = Self { called: earlier, ..other },
             (one, another) if one == another => {
+                self.called = earlier;
+                self.returned = self.returned.min(other.returned);
+            }
+            // The same refusal: one of them was told what stood there.
+            (
+                Fate::Refused { guard, found: one, revision },
+                Fate::Refused { guard: again, found: another, revision: same },
+            ) if (guard, revision) == (again, same) && (one == Found::Untold || another == Found::Untold) => {
+                let found = if one == Found::Untold { another } else { one };
+                self.fate = Fate::Refused { guard, found, revision };
                 self.called = earlier;
                 self.returned = self.returned.min(other.returned);
             }
@@ -103,9 +143,16 @@ impl<'h> Transaction<'h> {
 pub(super) fn gather(operations: &[Operation]) -> Verdict<Vec<Transaction<'_>>> {
     let mut all: Vec<Transaction<'_>> = Vec::new();
     let mut by_id = HashMap::new();
+    let mut sends: HashMap<_, usize> = HashMap::new();
+    for operation in operations {
+        if let Event::Commit { transaction: Txn { id: Some(id), .. }, .. } = &operation.event {
+            *sends.entry(id).or_default() += 1;
+        }
+    }
     for operation in operations {
         let Event::Commit { transaction: body, reply } = &operation.event else { continue };
-        let new = Transaction::new(operation, body, reply);
+        let is_repeated = body.id.as_ref().is_some_and(|id| sends.get(id).is_some_and(|sends| *sends > 1));
+        let new = Transaction::new(operation, body, reply, is_repeated);
         fits(&new)?;
         let first = body.id.as_ref().map_or(all.len(), |id| *by_id.entry(id).or_insert(all.len()));
         match all.get_mut(first) {
@@ -129,9 +176,7 @@ fn fits(transaction: &Transaction<'_>) -> Verdict {
     };
     let fits = match transaction.fate {
         Fate::Committed { results, .. } => results.len() == mutations.len() && mutations.iter().zip(results).all(kind),
-        Fate::Refused { guard, found, .. } => {
-            guards.get(guard).is_some_and(|guard| !guard.condition.holds(found.map(|seen| seen.version)))
-        }
+        Fate::Refused { guard, found, .. } => guards.get(guard).is_some_and(|guard| found.fails(guard.condition)),
         Fate::Failed | Fate::Unknown | Fate::SeenAt(_) => true,
     };
     if fits { Ok(()) } else { Err(Violation::new("the outcome does not fit the transaction", [transaction.by])) }

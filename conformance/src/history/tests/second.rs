@@ -116,7 +116,8 @@ fn part(txn: &Txn, reply: &Reply<Decision>, key: &Key, values: &HashMap<(Key, u6
     let mut step = Step { found: own.map(|own| guard(own.condition, key, values)).collect(), ..Step::default() };
     step.unknown = matches!(reply, Reply::Unknown(_));
     if let Reply::Answered(Decision::Refused { guard, found, .. }) = reply {
-        if txn.guards[*guard].key == *key {
+        // Nothing was there; or it is a repeat, which is told nothing of what was replaced.
+        if txn.guards[*guard].key == *key && (found.is_some() || txn.id.is_none()) {
             step.found.push(value_of(found.as_ref()));
         }
         return step;

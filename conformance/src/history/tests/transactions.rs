@@ -120,6 +120,23 @@ fn a_repeat_gets_the_first_outcome() {
 }
 
 #[test]
+fn a_repeat_of_a_refusal_need_not_tell_what_stood_there() {
+    let put = |span, revision, value: &'static str, created_at| {
+        txn().put("a", value).committed(span, revision, &[created(created_at)])
+    };
+    let guarded = || txn().id("2").guard("a", Condition::Absent).put("a", "y");
+    let told = || guarded().refused((3, 4), 0, seen("x", 10, 10), 10);
+    let untold = || guarded().refused((7, 8), 0, None, 10);
+    legal([put((1, 2), 10, "x", 10), told(), put((5, 6), 20, "z", 10), untold()]);
+    legal([put((1, 2), 10, "x", 10), guarded().unknown((3, 4)), put((5, 6), 20, "z", 10), untold()]);
+    illegal("does not fit", [put((1, 2), 10, "x", 10), untold()]);
+    illegal(
+        "did not get the outcome of the first one",
+        [put((1, 2), 10, "x", 10), told(), guarded().refused((7, 8), 0, None, 12)],
+    );
+}
+
+#[test]
 fn a_repeat_whose_first_send_failed_is_of_when_it_was_sent() {
     let once = || txn().id("1").put("a", "x");
     let between = || get((3, 4), 20, &[("a", None)]);

@@ -80,7 +80,8 @@ impl Subscribers {
         reached
     }
 
-    /// Tells every subscriber that messages may have been missed here.
+    /// Tells every subscriber that messages may have been missed here: call it before anything that came after the gap
+    /// is dispatched.
     pub fn mark_gap(&self) {
         for mailbox in self.live() {
             mailbox.put(None);
@@ -109,6 +110,9 @@ impl Subscribers {
 impl Mailbox {
     fn put(&self, item: Option<Message>) {
         let mut state = self.state.lock();
+        if item.is_none() && matches!(state.queue.back(), Some(None)) {
+            return;
+        }
         state.bytes += size(item.as_ref());
         state.queue.push_back(item);
         while state.queue.len() > Subscribers::CAPACITY || state.bytes > Subscribers::CAPACITY_BYTES {

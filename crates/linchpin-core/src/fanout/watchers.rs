@@ -1,55 +1,17 @@
 //! The watchers of one handle.
 
-use crate::entry::{Entry, Page, Range, Revision, ScanPage};
+use super::queue::{Change, Queue};
+use super::watch::Watch;
+use crate::entry::{Page, Range, ScanPage};
 use crate::error::{Error, Result};
 use crate::name::Key;
-use crate::watch::{WatchEvent, WatchStream};
+use crate::watch::WatchStream;
 use futures::future::BoxFuture;
 use futures::stream;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-use tokio::sync::Notify;
-
-/// A change to one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It was written.
-    Put(Entry),
-    /// It was written at this revision, with a value that did not come along: each watcher reads it.
-    Written(Key, Revision),
-    /// It was deleted or expired, at this revision.
-    Deleted(Key, Revision),
-}
-
-impl Change {
-    /// The key that changed.
-    pub fn key(&self) -> &Key {
-        match self {
-            Self::Put(entry) => &entry.key,
-            Self::Written(key, _) | Self::Deleted(key, _) => key,
-        }
-    }
-
-    /// Whether the key is still the one that it was, as far as is known: neither gone nor come again.
-    fn is_of_the_same(&self, newer: &Self) -> bool {
-        match (self, newer) {
-            (Self::Deleted(..), _) => false,
-            (Self::Put(older), Self::Put(newer)) => older.created == newer.created,
-            _ => true,
-        }
-    }
-
-    /// The revision of the change.
-    pub fn version(&self) -> Revision {
-        match self {
-            Self::Put(entry) => entry.version,
-            Self::Written(_, version) | Self::Deleted(_, version) => *version,
-        }
-    }
-}
 
 /// Reads a page of a watched range: an adapter's own `scan`.
 pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> + Send + Sync>;
@@ -74,33 +36,12 @@ struct Registry {
     prefixes: Vec<(String, Weak<Queue>)>,
 }
 
-struct Queue {
-    state: Mutex<Pending>,
-    arrived: Notify,
-}
-
-#[derive(Default)]
-struct Pending {
-    /// The newest change of each key, in the order of these: so who is told of a key was told of all that are older.
-    changes: BTreeMap<u64, Change>,
-    places: HashMap<Key, u64>,
-    next: u64,
-    resync: bool,
-    ended: Option<Arc<dyn Fn() -> Error + Send + Sync>>,
-}
-
-enum Next {
-    Change(Change),
-    Resync,
-    Ended(Error),
-}
-
 impl Watchers {
     /// How many changed keys a watcher may lag before it reads its range again instead.
     pub const CAPACITY: usize = 4096;
 
-    /// Adds a watcher. Its first scan happens here, after it was registered, so that nothing dispatched
-    /// from now on is missed.
+    /// Adds a watcher. The first page of its range is read here, after it was registered, so that nothing dispatched
+    /// from now on is missed; the rest as the stream is polled, however long that takes.
     ///
     /// # Errors
     /// What `scan` fails with.
@@ -108,11 +49,9 @@ impl Watchers {
     /// # Cancel safety
     /// Dropping the future removes the watcher.
     pub async fn add(&self, range: Range, scan: Scan) -> Result<WatchStream> {
-        let queue = Arc::new(Queue { state: Mutex::default(), arrived: Notify::new() });
+        let queue = Arc::new(Queue::default());
         self.registry.lock().insert(&range, Arc::downgrade(&queue));
-        let mut watch = Watch { range, scan, queue, known: HashMap::new(), floor: Revision(0), ready: VecDeque::new() };
-        let revision = watch.read_range().await?;
-        watch.ready.push_back(WatchEvent::Synced { revision });
+        let watch = Watch::begin(range, scan, queue).await?;
         Ok(Box::pin(stream::unfold(Some(watch), |watch| async move {
             let mut watch = watch?;
             match watch.next().await {
@@ -183,169 +122,6 @@ impl Registry {
     }
 }
 
-impl Queue {
-    fn put(&self, change: Change) {
-        let mut state = self.state.lock();
-        if state.resync {
-            return;
-        }
-        state.put(change);
-        if state.changes.len() > Watchers::CAPACITY {
-            state.lose();
-        }
-        drop(state);
-        self.arrived.notify_one();
-    }
-
-    async fn next(&self) -> Next {
-        loop {
-            if let Some(next) = self.state.lock().next() {
-                return next;
-            }
-            self.arrived.notified().await;
-        }
-    }
-}
-
-impl Pending {
-    fn next(&mut self) -> Option<Next> {
-        if let Some(error) = &self.ended {
-            return Some(Next::Ended(error()));
-        }
-        if self.resync {
-            return Some(Next::Resync);
-        }
-        let (_, change) = self.changes.pop_first()?;
-        self.places.remove(change.key());
-        Some(Next::Change(change))
-    }
-
-    fn put(&mut self, change: Change) {
-        // A key that is still the same one keeps its place, one that came again is a new one.
-        if let Some(place) = self.places.get(change.key())
-            && let Some(older) = self.changes.get_mut(place)
-            && older.is_of_the_same(&change)
-        {
-            *older = change;
-            return;
-        }
-        self.next += 1;
-        if let Some(older) = self.places.insert(change.key().clone(), self.next) {
-            self.changes.remove(&older);
-        }
-        self.changes.insert(self.next, change);
-    }
-
-    /// Forgets everything: the watcher has to read its range again.
-    fn lose(&mut self) {
-        self.changes.clear();
-        self.places.clear();
-        self.resync = true;
-    }
-}
-
-struct Watch {
-    range: Range,
-    scan: Scan,
-    queue: Arc<Queue>,
-    /// The version last told, of every key that the watcher believes to exist.
-    known: HashMap<Key, Revision>,
-    /// The revision that it has read its range at: what is not known was absent then.
-    floor: Revision,
-    ready: VecDeque<WatchEvent>,
-}
-
-impl Watch {
-    async fn next(&mut self) -> Result<WatchEvent> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(event);
-            }
-            match self.queue.next().await {
-                Next::Change(change) => self.take(change).await?,
-                Next::Ended(error) => return Err(error),
-                Next::Resync => self.resync().await?,
-            }
-        }
-    }
-
-    /// Reads the range again until it succeeds: while the backend is away there is nothing to tell.
-    async fn resync(&mut self) -> Result<()> {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            // The flag falls before the range is read: what changes while it is read is queued.
-            self.queue.state.lock().resync = false;
-            match self.read_range().await {
-                Ok(_) => return Ok(()),
-                Err(error) if !error.is_transient() => return Err(error),
-                Err(_) => self.queue.state.lock().lose(),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
-
-    /// Tells a change, unless the watcher was told as much or more already.
-    async fn take(&mut self, change: Change) -> Result<()> {
-        let version = change.version();
-        let known = self.known.get(change.key()).copied();
-        if version <= known.unwrap_or(self.floor) {
-            return Ok(());
-        }
-        match change {
-            Change::Put(entry) => self.tell(entry),
-            Change::Written(key, written) => match (self.scan)(Range::Key(key), Page::first()).await {
-                // One that is gone by now, or came again, is told by a change of its own.
-                Ok(page) => {
-                    page.entries
-                        .into_iter()
-                        .filter(|entry| entry.created <= written)
-                        .for_each(|entry| self.tell(entry));
-                }
-                Err(error) if error.is_transient() => self.queue.state.lock().lose(),
-                Err(error) => return Err(error),
-            },
-            Change::Deleted(key, version) => {
-                if self.known.remove(&key).is_some() {
-                    self.ready.push_back(WatchEvent::Deleted { key, version });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn tell(&mut self, entry: Entry) {
-        self.known.insert(entry.key.clone(), entry.version);
-        self.ready.push_back(WatchEvent::Put(entry));
-    }
-
-    /// Reads the range and tells how it differs from what the watcher knows: first what is gone, then what was
-    /// written, by the order in which the keys came to be. Keys that came to be after the first page was read
-    /// are left to their changes, which are queued: so nobody is told of a key before those that are older.
-    async fn read_range(&mut self) -> Result<Revision> {
-        let mut page = Page::first();
-        let (mut found, mut read_at) = (Vec::new(), None);
-        loop {
-            let ScanPage { revision, entries, more } = (self.scan)(self.range.clone(), page.clone()).await?;
-            let read_at = *read_at.get_or_insert(revision);
-            page.after = entries.last().map(|entry| entry.key.clone()).or(page.after);
-            found.extend(entries.into_iter().filter(|entry| entry.created <= read_at));
-            if !more {
-                self.floor = read_at;
-                break;
-            }
-        }
-        let known = found.iter().map(|entry| (entry.key.clone(), entry.version)).collect();
-        let known = std::mem::replace(&mut self.known, known);
-        let gone = known.keys().filter(|key| !self.known.contains_key(*key));
-        self.ready.extend(gone.map(|key| WatchEvent::Deleted { key: key.clone(), version: self.floor }));
-        found.retain(|entry| known.get(&entry.key).is_none_or(|known| *known < entry.version));
-        found.sort_by_key(|entry| entry.created);
-        self.ready.extend(found.into_iter().map(WatchEvent::Put));
-        Ok(self.floor)
-    }
-}
-
 impl fmt::Debug for Watchers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watchers").field("count", &self.count()).finish()
@@ -355,8 +131,11 @@ impl fmt::Debug for Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::{Entry, Revision};
+    use crate::watch::WatchEvent;
     use bytes::Bytes;
     use futures::StreamExt;
+    use std::time::Duration;
 
     fn key(name: &str) -> Key {
         Key::new(name).expect("valid")
@@ -434,5 +213,50 @@ mod tests {
         watchers.end(|| Error::closed("watch"));
         assert_eq!(told(&mut stream).await, "closed");
         assert_eq!(told(&mut stream).await, "end");
+    }
+
+    #[tokio::test]
+    async fn after_a_gap_the_watch_says_what_a_read_says_newer_or_older() {
+        let content = Arc::new(Mutex::new((9, vec![entry("a", 7), entry("b", 8), entry("c", 3)])));
+        let watchers = Watchers::default();
+        let mut stream = watchers.add(Range::all(), source(&content)).await.expect("scans");
+        for _ in 0..4 {
+            told(&mut stream).await;
+        }
+        // The server came back with older data.
+        *content.lock() = (5, vec![entry("a", 4), entry("c", 3)]);
+        watchers.mark_gap();
+        assert_eq!(told(&mut stream).await, "-b@9", "greater than any version told of it");
+        assert_eq!(told(&mut stream).await, "+a@4");
+        watchers.dispatch(&Change::Put(entry("a", 6)));
+        assert_eq!(told(&mut stream).await, "+a@6");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_range_that_takes_long_to_read_is_read_as_the_stream_is_polled() {
+        let entries = (0..9).map(|n| entry(&n.to_string(), n + 1)).collect();
+        let content = Arc::new(Mutex::new((9, entries)));
+        let (pages, reads) = (source(&content), Arc::new(Mutex::new(0)));
+        let slow: Scan = {
+            let reads = reads.clone();
+            Arc::new(move |range, page| {
+                let (page, reads) = (pages(range, page), reads.clone());
+                Box::pin(async move {
+                    tokio::time::sleep(Duration::from_secs(4)).await;
+                    *reads.lock() += 1;
+                    // The second page fails at first.
+                    if *reads.lock() == 2 { Err(Error::timeout("scan", Duration::ZERO)) } else { page.await }
+                })
+            })
+        };
+        let watchers = Watchers::default();
+        let adding = tokio::time::timeout(Duration::from_secs(5), watchers.add(Range::all(), slow));
+        let mut stream = adding.await.expect("it waits for one page only").expect("scans");
+        watchers.dispatch(&Change::Put(entry("8", 10)));
+        for n in 0..9 {
+            assert_eq!(told(&mut stream).await, format!("+{n}@{}", n + 1));
+        }
+        assert_eq!(told(&mut stream).await, "synced@9");
+        assert_eq!((told(&mut stream).await, *reads.lock()), ("+8@10".to_owned(), 6));
     }
 }

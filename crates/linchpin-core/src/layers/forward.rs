@@ -61,13 +61,13 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// `run` makes the call, as often as it is tried.
+    /// `run` makes the call, as often as it is tried; it is told how long to wait on purpose.
     fn around<'a, T: Send + 'a, F: Future<Output = Result<T>> + Send + 'a>(
         &'a self,
         call: Call<'a>,
-        run: impl Fn() -> F + Send + Sync + 'a,
+        run: impl Fn(Duration) -> F + Send + Sync + 'a,
     ) -> impl Future<Output = Result<T>> + Send + 'a {
-        let attempt = move || self.timeout.around(call, run());
+        let attempt = move |waits| self.timeout.around(Call { waits, ..call }, run(waits));
         self.trace.around(call, self.measure.around(call, self.retry.around(call, attempt)))
     }
 }
@@ -96,12 +96,12 @@ impl Driver for Forward {
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         let call = Call::read("get", keys.first().map(Key::as_str));
-        self.stack.around(call, || self.inner.get(keys)).await
+        self.stack.around(call, |_| self.inner.get(keys)).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
         let call = Call::read("scan", Some(range_text(range)));
-        self.stack.around(call, || self.inner.scan(range, page)).await
+        self.stack.around(call, |_| self.inner.scan(range, page)).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
@@ -110,70 +110,77 @@ impl Driver for Forward {
         let subject = first.or(transaction.guards.first().map(|guard| &guard.key)).map(Key::as_str);
         let window = transaction.id.and(self.capabilities().transaction_ids);
         let call = Call { window, ..Call::write("commit", subject, transaction.is_idempotent()) };
-        self.stack.around(call, || self.inner.commit(&transaction)).await
+        self.stack.around(call, |_| self.inner.commit(&transaction)).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let call = Call::read("watch", Some(range_text(range)));
-        self.stack.around(call, || self.inner.watch(range)).await
+        self.stack.around(call, |_| self.inner.watch(range)).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let call = Call::write("publish", Some(channel.as_str()), false);
-        self.stack.around(call, || self.inner.publish(channel, payload.clone())).await
+        self.stack.around(call, |_| self.inner.publish(channel, payload.clone())).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let call = Call::read("subscribe", Some(pattern.as_str()));
-        self.stack.around(call, || self.inner.subscribe(pattern)).await
+        self.stack.around(call, |_| self.inner.subscribe(pattern)).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let idempotent = records.iter().all(|record| record.id.is_some());
         let window = self.capabilities().streams.and_then(|streams| streams.dedupe_window);
         let call = Call { window, ..Call::write("append", Some(stream.as_str()), idempotent) };
-        self.stack.around(call, || self.inner.append(stream, records)).await
+        self.stack.around(call, |_| self.inner.append(stream, records)).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         // A claim whose answer was lost is redelivered after its visibility time; asking again is no harm.
         let call = Call { waits: claim.wait, ..Call::write("claim", Some(claim.stream.as_str()), true) };
-        self.stack.around(call, || self.inner.claim(claim)).await
+        // A repeat waits for what is left of its time only.
+        let run = |wait| async move {
+            if wait == claim.wait {
+                return self.inner.claim(claim).await;
+            }
+            self.inner.claim(&Claim { wait, ..claim.clone() }).await
+        };
+        self.stack.around(call, run).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let subject = settlements.first().map(|settlement| settlement.receipt.stream.as_str());
         let call = Call::write("settle", subject, false);
-        self.stack.around(call, || self.inner.settle(settlements)).await
+        self.stack.around(call, |_| self.inner.settle(settlements)).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         let call = Call::read("inspect", Some(stream.as_str()));
-        self.stack.around(call, || self.inner.inspect(stream)).await
+        self.stack.around(call, |_| self.inner.inspect(stream)).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         let call = Call::write("trim", Some(stream.as_str()), false);
-        self.stack.around(call, || self.inner.trim(stream, keep)).await
+        self.stack.around(call, |_| self.inner.trim(stream, keep)).await
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let call = Call::write("remove_group", Some(stream.as_str()), false);
-        self.stack.around(call, || self.inner.remove_group(stream, group)).await
+        self.stack.around(call, |_| self.inner.remove_group(stream, group)).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
         // It takes as long as there is something to remove.
         let call = Call { waits: CLEARING, ..Call::write("clear", Some(prefix), false) };
-        self.stack.around(call, || self.inner.clear(prefix)).await
+        self.stack.around(call, |_| self.inner.clear(prefix)).await
     }
 
     async fn health(&self) -> Result<Health> {
-        self.stack.around(Call::read("health", None), || self.inner.health()).await
+        self.stack.around(Call::read("health", None), |_| self.inner.health()).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.stack.around(Call::write("close", None, true), || self.inner.close()).await
+        self.stack.around(Call::write("close", None, true), |_| self.inner.close()).await
     }
 }
 

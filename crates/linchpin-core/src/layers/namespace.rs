@@ -9,7 +9,7 @@ use crate::name::{Channel, GroupName, Key, Namespace, StreamName};
 use crate::pattern::Pattern;
 use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo};
-use crate::transaction::{Guard, Mutation, Outcome, Transaction};
+use crate::transaction::{Guard, Mutation, Outcome, Transaction, TransactionId};
 use crate::watch::{WatchEvent, WatchStream};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Puts `ns/name/` in front of every key, channel and stream on the way down and takes it off on the way
 /// up, so that several tenants share one connection and cannot reach each other.
 ///
-/// Guards, revisions and transaction ids mean the same; `clear` removes this namespace and nothing else;
+/// Guards and revisions mean the same; a transaction's id is this namespace's own, as its keys are; `clear` removes this namespace and nothing else;
 /// `close` closes the driver below, for every namespace on it.
 #[derive(Clone, Debug)]
 pub struct NamespaceLayer {
@@ -66,6 +66,13 @@ impl NamespaceLayer {
         Ok(mutation)
     }
 
+    /// FNV-1a: the same transaction id in two namespaces is two ids below.
+    fn own_id(&self, id: TransactionId) -> TransactionId {
+        let bytes = self.prefix.bytes().chain(id.0.to_le_bytes());
+        let mix = |hash: u128, byte| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        TransactionId(bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix))
+    }
+
     fn receipt(&self, receipt: &Receipt) -> Result<Receipt> {
         Ok(Receipt { stream: receipt.stream.prefixed(&self.prefix)?, ..receipt.clone() })
     }
@@ -110,7 +117,7 @@ impl Driver for NamespaceLayer {
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         let guard = |guard: &Guard| Ok(Guard { key: self.key(&guard.key)?, condition: guard.condition });
         let inner = Transaction {
-            id: transaction.id,
+            id: transaction.id.map(|id| self.own_id(id)),
             guards: transaction.guards.iter().map(guard).collect::<Result<_>>()?,
             mutations: transaction.mutations.iter().map(|m| self.mutation(m)).collect::<Result<_>>()?,
         };

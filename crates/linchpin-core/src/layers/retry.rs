@@ -1,7 +1,7 @@
 //! What may pass by itself is tried again, where that cannot apply it twice.
 
 use super::forward::Call;
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, MAX_TTL};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::transaction::{Transaction, TransactionId};
 use std::borrow::Cow;
@@ -22,7 +22,8 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
-    /// No attempt starts after this time has passed since the first one did.
+    /// No attempt starts after this time has passed since the first one did; what a claim waits on purpose does not
+    /// count.
     pub total: Duration,
 }
 
@@ -59,16 +60,23 @@ impl RetryLayer {
     pub(super) async fn around<T, F: Future<Output = Result<T>>>(
         &self,
         call: Call<'_>,
-        attempt: impl Fn() -> F,
+        attempt: impl Fn(Duration) -> F,
     ) -> Result<T> {
-        let started = Instant::now();
+        let waits_until = Instant::now() + call.waits.min(MAX_TTL);
+        let (mut started, mut made, mut waits) = (Instant::now(), 0, call.waits);
         let mut maybe_applied = false;
-        for made in 1.. {
-            let error = match attempt().await {
+        loop {
+            let asked = Instant::now();
+            let error = match attempt(waits).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             maybe_applied |= error.maybe_applied();
+            if !waits.is_zero() && asked.elapsed() > self.policy.max_pause {
+                // It had been waiting for good reason until something broke: that is the first failure.
+                (started, made) = (Instant::now(), 0);
+            }
+            made += 1;
             let pause = self.policy.pause(made);
             let last = made >= self.policy.attempts || started.elapsed() + pause > self.policy.total;
             // An attempt after the window would be taken for another call and applied again; half of it
@@ -78,8 +86,8 @@ impl RetryLayer {
                 return Err(exhausted(error, maybe_applied, call));
             }
             tokio::time::sleep(pause).await;
+            waits = waits_until.saturating_duration_since(Instant::now());
         }
-        unreachable!("attempts end before u32 does")
     }
 
     /// Gives a transaction that changes something an id, so that it may be repeated.
@@ -128,7 +136,7 @@ mod tests {
         let made = AtomicU32::new(0);
         let layer = RetryLayer { policy: RetryPolicy::default() };
         let result = layer
-            .around(call, || {
+            .around(call, |_| {
                 let attempt = made.fetch_add(1, Ordering::SeqCst);
                 async move {
                     if attempt < failures {
@@ -161,6 +169,39 @@ mod tests {
         let call = Call { window: Some(Duration::from_millis(100)), ..call(true) };
         let (made, result) = attempts(call, Retry::Unknown, 99).await;
         assert!(made < 5 && result.expect_err("it never succeeds").maybe_applied(), "{made}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_on_purpose_waits_on_for_what_is_left_and_no_longer() {
+        let asked = parking_lot::Mutex::new(Vec::new());
+        let layer = RetryLayer { policy: RetryPolicy::default() };
+        let waits = Duration::from_secs(60);
+        let started = Instant::now();
+        let result = layer
+            .around(Call { waits, ..call(true) }, |wait| {
+                asked.lock().push(wait);
+                let breaks_after = Duration::from_secs(25).min(wait);
+                async move {
+                    tokio::time::sleep(breaks_after).await;
+                    if wait <= Duration::from_secs(25) {
+                        return Ok(());
+                    }
+                    Err(Error::new(ErrorKind::Unavailable, "claim", "away").with_retry(Retry::Unknown))
+                }
+            })
+            .await;
+        result.expect("it broke twice, long after the ten seconds of all attempts");
+        let asked = asked.into_inner();
+        assert_eq!((asked[0], asked.len()), (waits, 3));
+        assert!(asked[1] <= Duration::from_secs(35) && asked[2] <= Duration::from_secs(10), "{asked:?}");
+        assert!(started.elapsed() <= waits, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_on_purpose_gives_up_as_others_do_when_the_backend_is_away() {
+        let call = Call { waits: Duration::from_secs(3600), ..call(true) };
+        let (made, result) = attempts(call, Retry::Unknown, 99).await;
+        assert_eq!((made, result.expect_err("it never succeeds").kind()), (12, ErrorKind::Unavailable));
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 const VERSION: u8 = 1;
 
+const OPERATION: &str = "publish_with_ack";
+
 /// The most bytes that a header adds to a payload.
 pub(super) const MAX_HEADER: usize = 1 + 8 + 1 + 255 + 8;
 
@@ -72,26 +74,62 @@ pub(super) fn open(sealed: &[u8]) -> Option<Envelope<'_>> {
     Some(Envelope { published, ack_to: Some(AckTo { inbox, number: u64::from_be_bytes(*number) }), payload })
 }
 
+/// The inbox of a handle: opened when it is first needed, and anew when the one before has ended, as it does with
+/// the runtime that it was opened in.
+#[derive(Default)]
+pub(super) struct AckInboxes(tokio::sync::Mutex<Option<Arc<AckInbox>>>);
+
+impl AckInboxes {
+    pub(super) async fn open<D: Driver + ?Sized>(&self, driver: &D) -> Result<Arc<AckInbox>> {
+        let mut current = self.0.lock().await;
+        if let Some(inbox) = current.as_ref().filter(|inbox| !inbox.waiting.lock().ended) {
+            return Ok(inbox.clone());
+        }
+        let inbox = Arc::new(AckInbox::subscribe(driver).await?);
+        *current = Some(inbox.clone());
+        Ok(inbox)
+    }
+}
+
 /// The channel on which a handle awaits acknowledgements, and the messages that await some.
 pub(super) struct AckInbox {
     channel: Channel,
     next: AtomicU64,
-    waiting: Arc<Mutex<HashMap<u64, watch::Sender<usize>>>>,
+    waiting: Arc<Mutex<Waiting>>,
     reader: tokio::task::JoinHandle<()>,
+}
+
+/// The messages that await acknowledgements, by their numbers.
+#[derive(Default)]
+struct Waiting {
+    counts: HashMap<u64, watch::Sender<usize>>,
+    /// No acknowledgement can come any more.
+    ended: bool,
+}
+
+/// Ends every wait once nothing can come any more: the handle was closed, or the reader's runtime has ended.
+struct Reading(Arc<Mutex<Waiting>>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.ended = true;
+        waiting.counts.clear();
+    }
 }
 
 impl AckInbox {
     /// Subscribes to a channel of its own; live when this returns.
-    pub(super) async fn subscribe<D: Driver + ?Sized>(driver: &D) -> Result<Self> {
+    async fn subscribe<D: Driver + ?Sized>(driver: &D) -> Result<Self> {
         let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
         let mut subscription = Driver::subscribe(driver, &Pattern::exact(channel.as_str())?).await?;
-        let waiting: Arc<Mutex<HashMap<u64, watch::Sender<usize>>>> = Arc::default();
-        let counted = waiting.clone();
+        let waiting: Arc<Mutex<Waiting>> = Arc::default();
+        let reading = Reading(waiting.clone());
         let reader = tokio::spawn(async move {
             while let Some(Ok(event)) = subscription.next().await {
                 let SubscriptionEvent::Message(message) = event else { continue };
                 let Ok(number) = <[u8; 8]>::try_from(message.payload.as_slice()) else { continue };
-                if let Some(count) = counted.lock().get(&u64::from_be_bytes(number)) {
+                if let Some(count) = reading.0.lock().counts.get(&u64::from_be_bytes(number)) {
                     count.send_modify(|count| *count += 1);
                 }
             }
@@ -109,27 +147,38 @@ impl AckInbox {
         deadline: Instant,
     ) -> Result<usize> {
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, mut count) = watch::channel(0);
-        self.waiting.lock().insert(number, sender);
+        let (number, mut count) = self.await_one()?;
         let _forget = Forget { waiting: &self.waiting, number };
         let sealed = seal(payload, Some(&AckTo { inbox: self.channel.clone(), number }));
-        let late = || Error::timeout("publish_with_ack", timeout);
+        let late = || Error::timeout(OPERATION, timeout);
         let reach = tokio::time::timeout_at(deadline, Driver::publish(driver, channel, sealed)).await;
-        if reach.map_err(|_| late())??.at_most == Some(0) {
+        if reach.map_err(|_| late())?.map_err(|error| error.with_operation(OPERATION))?.at_most == Some(0) {
             let problem = "nobody is subscribed to this channel";
-            return Err(Error::new(ErrorKind::NoSubscribers, "publish_with_ack", problem).with_retry(Retry::Safe));
+            return Err(Error::new(ErrorKind::NoSubscribers, OPERATION, problem).with_retry(Retry::Safe));
         }
         let acked = tokio::time::timeout_at(deadline, count.wait_for(|count| *count >= wanted)).await;
         match acked.map(|acked| acked.map(|count| *count)) {
             Ok(Ok(count)) => Ok(count),
-            Ok(Err(_)) => Err(Error::closed("publish_with_ack")),
+            // It was published.
+            Ok(Err(_)) => Err(Error::closed(OPERATION).with_retry(Retry::Unknown).with_retry(Retry::Never)),
             Err(_) => {
                 let got = *count.borrow();
                 let problem = format!("{got} of {wanted} acknowledgements within {timeout:?}");
-                Err(Error::new(ErrorKind::Timeout, "publish_with_ack", problem).with_retry(Retry::Unknown))
+                Err(Error::new(ErrorKind::Timeout, OPERATION, problem).with_retry(Retry::Unknown))
             }
         }
+    }
+
+    /// The number of a message, and the count of its acknowledgements.
+    fn await_one(&self) -> Result<(u64, watch::Receiver<usize>)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, count) = watch::channel(0);
+        let mut waiting = self.waiting.lock();
+        if waiting.ended {
+            return Err(Error::closed(OPERATION));
+        }
+        waiting.counts.insert(number, sender);
+        Ok((number, count))
     }
 }
 
@@ -141,13 +190,13 @@ impl Drop for AckInbox {
 
 /// Forgets a message that awaited acknowledgements, also when the wait is cancelled.
 struct Forget<'a> {
-    waiting: &'a Mutex<HashMap<u64, watch::Sender<usize>>>,
+    waiting: &'a Mutex<Waiting>,
     number: u64,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.waiting.lock().remove(&self.number);
+        self.waiting.lock().counts.remove(&self.number);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The port over any driver: messages, keys, health.
 
-use super::ack::{self, AckInbox, AckTo};
+use super::ack::{self, AckTo};
 use super::areas::Area;
 use super::{CoordinationStats, DistributedCoordination, MessageStream, PortState, STATS_WINDOW, cluster};
 use crate::capabilities::MAX_TTL;
@@ -38,9 +38,10 @@ impl<D: Driver + ?Sized> DistributedCoordination for D {
         let name = Area::User.channel(channel)?;
         admit_payload(self, "publish_with_ack", channel, message)?;
         let deadline = Instant::now() + timeout.min(MAX_TTL);
-        let subscribing = self.port_state().inbox.get_or_try_init(|| AckInbox::subscribe(self));
+        let subscribing = self.port_state().inbox.open(self);
         let late = |_| Error::timeout("publish_with_ack", timeout).with_retry(Retry::Safe).with_subject(channel);
-        let inbox = tokio::time::timeout_at(deadline, subscribing).await.map_err(late)??;
+        let inbox = tokio::time::timeout_at(deadline, subscribing).await.map_err(late)?;
+        let inbox = inbox.map_err(|error| named(error.with_operation("publish_with_ack"), channel))?;
         let acked = inbox.publish(self, &name, message, 1, deadline).await;
         self.port_state().published.count();
         acked.map_err(|error| named(error, channel))

@@ -1,6 +1,6 @@
 //! What the port keeps per handle.
 
-use super::ack::AckInbox;
+use super::ack::AckInboxes;
 use super::{STATS_WINDOW, cluster};
 use crate::driver::Driver;
 use crate::error::Result;
@@ -23,7 +23,7 @@ pub struct PortState {
     pub(super) registered: Mutex<HashMap<String, Bytes>>,
     /// The nodes that it has made leader.
     pub(super) led: Mutex<HashSet<String>>,
-    pub(super) inbox: tokio::sync::OnceCell<AckInbox>,
+    pub(super) inbox: AckInboxes,
 }
 
 impl PortState {

@@ -27,7 +27,6 @@ DECLARE
     name constant bytea := linchpin.admit(namespace, 'a key', key);
     micros bigint := 0;
     did record;
-    told text;
 BEGIN
     IF length(value) > 1048576 THEN
         RAISE EXCEPTION 'a value has at most 1048576 bytes, not %', length(value) USING ERRCODE = '22023';
@@ -51,16 +50,7 @@ BEGIN
     revision := did.revisions[1];
     result := did.results[1];
     IF did.after <> did.before THEN
-        told := did.before || ' ' || did.after;
-        FOR i IN 1 .. cardinality(did.ended) LOOP
-            told := told || ' d ' || linchpin.base64(did.ended[i]) || ' ' || did.ended_at[i];
-        END LOOP;
-        IF applied AND mutation = 11 AND result = '1' THEN
-            told := told || ' d ' || linchpin.base64(name) || ' ' || revision;
-        ELSIF applied AND mutation IN (10, 12) THEN
-            told := told || ' b ' || linchpin.base64(name) || ' ' || revision || ' ' || micros;
-        END IF;
-        PERFORM pg_notify(linchpin.channel(namespace, 'c'), told);
+        PERFORM linchpin.tell(namespace, '{c}', ARRAY[did.after::text]);
     END IF;
 END $$;
 
@@ -141,9 +131,9 @@ BEGIN
     IF told IS NULL THEN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = '22004';
     END IF;
-    IF length(told) > 7999 THEN
-        RAISE EXCEPTION 'a message that is published from SQL fits into a notification, of 7999 characters in base64'
+    IF length(told) > 7999 - 25 THEN
+        RAISE EXCEPTION 'a message that is published from SQL fits into a notification, of 7974 characters in base64'
             USING ERRCODE = '22023';
     END IF;
-    PERFORM pg_notify(linchpin.channel(publish.namespace, 'm'), told);
+    PERFORM linchpin.tell(publish.namespace, '{m}', ARRAY[told]);
 END $$;

@@ -42,6 +42,8 @@ DECLARE
     o_found integer[] := '{}'; finds integer := 0;
     touched integer[] := '{}'; other integer;
     forgets integer; forgotten bigint; is_all boolean; notes boolean := false;
+    -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
+    c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
 BEGIN
     now := held.acted;
     before := held.changes;
@@ -61,7 +63,6 @@ BEGIN
         END IF;
         IF cardinality(ended) > 0 THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended_at := array_fill(reached, ARRAY[cardinality(ended)]);
         END IF;
     END IF;
@@ -88,7 +89,6 @@ BEGIN
     FOR s IN 1 .. coalesce(cardinality(s_ends), 0) LOOP
         IF s_ends[s] <> 0 AND s_ends[s] <= now THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended := ended || all_keys[s];
             ended_at := ended_at || reached;
             s_version[s] := 0;
@@ -240,7 +240,6 @@ BEGIN
         IF status = 1 THEN
             IF ticks THEN
                 reached := greatest(reached + 1, now);
-                held.changes := held.changes + 1;
             END IF;
             FOR i IN first + guards .. last LOOP
                 kind := kinds[i];
@@ -259,6 +258,7 @@ BEGIN
                     END IF;
                     s_write[s] := 1;
                     writes := true;
+                    c_slots := c_slots || s; c_created := c_created || s_created[s]; c_versions := c_versions || reached;
                     IF kind = 10 THEN
                         s_value[s] := numbers[i];
                         did := did || (s_created[s] || ':' || ttls[i]);
@@ -277,6 +277,7 @@ BEGIN
                         END IF;
                         s_write[s] := 2;
                         removes := true;
+                        c_slots := c_slots || s; c_created := c_created || 0::bigint; c_versions := c_versions || reached;
                     END IF;
                 ELSIF s_version[s] <> 0 AND s_version[s] = numbers[i] THEN
                     -- Never earlier than before, and no new version.
@@ -342,9 +343,13 @@ BEGIN
             held.forgotten := greatest(held.forgotten, forgotten);
         END IF;
     END IF;
-    after := held.changes;
+    after := before + cardinality(ended) + cardinality(c_slots);
     IF after <> before THEN
+        PERFORM linchpin.note(held, before, after, reached,
+            ended || ARRAY(SELECT all_keys[c.slot] FROM unnest(c_slots) WITH ORDINALITY AS c (slot, n) ORDER BY c.n),
+            array_fill(0::bigint, ARRAY[cardinality(ended)]) || c_created, ended_at || c_versions);
         held.revision := reached;
+        held.changes := after;
         PERFORM linchpin.keep(held, before);
     ELSIF extends OR notes THEN
         -- How late it is, so that no clock that steps back stops time where only leases are renewed.

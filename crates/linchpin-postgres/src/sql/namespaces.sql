@@ -3,10 +3,6 @@ CREATE FUNCTION linchpin.clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint
 $$;
 
--- The channel of NOTIFY on which a namespace's changes (c), messages (m) or appended streams (s) are told.
-CREATE FUNCTION linchpin.channel(namespace text, kind text) RETURNS text LANGUAGE sql IMMUTABLE AS
-$$ SELECT 'linchpin_' || encode(substr(sha256(convert_to(namespace, 'UTF8')), 1, 16), 'hex') || '_' || kind $$;
-
 -- A namespace's row, as this transaction holds it until its end, with the time in `acted`: never before `floor`, a time that
 -- somebody has seen. Revisions and the count of changes of a new one start at the time: they are above those of a lost one.
 CREATE FUNCTION linchpin.hold(namespace text, floor bigint DEFAULT 0) RETURNS linchpin.namespaces LANGUAGE plpgsql AS $$
@@ -17,6 +13,8 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'linchpin needs transactions that are READ COMMITTED' USING ERRCODE = 'LP001';
     END IF;
+    -- What is written from here on is no intrusion.
+    PERFORM set_config('linchpin.own', 'on', true);
     LOOP
         PERFORM FROM linchpin.holds AS h WHERE h.name = namespace FOR NO KEY UPDATE;
         EXIT WHEN FOUND;

@@ -18,7 +18,7 @@ BEGIN
     IF cardinality(keys) < most THEN
         held.swept := now;
     END IF;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
     SELECT greatest(k.ends - now, 0) INTO next FROM linchpin.keys AS k
         WHERE k.namespace = held.id AND k.ends > held.swept ORDER BY k.ends LIMIT 1;
 END $$;
@@ -37,7 +37,7 @@ BEGIN
         DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (asked) AND k.ends <= now
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
 -- Removes up to `most` keys that start with this. -> as `sweep`
@@ -56,21 +56,24 @@ BEGIN
                 ORDER BY old.key LIMIT most))
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
 -- Notes that keys were removed, if they were, and otherwise now and then how late it is.
 CREATE FUNCTION linchpin.removed(
-    held linchpin.namespaces, any_were boolean, OUT before bigint, OUT after bigint, OUT revision bigint
+    held linchpin.namespaces, keys bytea[], OUT before bigint, OUT after bigint, OUT revision bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
+DECLARE
+    count constant integer := cardinality(keys);
 BEGIN
     before := held.changes;
-    after := held.changes;
+    after := before + count;
     revision := held.revision;
-    IF any_were THEN
-        after := before + 1;
+    IF count > 0 THEN
         revision := greatest(revision + 1, held.acted);
+        PERFORM linchpin.note(held, before, after, revision, keys, array_fill(0::bigint, ARRAY[count]),
+            array_fill(revision, ARRAY[count]));
         held.revision := revision;
         held.changes := after;
         PERFORM linchpin.keep(held, before);
@@ -120,6 +123,10 @@ BEGIN
     remaining := remaining - removed;
     DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
         SELECT old.ctid FROM linchpin.outcomes AS old WHERE old.namespace = held.id LIMIT remaining));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    DELETE FROM linchpin.changes AS c WHERE c.namespace = held.id AND c.number = ANY (ARRAY(
+        SELECT old.number FROM linchpin.changes AS old WHERE old.namespace = held.id LIMIT remaining));
     GET DIAGNOSTICS removed = ROW_COUNT;
     remaining := remaining - removed;
     DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(

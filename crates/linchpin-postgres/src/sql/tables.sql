@@ -26,6 +26,8 @@ CREATE TABLE linchpin.namespaces (
     -- No key ends at this time or before, and no outcome was noted then: whoever cleans up looks at what is after it.
     swept bigint NOT NULL DEFAULT 0,
     forgotten bigint NOT NULL DEFAULT 0,
+    -- Whoever may read it may listen to the namespace, and tell.
+    secret bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
     PRIMARY KEY (name, generation)
 ) WITH (fillfactor = 20);
 
