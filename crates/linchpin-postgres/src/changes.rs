@@ -69,7 +69,7 @@ impl Changes {
         self.feed.start();
         let listening = self.hub.listen("watch", Topic::Changes, self.feed.clone(), None).await?;
         let (state, feed) = (self.state.clone(), self.feed.clone());
-        let sweeper = tokio::spawn(async move { sweep(&state, &feed).await });
+        let sweeper = self.hub.spawn(async move { sweep(&state, &feed).await });
         let serving = Arc::new(Serving { _listening: listening, sweeper });
         *slot = Arc::downgrade(&serving);
         Ok(serving)

@@ -12,6 +12,7 @@ use sqlx::postgres::PgListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -64,6 +65,8 @@ pub(crate) struct Hub {
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
     closed: AtomicBool,
+    /// The handle's own: what runs in it ends with no caller's.
+    runtime: Handle,
 }
 
 struct Shared {
@@ -123,7 +126,12 @@ impl Hub {
     pub(crate) fn new(connector: Arc<Connector>, names: Arc<Names>) -> Self {
         let (listeners, broken) = (Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Shared { connector, names, listeners, id: AtomicU64::new(0), broken });
-        Self { shared, serving: Mutex::new(None), closed: AtomicBool::new(false) }
+        Self { shared, serving: Mutex::new(None), closed: AtomicBool::new(false), runtime: Handle::current() }
+    }
+
+    /// Runs a background task in the handle's own runtime.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
     }
 
     /// Hands everything of a topic to the listener; returns once it is live at the server.
@@ -184,7 +192,7 @@ impl Hub {
         }
         let serving = serving.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(TOGETHER);
-            Serving { requests, task: tokio::spawn(serve(self.shared.clone(), receiver)) }
+            Serving { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }
         });
         Ok(serving.requests.clone())
     }

@@ -1,35 +1,20 @@
 //! Streams of the Postgres adapter that stand in nobody's way: where an application holds one, where many wait, where much
 //! has to be passed over.
 
+use super::{SOON, ask, connect, server};
 use linchpin::{
-    Action, Channel, Claim, Coordinator, Delivery, Driver, GroupName, MemberName, Namespace, Page, Range, Record,
-    Retention, Settled, Settlement, StreamName,
+    Action, Channel, Claim, Coordinator, Delivery, Driver, GroupName, MemberName, Page, Range, Record, Retention,
+    Settled, Settlement, StreamName,
 };
-use linchpin_postgres::{PostgresConfig, PostgresCoordination};
-use linchpin_tests::servers::{PostgresServer, sql};
+use linchpin_postgres::PostgresCoordination;
+use linchpin_tests::servers::PostgresServer;
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-const SOON: Duration = Duration::from_secs(10);
 /// For as long as this nobody waits for who has nothing to do with him.
 const PROMPT: Duration = Duration::from_secs(1);
-
-async fn connect(server: &PostgresServer) -> PostgresCoordination {
-    let config = PostgresConfig::from_url(&server.url()).expect("a good URL");
-    PostgresCoordination::connect(config.namespace(Namespace::new("shop").expect("a good name")))
-        .await
-        .expect("connects")
-}
-
-async fn server() -> PostgresServer {
-    PostgresServer::start_local(&["-c", "track_functions=all"]).await.expect("a server")
-}
-
-async fn ask(server: &PostgresServer, query: &str) -> String {
-    sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
-}
 
 fn stream(name: &str) -> StreamName {
     StreamName::new(name).expect("a good name")

@@ -1,39 +1,16 @@
 //! What watchers are told where nobody rings the doorbell: rows that vanish or come back behind linchpin's back, writers
 //! that die, a feed that was forgotten.
 
+use super::{ask, connect, key, put, server};
 use futures::StreamExt;
-use linchpin::{Coordinator, Driver, Key, Namespace, Range, Transaction, WatchEvent, WatchStream};
-use linchpin_postgres::{PostgresConfig, PostgresCoordination};
+use linchpin::{Coordinator, Driver, Range, Transaction, WatchEvent, WatchStream};
+use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::everything;
-use linchpin_tests::servers::{PostgresServer, sql};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// What the contract says, without any writer.
 const NOTICED: Duration = Duration::from_secs(5);
-
-async fn connect(server: &PostgresServer) -> PostgresCoordination {
-    let config = PostgresConfig::from_url(&server.url()).expect("a good URL");
-    PostgresCoordination::connect(config.namespace(Namespace::new("shop").expect("a good name")))
-        .await
-        .expect("connects")
-}
-
-async fn server() -> PostgresServer {
-    PostgresServer::start_local(&[]).await.expect("a server")
-}
-
-async fn ask(server: &PostgresServer, query: &str) -> String {
-    sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).expect("a good key")
-}
-
-async fn put(driver: &PostgresCoordination, name: &str, value: &'static str) {
-    driver.commit(&Transaction::new().put(key(name), value, None)).await.expect("a commit");
-}
 
 /// A watch of everything that has told what is there.
 async fn watch(driver: &PostgresCoordination) -> WatchStream {

@@ -1,8 +1,9 @@
 //! Another role of the same Postgres, which may do no more than connect: it hears nothing and forges nothing.
 
+use super::{SOON, ask, connect, key, put, server};
 use futures::StreamExt;
 use linchpin::{
-    Channel, Claim, Coordinator, Driver, GroupName, Key, MemberName, Namespace, Pattern, Range, Record, StreamName,
+    Channel, Claim, Coordinator, Driver, GroupName, MemberName, Namespace, Pattern, Range, Record, StreamName,
     SubscriptionEvent, Transaction, WatchEvent,
 };
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
@@ -11,25 +12,9 @@ use sqlx::postgres::PgListener;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-const SOON: Duration = Duration::from_secs(10);
-
-async fn connect(url: &str) -> PostgresCoordination {
-    let config =
-        PostgresConfig::from_url(url).expect("a good URL").namespace(Namespace::new("shop").expect("a good name"));
-    PostgresCoordination::connect(config).await.expect("connects")
-}
-
-async fn ask(server: &PostgresServer, query: &str) -> String {
-    sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).expect("a good key")
-}
-
 /// A server with a role that may connect and watch the server, and its URL for that role.
 async fn with_a_stranger() -> (PostgresServer, String) {
-    let server = PostgresServer::start_local(&[]).await.expect("a server");
+    let server = server().await;
     ask(&server, "CREATE ROLE eve LOGIN; GRANT pg_monitor TO eve").await;
     let url = server.url().replace("postgres@", "eve@");
     (server, url)
@@ -45,7 +30,7 @@ async fn channels(server: &PostgresServer) -> Vec<String> {
 /// Traffic of each kind.
 async fn traffic(driver: &PostgresCoordination) {
     let stream = StreamName::new("s").expect("valid");
-    driver.commit(&Transaction::new().put(key("k"), "secret value", None)).await.expect("a commit");
+    put(driver, "k", "secret value").await;
     driver.commit(&Transaction::new().delete(key("k"))).await.expect("a commit");
     for length in [10, 10_000] {
         let payload = vec![b'x'; length];
@@ -57,7 +42,7 @@ async fn traffic(driver: &PostgresCoordination) {
 #[tokio::test]
 async fn a_stranger_finds_no_channel_and_may_look_into_nothing() {
     let (server, strangers) = with_a_stranger().await;
-    let driver = connect(&server.url()).await;
+    let driver = connect(&server).await;
     let _messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
     let _watch = driver.watch(&Range::all()).await.expect("a watch");
     let known = channels(&server).await;
@@ -94,12 +79,12 @@ async fn a_stranger_finds_no_channel_and_may_look_into_nothing() {
 #[tokio::test]
 async fn who_knows_the_channels_forges_nothing() {
     let (server, strangers) = with_a_stranger().await;
-    let driver = connect(&server.url()).await;
+    let driver = connect(&server).await;
     let mine = Coordinator::over(driver.clone().share()).connect().await.expect("connected");
-    let theirs = Coordinator::over(connect(&server.url()).await.share()).connect().await.expect("connected");
+    let theirs = Coordinator::over(connect(&server).await.share()).connect().await.expect("connected");
     let guard = mine.lock("l").ttl(Duration::from_secs(5)).acquire().await.expect("a lock");
     let waiting = tokio::spawn(async move { theirs.lock("l").ttl(Duration::from_secs(5)).acquire().await });
-    driver.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
+    put(&driver, "k", "v").await;
     let mut messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
     let mut events = driver.watch(&Range::Key(key("k"))).await.expect("a watch");
     for _ in 0..2 {
@@ -136,7 +121,7 @@ async fn who_knows_the_channels_forges_nothing() {
     assert!(!waiting.is_finished(), "two hold the lock");
     assert_eq!(claiming.await.expect("no panic").expect("an answer"), []);
     // What really happens is told, and nothing else.
-    driver.commit(&Transaction::new().put(key("k"), "w", None)).await.expect("a commit");
+    put(&driver, "k", "w").await;
     let event = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(event, WatchEvent::Put(entry) if entry.value == "w"));
     Driver::publish(&driver, &Channel::new("c").expect("valid"), "real".into()).await.expect("published");
@@ -149,7 +134,7 @@ async fn who_knows_the_channels_forges_nothing() {
 #[tokio::test]
 async fn a_namespace_that_is_made_anew_has_another_secret() {
     let (server, _) = with_a_stranger().await;
-    let driver = connect(&server.url()).await;
+    let driver = connect(&server).await;
     let old = channels(&server).await;
     let mut messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
     let mut events = driver.watch(&Range::Key(key("k"))).await.expect("a watch");
@@ -158,7 +143,7 @@ async fn a_namespace_that_is_made_anew_has_another_secret() {
     linchpin_postgres::erase(PostgresConfig::from_url(&server.url()).expect("a good URL"), &[namespace])
         .await
         .expect("erased");
-    driver.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
+    put(&driver, "k", "v").await;
     assert_ne!(channels(&server).await, old);
     // Who listens follows.
     let event = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
