@@ -312,12 +312,7 @@ async fn serve_until_broken(
         let behind = shared.behind();
         let is_behind = behind.is_some();
         if let Some(listener) = behind.filter(|_| rested <= Instant::now()) {
-            let started = Instant::now();
-            if !listening.catch_up(&*listener, &shared.names.namespace).await? {
-                listener.mark_gap();
-                listener.beat(&listening.beat(&shared.names.namespace).await?);
-            }
-            rested = Instant::now() + started.elapsed().clamp(SHORTEST_REST, LONGEST_REST);
+            rested = read_on(shared, listening, &*listener).await?;
             continue;
         }
         tokio::select! {
@@ -339,6 +334,17 @@ async fn serve_until_broken(
     }
 }
 
+/// Has somebody read on; returns when the next look may be.
+async fn read_on(shared: &Shared, server: &mut Server, listener: &dyn Listener) -> Result<Instant, Failure> {
+    let started = Instant::now();
+    if !server.catch_up(listener, &shared.names.namespace).await? {
+        listener.mark_gap();
+        listener.beat(&server.beat(&shared.names.namespace).await?);
+    }
+    Ok(Instant::now() + started.elapsed().clamp(SHORTEST_REST, LONGEST_REST))
+}
+
+/// Connects anew.
 async fn rebuild(shared: &Shared, server: &mut Option<Server>, needed: &[Topic]) -> Result<(), Failure> {
     let listening = server.insert(Server::connect(&shared.connector).await?);
     let beat = listening.follow(&shared.names.namespace, needed).await?;

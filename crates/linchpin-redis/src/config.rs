@@ -1,10 +1,12 @@
 //! Where the server is and how to talk to it.
 
 use linchpin_core::{Error, Namespace, Result};
-use redis::{
-    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, TlsCertificates,
-};
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -23,9 +25,9 @@ const CONNECT: &str = "connect";
 #[derive(Clone)]
 pub struct RedisConfig {
     tls: bool,
-    host: String,
-    port: u16,
-    database: i64,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) database: i64,
     username: Option<String>,
     password: Option<String>,
     root_certificate: Option<Vec<u8>>,
@@ -122,38 +124,45 @@ impl RedisConfig {
         format!("{}://{}:{}", if self.tls { "rediss" } else { "redis" }, self.host, self.port)
     }
 
-    pub(crate) fn client(&self, protocol: ProtocolVersion) -> Result<redis::Client> {
-        let refused = |_| invalid("the redis client does not accept this configuration");
-        if self.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+    /// What TLS trusts; nothing without TLS.
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ClientConfig>>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Somebody else may be quicker; then theirs is used.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let certificates = TlsCertificates { client_tls: None, root_cert: self.root_certificate.clone() };
-        let info = self.connection_info(protocol).map_err(refused)?;
-        if self.tls { redis::Client::build_with_tls(info, certificates) } else { redis::Client::open(info) }
-            .map_err(|error| invalid("the redis client does not accept this configuration").with_source(error))
+        let mut trusted = RootCertStore::empty();
+        if let Some(pem) = &self.root_certificate {
+            let unread = "the certificate authority to trust is no certificate in PEM";
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| invalid(unread).with_source(error))?;
+                trusted.add(certificate).map_err(|error| invalid(unread).with_source(error))?;
+            }
+            if trusted.is_empty() {
+                return Err(invalid(unread));
+            }
+        } else {
+            let found = rustls_native_certs::load_native_certs();
+            trusted.add_parsable_certificates(found.certs);
+            if trusted.is_empty() {
+                return Err(invalid("the system has no certificate authorities to trust; name one with tls_ca"));
+            }
+        }
+        Ok(Some(Arc::new(ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth())))
     }
 
-    fn connection_info(&self, protocol: ProtocolVersion) -> redis::RedisResult<ConnectionInfo> {
-        let (host, port) = (self.host.clone(), self.port);
-        let address = if self.tls {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host, port)
-        };
-        let mut settings = RedisConnectionInfo::default().set_db(self.database).set_protocol(protocol);
+    /// As whom to log in, and where to.
+    pub(crate) fn login(&self, protocol: ProtocolVersion) -> RedisConnectionInfo {
+        let mut login = RedisConnectionInfo::default().set_db(self.database).set_protocol(protocol);
         if let Some(username) = &self.username {
-            settings = settings.set_username(username);
+            login = login.set_username(username);
         }
         if let Some(password) = &self.password {
-            settings = settings.set_password(password);
+            login = login.set_password(password);
         }
-        // The client's defaults are neither: small commands would wait for each other, and a peer that
-        // vanished would never be noticed.
-        let keepalive =
-            socket2::TcpKeepalive::new().with_time(Duration::from_secs(5)).with_interval(Duration::from_secs(2));
-        let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        Ok(address.into_connection_info()?.set_redis_settings(settings).set_tcp_settings(tcp))
+        login
     }
 }
 

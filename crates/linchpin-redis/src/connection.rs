@@ -1,196 +1,362 @@
-//! Connections: one for commands that is rebuilt when it breaks, and fresh ones for the readers.
+//! The connection for commands: rebuilt when it breaks or falls silent, and never to a server that was demoted.
 
 use crate::commands::ScriptCall;
 use crate::config::RedisConfig;
-use crate::error;
+use crate::error::{self, Failure};
+use crate::line::{Address, Line, Refusal};
+use linchpin_core::life::Life;
 use linchpin_core::{Error, ErrorKind, Result, Retry};
-use parking_lot::{Mutex as PlainMutex, RwLock};
+use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind as Native, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, RedisError,
     ServerErrorKind, Value,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-/// The connection for commands, shared by all tasks of a handle.
+/// The connection for commands, shared by all tasks of a handle. Clones are the same one.
 ///
-/// A command that fails because the connection broke, or that got no answer in time, makes the next one
-/// build a new connection: a half-open one is never kept.
-pub(crate) struct Connection {
-    client: redis::Client,
-    /// The same server in the version of the protocol in which it confirms subscriptions in line with messages.
-    subscriber: redis::Client,
-    address: String,
+/// One that ended, whose server was demoted, or that fell silent while the server answers on another one, is not used
+/// again. What was surely not sent is sent on the next one, and the caller does not hear of it.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Shared>);
+
+struct Shared {
+    address: Address,
+    name: String,
     connect_timeout: Duration,
     response_timeout: Duration,
-    current: RwLock<Option<MultiplexedConnection>>,
-    connecting: Mutex<()>,
-    closed: AtomicBool,
-    /// Since when commands have been on their way without any answer.
-    unanswered: PlainMutex<Option<Instant>>,
+    life: Life,
+    current: RwLock<Option<Arc<Line>>>,
+    /// One task connects, the others wait for what becomes of that.
+    connecting: Mutex<Option<Refused>>,
+    /// How often connecting has failed.
+    refusals: AtomicU64,
+    noting: AtomicBool,
+}
+
+/// Why connecting failed.
+#[derive(Clone)]
+enum Refused {
+    TooSlow,
+    ByServer(Refusal),
+}
+
+/// How often a command is sent that was surely not sent before.
+const ATTEMPTS: usize = 3;
+
+/// How much later than on a new connection a healthy one may be heard that was asked before.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// Operations whose answer must not be that of a server that was demoted.
+fn asks_the_primary(operation: &str) -> bool {
+    matches!(operation, "get" | "scan" | "inspect" | "claim")
 }
 
 impl Connection {
+    /// Connects; what runs in the background does so in the current runtime.
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
-        let connection = Self {
-            client: config.client(ProtocolVersion::RESP2)?,
-            subscriber: config.client(ProtocolVersion::RESP3)?,
-            address: config.address(),
+        let connection = Self(Arc::new(Shared {
+            address: Address::of(config)?,
+            name: config.address(),
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
+            life: Life::in_runtime(),
             current: RwLock::new(None),
-            connecting: Mutex::new(()),
-            closed: AtomicBool::new(false),
-            unanswered: PlainMutex::new(None),
-        };
-        connection.get("connect").await?;
+            connecting: Mutex::new(None),
+            refusals: AtomicU64::new(0),
+            noting: AtomicBool::new(false),
+        }));
+        connection.line("connect").await?;
         Ok(connection)
     }
 
     /// Sends one command.
     pub(crate) async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
-        let mut connection = self.get(operation).await?;
-        let sent = Sent::by(self);
-        let answer: Result<Value, RedisError> = command.query_async(&mut connection).await;
-        let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
+        let request = |mut redis: MultiplexedConnection| async move { command.query_async(&mut redis).await };
+        let answer = self.ask(operation, request).await.map_err(|failure| failure.of_command(operation))?;
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
     }
 
     /// Sends commands that the server runs with nothing in between.
     pub(crate) async fn send_all(&self, operation: &'static str, commands: &Pipeline) -> Result<Value> {
-        let mut connection = self.get(operation).await?;
-        let sent = Sent::by(self);
-        let answer = commands.query_async(&mut connection).await;
-        sent.answered(answer).map_err(|error| error::of_command(operation, error))
+        let request = |mut redis: MultiplexedConnection| async move { commands.query_async(&mut redis).await };
+        self.ask(operation, request).await.map_err(|failure| failure.of_command(operation))
     }
 
-    /// Runs a script, loading it if the server does not know it (any more).
+    /// Runs a script.
     pub(crate) async fn run<T: FromRedisValue>(&self, operation: &'static str, script: &ScriptCall) -> Result<T> {
-        let mut connection = self.get(operation).await?;
-        let sent = Sent::by(self);
-        let mut answer: Result<Value, RedisError> = script.command.query_async(&mut connection).await;
-        if answer.as_ref().is_err_and(|error| error.kind() == Native::Server(ServerErrorKind::NoScript)) {
-            answer = match script.script.load_async(&mut connection).await {
-                Ok(_) => script.command.query_async(&mut connection).await,
-                Err(error) => Err(error),
-            };
-        }
-        let answer = sent.answered(answer).map_err(|error| error::of_command(operation, error))?;
+        let request = |mut redis: MultiplexedConnection| async move {
+            let answer: Result<Value, RedisError> = script.command.query_async(&mut redis).await;
+            match answer {
+                Err(error) if error.kind() == Native::Server(ServerErrorKind::NoScript) => {
+                    script.by_text().query_async(&mut redis).await
+                }
+                answer => answer,
+            }
+        };
+        let answer = self.ask(operation, request).await.map_err(|failure| failure.of_script(operation))?;
         redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
     }
 
+    /// Notes at the server how far time has come, in the background: nobody waits for it.
+    pub(crate) fn note_time(&self, script: impl FnOnce() -> ScriptCall) {
+        if self.0.noting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (connection, script) = (self.clone(), script());
+        self.0.life.spawn(async move {
+            if let Err(error) = connection.run::<Value>("note", &script).await {
+                tracing::debug!(%error, "how far time has come could not be noted");
+            }
+            connection.0.noting.store(false, Ordering::Release);
+        });
+    }
+
     /// A connection of its own for what the server pushes, which is handed to `take` as it comes: in order, and on the
-    /// task that reads the connection, so `take` must not block.
+    /// task that reads the connection, so `take` must not block. It speaks the version of the protocol in which the
+    /// server confirms subscriptions in line with messages.
     pub(crate) async fn subscriber(
         &self,
         operation: &'static str,
-        response: Duration,
         take: impl Fn(&PushInfo) + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection> {
+    ) -> Result<Line> {
         let take = move |push: PushInfo| {
             take(&push);
             Ok::<(), ()>(())
         };
-        self.connect(operation, &self.subscriber, AsyncConnectionConfig::new().set_push_sender(take), response).await
+        let config = AsyncConnectionConfig::new().set_push_sender(take);
+        self.0.dial(ProtocolVersion::RESP3, config).await.map_err(|refused| self.0.refused(operation, refused))
+    }
+
+    /// How long the handle lives.
+    pub(crate) fn life(&self) -> &Life {
+        &self.0.life
     }
 
     /// How long the server may take to answer.
     pub(crate) fn response_timeout(&self) -> Duration {
-        self.response_timeout
+        self.0.response_timeout
     }
 
-    /// Ends the connection; commands fail from now on.
+    /// Ends the connection, and its handle's life with it.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.forget();
+        self.0.life.close();
+        *self.0.current.write() = None;
     }
 
-    /// Forgets the connection; the next command builds a new one.
-    fn forget(&self) {
-        *self.current.write() = None;
-        *self.unanswered.lock() = None;
-    }
-
-    async fn get(&self, operation: &'static str) -> Result<MultiplexedConnection> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::closed(operation));
-        }
-        if let Some(connection) = self.current.read().clone() {
-            return Ok(connection);
-        }
-        // One task connects, the others wait for it.
-        let _connecting = self.connecting.lock().await;
-        if let Some(connection) = self.current.read().clone() {
-            return Ok(connection);
-        }
-        let config = AsyncConnectionConfig::new();
-        let connection = self.connect(operation, &self.client, config, self.response_timeout).await?;
-        *self.current.write() = Some(connection.clone());
-        Ok(connection)
-    }
-
-    async fn connect(
+    /// Makes a request, again where it was surely not sent.
+    async fn ask<F: Future<Output = Result<Value, RedisError>>>(
         &self,
         operation: &'static str,
-        client: &redis::Client,
-        config: AsyncConnectionConfig,
-        response: Duration,
-    ) -> Result<MultiplexedConnection> {
-        let config = config.set_connection_timeout(Some(self.connect_timeout)).set_response_timeout(Some(response));
-        // The client's own limit does not cover the handshake.
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        tokio::time::timeout(self.connect_timeout, connecting)
-            .await
-            .map_err(|_| self.too_slow(operation))?
-            .map_err(|error| error::while_connecting(operation, &self.address, error))
+        request: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<Value, Failure> {
+        let mut attempt = 1;
+        loop {
+            let line = self.line(operation).await.map_err(Failure::Connecting)?;
+            let written = line.written();
+            match self.ask_over(&line, operation, request(line.redis())).await {
+                Err(failure) if failure.is_end() && line.written() == written => {
+                    self.forget(&line);
+                    if attempt == ATTEMPTS {
+                        return Err(Failure::Unsent);
+                    }
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
     }
 
-    fn too_slow(&self, operation: &'static str) -> Error {
-        let (address, limit) = (&self.address, self.connect_timeout);
-        let problem = format!("{address} did not answer within {limit:?} while connecting; {}", error::CHECK);
-        Error::new(ErrorKind::Timeout, operation, problem).with_retry(Retry::Safe)
+    async fn ask_over(
+        &self,
+        line: &Arc<Line>,
+        operation: &'static str,
+        request: impl Future<Output = Result<Value, RedisError>>,
+    ) -> Result<Value, Failure> {
+        if asks_the_primary(operation) && line.needs_proof() {
+            let (answer, proof) = tokio::join!(self.answer(line, request), self.prove(line));
+            return proof.and(answer);
+        }
+        self.answer(line, request).await
+    }
+
+    /// Sees that the server is the primary.
+    async fn prove(&self, line: &Arc<Line>) -> Result<(), Failure> {
+        let asked = std::time::Instant::now();
+        let mut redis = line.redis();
+        let answer = self.answer(line, async { role().query_async(&mut redis).await }).await?;
+        if !is_primary(&answer) {
+            self.forget(line);
+            return Err(Failure::Demoted);
+        }
+        line.is_proven(asked);
+        Ok(())
+    }
+
+    /// Waits for an answer, for as long as there can be one.
+    async fn answer(
+        &self,
+        line: &Arc<Line>,
+        request: impl Future<Output = Result<Value, RedisError>>,
+    ) -> Result<Value, Failure> {
+        let deadline = Instant::now() + self.0.response_timeout;
+        let mut waiting = Waiting { connection: self, line, answered: false };
+        tokio::pin!(request);
+        let ended = line.ended();
+        tokio::pin!(ended);
+        loop {
+            // Once it is suspicious somebody looks into it, which takes a while.
+            let look = Instant::now() + line.until_suspicious().max(GRACE);
+            tokio::select! {
+                biased;
+                answer = &mut request => {
+                    waiting.answered = true;
+                    if answer.as_ref().is_err_and(error::is_end) {
+                        self.forget(line);
+                    }
+                    return answer.map_err(Failure::Answer);
+                }
+                () = &mut ended => {
+                    waiting.answered = true;
+                    self.forget(line);
+                    return Err(Failure::Lost);
+                }
+                () = tokio::time::sleep_until(look.min(deadline)) => {
+                    if Instant::now() >= deadline {
+                        self.forget(line);
+                        return Err(Failure::Slow);
+                    }
+                    self.suspect(line);
+                }
+            }
+        }
+    }
+
+    /// Looks into it if a connection is silent for too long: one that is half open never ends by itself.
+    fn suspect(&self, line: &Arc<Line>) {
+        if line.until_suspicious().is_zero() && line.begin_probe() {
+            let (connection, line) = (self.clone(), line.clone());
+            self.0.life.spawn(async move { connection.probe(&line).await });
+        }
+    }
+
+    /// Replaces a silent connection by a new one, if the server answers there: it answers in turn.
+    async fn probe(&self, line: &Arc<Line>) {
+        let heard = line.heard();
+        if let Ok(fresh) = self.0.dial(ProtocolVersion::RESP2, AsyncConnectionConfig::new()).await {
+            tokio::time::sleep(GRACE).await;
+            if line.heard() == heard {
+                tracing::warn!("the connection is silent and the server is not; it is replaced");
+                let mut current = self.0.current.write();
+                if current.as_ref().is_none_or(|current| Arc::ptr_eq(current, line)) {
+                    *current = Some(Arc::new(fresh));
+                }
+                drop(current);
+                return line.give_up();
+            }
+        }
+        // It was the server, or the network.
+        tokio::time::sleep(GRACE * 4).await;
+        line.end_probe();
+    }
+
+    /// Does not use this one again; another that took its place by now stays.
+    fn forget(&self, line: &Arc<Line>) {
+        let mut current = self.0.current.write();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
+            *current = None;
+        }
+    }
+
+    fn live(&self) -> Option<Arc<Line>> {
+        self.0.current.read().clone().filter(|line| !line.has_ended())
+    }
+
+    async fn line(&self, operation: &'static str) -> Result<Arc<Line>> {
+        self.0.life.admit(operation)?;
+        if let Some(line) = self.live() {
+            return Ok(line);
+        }
+        let seen = self.0.refusals.load(Ordering::Acquire);
+        let mut last = self.0.connecting.lock().await;
+        if let Some(line) = self.live() {
+            return Ok(line);
+        }
+        // Whom another tried for meanwhile need not try himself: a thousand would, one after the other.
+        if let Some(refused) = last.clone().filter(|_| self.0.refusals.load(Ordering::Acquire) != seen) {
+            return Err(self.0.refused(operation, refused));
+        }
+        match self.0.dial(ProtocolVersion::RESP2, AsyncConnectionConfig::new()).await {
+            Ok(line) => {
+                let line = Arc::new(line);
+                *self.0.current.write() = Some(line.clone());
+                self.0.life.admit(operation).inspect_err(|_| *self.0.current.write() = None)?;
+                Ok(line)
+            }
+            Err(refused) => {
+                *last = Some(refused.clone());
+                self.0.refusals.fetch_add(1, Ordering::AcqRel);
+                Err(self.0.refused(operation, refused))
+            }
+        }
     }
 }
 
-/// A command on its way. A connection that broke, whose server was demoted, or that left callers without any
-/// answer until they gave up, is not used again.
-struct Sent<'a> {
+impl Shared {
+    /// Connects, in the runtime of the handle: a connection ends with the one that it was opened in.
+    async fn dial(self: &Arc<Self>, protocol: ProtocolVersion, config: AsyncConnectionConfig) -> Result<Line, Refused> {
+        let shared = self.clone();
+        let dialing = self.life.spawn(async move {
+            let connecting = shared.address.connect(protocol, config);
+            match tokio::time::timeout(shared.connect_timeout, connecting).await {
+                Ok(line) => line.map_err(Refused::ByServer),
+                Err(_) => Err(Refused::TooSlow),
+            }
+        });
+        dialing.await.unwrap_or(Err(Refused::TooSlow))
+    }
+
+    fn refused(&self, operation: &'static str, refused: Refused) -> Error {
+        match refused {
+            Refused::ByServer(refusal) => error::while_connecting(operation, &self.name, refusal),
+            Refused::TooSlow => {
+                let (address, limit) = (&self.name, self.connect_timeout);
+                let problem = format!("{address} did not answer within {limit:?} while connecting; {}", error::CHECK);
+                Error::new(ErrorKind::Timeout, operation, problem).with_retry(Retry::Safe)
+            }
+        }
+    }
+}
+
+/// Asks what part the server plays. `ROLE` would be a right of its own.
+pub(crate) fn role() -> Cmd {
+    let mut command = redis::cmd("INFO");
+    command.arg("replication");
+    command
+}
+
+/// Whether what it answers is that it is the primary.
+pub(crate) fn is_primary(answer: &Value) -> bool {
+    let text = redis::from_redis_value_ref::<String>(answer).unwrap_or_default();
+    text.lines().any(|line| line.trim_end() == "role:master")
+}
+
+/// A caller who waits for an answer. One who gives up leaves it to somebody else to find out why none came.
+struct Waiting<'a> {
     connection: &'a Connection,
+    line: &'a Arc<Line>,
     answered: bool,
 }
 
-impl<'a> Sent<'a> {
-    /// Longer than this nobody waits for a healthy server, however often each caller gave up before.
-    const SUSPICIOUS: Duration = Duration::from_secs(1);
-
-    fn by(connection: &'a Connection) -> Self {
-        connection.unanswered.lock().get_or_insert_with(Instant::now);
-        Self { connection, answered: false }
-    }
-
-    fn answered<T>(mut self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
-        self.answered = true;
-        *self.connection.unanswered.lock() = None;
-        if answer.as_ref().is_err_and(is_end) {
-            self.connection.forget();
-        }
-        answer
-    }
-}
-
-/// Whether the connection is of no more use after this error.
-fn is_end(error: &RedisError) -> bool {
-    let demoted = matches!(error.kind(), Native::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
-    demoted || error.is_io_error() || error.is_unrecoverable_error()
-}
-
-impl Drop for Sent<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let since = *self.connection.unanswered.lock();
-        if !self.answered && since.is_some_and(|since| since.elapsed() > Self::SUSPICIOUS) {
-            self.connection.forget();
+        if !self.answered {
+            self.connection.suspect(self.line);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The driver: each method checks, then hands over to the module that does it.
 
 use crate::changes::Changes;
-use crate::commands::Prefix;
+use crate::commands::{CHANNELS, LOG, Prefix, WAKE};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::hub::Hub;
@@ -9,15 +9,14 @@ use crate::{messages, state, streams};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, GroupName, Health, Key, Limits,
-    MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention,
-    ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction,
-    TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
+    Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
+    Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription,
+    Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A handle to one namespace of a Redis or Valkey server. Clones are the same handle; closing one closes
@@ -30,12 +29,11 @@ struct Handle {
     node: Option<NodeId>,
     namespace: Namespace,
     capabilities: Capabilities,
-    connection: Arc<Connection>,
+    connection: Connection,
     prefix: Prefix,
     changes: Arc<Changes>,
     hub: Arc<Hub>,
     port: PortState,
-    closed: AtomicBool,
 }
 
 impl RedisCoordination {
@@ -56,11 +54,14 @@ impl RedisCoordination {
         Self::open_as(config, Some(NodeId::new(node_id)?)).await
     }
 
-    /// Connects and asks the server what it is.
+    /// Connects, asks the server what it is, and sees that the user has the rights that he needs.
+    ///
+    /// The handle lives in the current tokio runtime: once that has ended every call fails with `Closed`.
     ///
     /// # Errors
     /// `Unavailable` or `Timeout` if it cannot be reached, `Unauthorized` if it does not accept the user
-    /// or password, `Unsupported` if it is older than 6.2 or part of a Redis Cluster.
+    /// or password, or if the user may not use the keys and channels of the namespace, `ResourceExhausted` if it takes
+    /// no more clients, `Unsupported` if it is older than 6.2 or part of a Redis Cluster.
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened.
@@ -69,37 +70,47 @@ impl RedisCoordination {
     }
 
     async fn open_as(config: RedisConfig, node: Option<NodeId>) -> Result<Self> {
-        let connection = Arc::new(Connection::open(&config).await?);
+        let connection = Connection::open(&config).await?;
         let info = server_info(&connection, "connect").await?;
-        let prefix = Prefix::new(&config.namespace);
+        let prefix = Prefix::new(&config.namespace, config.database);
+        check_rights(&connection, &prefix, &config.namespace).await?;
         let hub = Arc::new(Hub::new(connection.clone(), prefix.clone()));
-        Ok(Self(Arc::new(Handle {
-            address: config.address(),
-            node,
-            capabilities: capabilities(&info, &connection).await?,
-            namespace: config.namespace,
-            changes: Arc::new(Changes::new(connection.clone(), prefix.clone(), hub.clone())),
-            hub,
-            connection,
-            prefix,
-            port: PortState::default(),
-            closed: AtomicBool::new(false),
-        })))
+        let changes = Arc::new(Changes::new(connection.clone(), prefix.clone(), hub.clone()));
+        let capabilities = capabilities(&info, &connection).await?;
+        let (ending, told) = (Arc::downgrade(&hub), Arc::downgrade(&changes));
+        connection.life().on_end(move |ended| {
+            if let Some(changes) = told.upgrade() {
+                changes.end(ended);
+            }
+            if let Some(hub) = ending.upgrade() {
+                hub.end(ended);
+            }
+        });
+        let (address, namespace, port) = (config.address(), config.namespace, PortState::default());
+        let handle = Handle { address, node, namespace, capabilities, connection, prefix, changes, hub, port };
+        Ok(Self(Arc::new(handle)))
     }
 
-    fn handle(&self, operation: &'static str) -> Result<&Handle> {
-        if self.0.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(&self.0) }
+    /// Makes a call, which ends when the handle does.
+    async fn run<'h, T, F: Future<Output = Result<T>>>(
+        &'h self,
+        operation: &'static str,
+        call: impl FnOnce(&'h Handle) -> F,
+    ) -> Result<T> {
+        let life = self.0.connection.life();
+        life.admit(operation)?;
+        life.run(operation, call(&self.0)).await
     }
 }
 
 impl fmt::Debug for RedisCoordination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Handle { address, node, namespace, closed, .. } = &*self.0;
+        let Handle { address, node, namespace, connection, .. } = &*self.0;
         f.debug_struct("RedisCoordination")
             .field("address", address)
             .field("node", node)
             .field("namespace", namespace)
-            .field("closed", closed)
+            .field("life", connection.life())
             .finish_non_exhaustive()
     }
 }
@@ -120,99 +131,117 @@ impl Driver for RedisCoordination {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        let handle = self.handle("get")?;
-        state::get(&handle.connection, &handle.prefix, keys).await
+        self.run("get", |handle| state::get(&handle.connection, &handle.prefix, keys)).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let handle = self.handle("scan")?;
-        handle.capabilities.admit_scan(page)?;
-        state::scan(&handle.connection, &handle.prefix, range, page).await
+        self.run("scan", async |handle| {
+            handle.capabilities.admit_scan(page)?;
+            state::scan(&handle.connection, &handle.prefix, range, page).await
+        })
+        .await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let handle = self.handle("commit")?;
-        handle.capabilities.admit_commit(transaction)?;
-        state::commit(&handle.connection, &handle.prefix, transaction).await
+        self.run("commit", async |handle| {
+            handle.capabilities.admit_commit(transaction)?;
+            state::commit(&handle.connection, &handle.prefix, transaction).await
+        })
+        .await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        let handle = self.handle("watch")?;
-        handle.capabilities.admit_watch()?;
-        handle.changes.watch(range).await
+        self.run("watch", async |handle| {
+            handle.capabilities.admit_watch()?;
+            handle.changes.watch(range).await
+        })
+        .await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        let handle = self.handle("publish")?;
-        handle.capabilities.admit_publish(channel, &payload)?;
-        messages::publish(&handle.connection, &handle.prefix, channel, &payload).await
+        self.run("publish", async |handle| {
+            handle.capabilities.admit_publish(channel, &payload)?;
+            messages::publish(&handle.connection, &handle.prefix, channel, &payload).await
+        })
+        .await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        let handle = self.handle("subscribe")?;
-        handle.capabilities.admit_subscribe()?;
-        messages::subscribe(&handle.hub, pattern).await
+        self.run("subscribe", async |handle| {
+            handle.capabilities.admit_subscribe()?;
+            messages::subscribe(&handle.hub, pattern).await
+        })
+        .await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        let handle = self.handle("append")?;
-        handle.capabilities.admit_append(stream, records)?;
-        streams::append(&handle.connection, &handle.prefix, stream, records).await
+        self.run("append", async |handle| {
+            handle.capabilities.admit_append(stream, records)?;
+            streams::append(&handle.connection, &handle.prefix, stream, records).await
+        })
+        .await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        let handle = self.handle("claim")?;
-        handle.capabilities.admit_claim(claim)?;
-        streams::claim(&handle.connection, &handle.prefix, &handle.hub, claim).await
+        self.run("claim", async |handle| {
+            handle.capabilities.admit_claim(claim)?;
+            streams::claim(&handle.connection, &handle.prefix, &handle.hub, claim).await
+        })
+        .await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        let handle = self.handle("settle")?;
-        handle.capabilities.admit_settle(settlements)?;
-        streams::settle(&handle.connection, &handle.prefix, settlements).await
+        self.run("settle", async |handle| {
+            handle.capabilities.admit_settle(settlements)?;
+            streams::settle(&handle.connection, &handle.prefix, settlements).await
+        })
+        .await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        let handle = self.handle("inspect")?;
-        handle.capabilities.admit_streams("inspect")?;
-        streams::inspect(&handle.connection, &handle.prefix, stream).await
+        self.run("inspect", async |handle| {
+            handle.capabilities.admit_streams("inspect")?;
+            streams::inspect(&handle.connection, &handle.prefix, stream).await
+        })
+        .await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        let handle = self.handle("trim")?;
-        handle.capabilities.admit_streams("trim")?;
-        streams::trim(&handle.connection, &handle.prefix, stream, keep).await
+        self.run("trim", async |handle| {
+            handle.capabilities.admit_streams("trim")?;
+            streams::trim(&handle.connection, &handle.prefix, stream, keep).await
+        })
+        .await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
-        Err(Error::unsupported("remove_group", "redis", "removing a group"))
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.run("remove_group", async |handle| {
+            handle.capabilities.admit_streams("remove_group")?;
+            streams::remove_group(&handle.connection, &handle.prefix, stream, group).await
+        })
+        .await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        let handle = self.handle("clear")?;
-        state::clear(&handle.connection, &handle.prefix, prefix).await
+        self.run("clear", |handle| state::clear(&handle.connection, &handle.prefix, prefix)).await
     }
 
     async fn health(&self) -> Result<Health> {
-        let handle = self.handle("health")?;
-        let asked = Instant::now();
-        let info = server_info(&handle.connection, "health").await?;
-        let latency = asked.elapsed();
-        let mut degraded = info.degraded();
-        if handle.hub.is_broken() {
-            degraded.push("the connection for watches and subscriptions is being rebuilt".to_owned());
-        }
-        Ok(Health::new(latency, degraded))
+        self.run("health", async |handle| {
+            let asked = Instant::now();
+            let info = server_info(&handle.connection, "health").await?;
+            let latency = asked.elapsed();
+            let mut degraded = info.degraded();
+            if handle.hub.is_broken() {
+                degraded.push("the connection for watches and subscriptions is being rebuilt".to_owned());
+            }
+            Ok(Health::new(latency, degraded))
+        })
+        .await
     }
 
     async fn close(&self) -> Result<()> {
-        let handle = &self.0;
-        if !handle.closed.swap(true, Ordering::AcqRel) {
-            handle.changes.close();
-            handle.hub.close();
-            handle.connection.close();
-        }
+        self.0.connection.close();
         Ok(())
     }
 }
@@ -254,6 +283,28 @@ impl ServerInfo {
         }
         reasons
     }
+}
+
+/// Sees that the user may use the keys and channels of the namespace. Scripts publish after they have written, and the
+/// server takes nothing back where the user may not: that must be known before.
+async fn check_rights(connection: &Connection, prefix: &Prefix, namespace: &Namespace) -> Result<()> {
+    let mut commands = redis::pipe();
+    commands.cmd("GET").arg(prefix.name("meta"));
+    // Of nothing, and where nobody can listen.
+    for channel in [LOG, CHANNELS, WAKE] {
+        commands.cmd("PUBLISH").arg(prefix.channel(channel)).arg("");
+    }
+    let result = connection.send_all("connect", &commands).await;
+    result.map(drop).map_err(|error| match error.kind() {
+        ErrorKind::Unauthorized => {
+            let problem = format!(
+                "the user may not use the keys, or may not publish on the channels, of the namespace: \
+                 ACL SETUSER ... ~linchpin:{{{namespace}}}:* &linchpin:{{{namespace}}}:* (NOPERM)"
+            );
+            Error::new(ErrorKind::Unauthorized, "connect", problem).with_source(error)
+        }
+        _ => error.of_read(),
+    })
 }
 
 async fn server_info(connection: &Connection, operation: &'static str) -> Result<ServerInfo> {

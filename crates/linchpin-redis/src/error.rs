@@ -1,12 +1,20 @@
 //! The only place that maps the client's errors.
 
+use crate::line::Refusal;
 use linchpin_core::{Error, ErrorKind, Retry};
 use redis::{ErrorKind as Native, RedisError, ServerErrorKind};
 
 pub(crate) const CHECK: &str = "check host and port, and that both sides use TLS or neither does";
 
 /// An error while a connection was set up: nothing was sent yet.
-pub(crate) fn while_connecting(operation: &'static str, address: &str, error: RedisError) -> Error {
+pub(crate) fn while_connecting(operation: &'static str, address: &str, refusal: Refusal) -> Error {
+    let error = match refusal {
+        Refusal::Other(error) => error,
+        Refusal::Full => {
+            let problem = format!("{address} has as many clients as it takes (maxclients)");
+            return Error::new(ErrorKind::ResourceExhausted, operation, problem).with_retry(Retry::Safe);
+        }
+    };
     let mapped = map(operation, &error);
     let message = match mapped.kind() {
         ErrorKind::Unavailable if error.is_connection_refusal() => {
@@ -27,6 +35,79 @@ pub(crate) fn while_connecting(operation: &'static str, address: &str, error: Re
     Error::new(mapped.kind(), operation, message).with_retry(retry).with_source(error)
 }
 
+/// Why there is no answer, or none that is of use.
+pub(crate) enum Failure {
+    /// There is no connection.
+    Connecting(Error),
+    /// The connection ended before anything was sent, again and again.
+    Unsent,
+    /// The connection ended, or was given up on.
+    Lost,
+    /// No answer came in time.
+    Slow,
+    /// The server is no longer the primary, so its answer may be an old one.
+    Demoted,
+    /// What the server, or the client, said.
+    Answer(RedisError),
+}
+
+impl Failure {
+    /// Whether the connection ended.
+    pub(crate) fn is_end(&self) -> bool {
+        match self {
+            Self::Lost => true,
+            Self::Answer(error) => error.is_io_error() || error.is_unrecoverable_error(),
+            _ => false,
+        }
+    }
+
+    /// The error of commands that were sent.
+    pub(crate) fn of_command(self, operation: &'static str) -> Error {
+        match self {
+            Self::Connecting(error) => error,
+            Self::Unsent => lost(operation).with_retry(Retry::Safe),
+            Self::Lost => lost(operation).with_retry(Retry::Unknown),
+            Self::Slow => slow(operation),
+            Self::Demoted => {
+                let problem = "the server is a replica now; its answers may be old ones";
+                Error::new(ErrorKind::Unavailable, operation, problem).with_retry(Retry::Safe)
+            }
+            Self::Answer(error) => of_command(operation, error),
+        }
+    }
+
+    /// The error of a script. One that broke off within may have written before: the server takes nothing back.
+    pub(crate) fn of_script(self, operation: &'static str) -> Error {
+        let within = match &self {
+            Self::Answer(error) => error.detail().is_some_and(|detail| detail.contains("script")),
+            _ => false,
+        };
+        let error = self.of_command(operation);
+        let stops = matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Backend);
+        if within && stops && !reads(operation) { doubtful_for_good(error) } else { error }
+    }
+}
+
+fn lost(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, operation, "the connection was lost")
+}
+
+fn slow(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Timeout, operation, "the server did not answer in time").with_retry(Retry::Unknown)
+}
+
+/// An error of which repeating rids nobody, and that may have been applied.
+fn doubtful_for_good(error: Error) -> Error {
+    error.with_retry(Retry::Unknown).with_retry(Retry::Never)
+}
+
+/// Whether the connection is of no more use after this error: it ended, or its server was demoted.
+pub(crate) fn is_end(error: &RedisError) -> bool {
+    let demoted = matches!(error.kind(), Native::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown))
+        || code(error) == Some("READONLY");
+    demoted || error.is_io_error() || error.is_unrecoverable_error()
+}
+
 /// An error of a command that was sent.
 pub(crate) fn of_command(operation: &'static str, error: RedisError) -> Error {
     // Of several commands that were sent together the client tells the errors, but not what kind they are.
@@ -37,18 +118,17 @@ pub(crate) fn of_command(operation: &'static str, error: RedisError) -> Error {
 
 fn map(operation: &'static str, error: &RedisError) -> Error {
     let (kind, message, retry) = match error.kind() {
+        Native::Io if error.is_timeout() => return slow(operation),
+        Native::Io => return lost(operation).with_retry(Retry::Unknown),
         Native::AuthenticationFailed | Native::Server(ServerErrorKind::NoPerm) => {
             (ErrorKind::Unauthorized, permission(error), Retry::Never)
         }
-        Native::Io if error.is_timeout() => {
-            (ErrorKind::Timeout, "the server did not answer in time".to_owned(), Retry::Unknown)
-        }
-        Native::Io => (ErrorKind::Unavailable, "the connection was lost".to_owned(), Retry::Unknown),
         Native::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::TryAgain
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
+            | ServerErrorKind::NoScript
             | ServerErrorKind::ReadOnly,
         ) => (ErrorKind::Unavailable, problem(error), Retry::Safe),
         _ => match code(error) {
@@ -69,13 +149,16 @@ fn map(operation: &'static str, error: &RedisError) -> Error {
 /// The error's code. Redis 6 wraps what fails within a script into an `ERR` of its own.
 fn code(error: &RedisError) -> Option<&str> {
     let wrapped = error.detail().unwrap_or_default();
+    if ["The user executing the script can't", "ACL failure in script"].iter().any(|text| wrapped.contains(text)) {
+        return Some("NOPERM");
+    }
     let inner = ["OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS"];
     let inner = inner.into_iter().find(|code| wrapped.contains(&format!("-{code} ")));
     inner.or_else(|| error.code())
 }
 
 fn permission(error: &RedisError) -> String {
-    match error.code() {
+    match code(error) {
         Some("NOPERM") => {
             "the user lacks a permission (NOPERM); linchpin_redis::COMMANDS lists what it needs, besides its \
              namespace's keys and channels"
@@ -95,6 +178,9 @@ fn problem(error: &RedisError) -> String {
 /// The server answered something that this adapter cannot have asked for. What was asked was done before.
 pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
     let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));
-    let reads = ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation);
-    if reads { error } else { error.with_retry(Retry::Unknown).with_retry(Retry::Never) }
+    if reads(operation) { error } else { doubtful_for_good(error) }
+}
+
+fn reads(operation: &str) -> bool {
+    ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation)
 }

@@ -7,22 +7,26 @@
 //! on the new one counts.
 
 use crate::commands::Prefix;
-use crate::connection::{Backoff, Connection};
+use crate::connection::{Backoff, Connection, is_primary, role};
 use crate::error;
+use crate::line::Line;
+use crate::listeners::{Listeners, Ticket};
 use crate::topics::{Carriers, Topic, outermost};
+use linchpin_core::life::Ended;
 use linchpin_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{PushInfo, PushKind, Value};
-use std::collections::HashMap;
+use redis::{PushInfo, PushKind, RedisResult, Value};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to say so.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How many requests are carried out at once.
+const BATCH: usize = 1000;
 
 /// The whole namespace, as its ACL writes it.
 const WHOLE: Topic = Topic::Start(String::new());
@@ -32,19 +36,20 @@ pub(crate) trait Listener: Send + Sync {
     /// A message on a channel of its topic; the channel's name is that within the namespace.
     fn receive(&self, channel: &str, payload: &[u8]);
 
-    /// Messages may have been missed.
+    /// Messages may have been missed; what the server sends from now on arrives.
     fn mark_gap(&self);
 
-    /// No more messages will come: the handle was closed.
-    fn end(&self);
+    /// No more messages will come.
+    fn end(&self, ended: Ended);
 }
 
 /// The pub/sub connection of a handle; the first listener connects it.
 pub(crate) struct Hub {
-    connection: Arc<Connection>,
+    connection: Connection,
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
-    closed: AtomicBool,
+    /// One task connects, the others wait for it.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 struct Shared {
@@ -53,50 +58,8 @@ struct Shared {
     broken: AtomicBool,
 }
 
-/// Who listens to what. Starts are few, channels may be many.
-#[derive(Default)]
-struct Listeners {
-    starts: HashMap<Topic, Vec<Weak<dyn Listener>>>,
-    channels: HashMap<Topic, Vec<Weak<dyn Listener>>>,
-}
-
-impl Listeners {
-    fn of(&mut self, topic: &Topic) -> &mut HashMap<Topic, Vec<Weak<dyn Listener>>> {
-        if topic.is_start() { &mut self.starts } else { &mut self.channels }
-    }
-
-    fn on(&self, channel: &str) -> Vec<Arc<dyn Listener>> {
-        let channel = Topic::Channel(channel.to_owned());
-        let starts = self.starts.iter().filter(|(start, _)| start.covers(&channel)).map(|(_, listening)| listening);
-        starts.chain(self.channels.get(&channel)).flatten().filter_map(Weak::upgrade).collect()
-    }
-
-    fn remove(&mut self, topic: &Topic, listener: &Arc<dyn Listener>) {
-        if let Some(listening) = self.of(topic).get_mut(topic) {
-            listening.retain(|other| !std::ptr::addr_eq(other.as_ptr(), Arc::as_ptr(listener)));
-        }
-    }
-
-    /// Whether somebody still listens to exactly this.
-    fn need(&mut self, topic: &Topic) -> bool {
-        let map = self.of(topic);
-        let Some(listening) = map.get_mut(topic) else { return false };
-        listening.retain(|listener| listener.strong_count() > 0);
-        let needed = !listening.is_empty();
-        if !needed {
-            map.remove(topic);
-        }
-        needed
-    }
-
-    fn needed(&mut self) -> Vec<Topic> {
-        let topics: Vec<Topic> = self.starts.keys().chain(self.channels.keys()).cloned().collect();
-        topics.into_iter().filter(|topic| self.need(topic)).collect()
-    }
-}
-
 struct Serving {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     task: JoinHandle<()>,
 }
 
@@ -106,8 +69,9 @@ impl Drop for Serving {
     }
 }
 
+/// There are never more requests waiting than twice what listens and listened.
 enum Request {
-    Listen(Topic, oneshot::Sender<Result<()>>),
+    Listen(Ticket, oneshot::Sender<Result<()>>),
     /// Somebody who listened there is gone.
     Left(Topic),
 }
@@ -115,27 +79,25 @@ enum Request {
 /// Listening to a topic, until it is dropped. It keeps the hub alive, so it may outlive its handle.
 pub(crate) struct Listening {
     hub: Arc<Hub>,
-    /// Taken when it is dropped.
-    listener: Option<Arc<dyn Listener>>,
-    requests: mpsc::Sender<Request>,
-    topic: Topic,
+    /// Held here only.
+    _listener: Arc<dyn Listener>,
+    requests: mpsc::UnboundedSender<Request>,
+    ticket: Ticket,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Taken out here: a dispatch may hold on to it for a moment longer.
-        if let Some(listener) = self.listener.take() {
-            self.hub.shared.listeners.lock().remove(&self.topic, &listener);
-        }
-        // A full queue only keeps a subscription at the server that nobody reads any more.
-        drop(self.requests.try_send(Request::Left(self.topic.clone())));
+        self.hub.shared.listeners.lock().remove(&self.ticket);
+        // Nobody takes it once the hub has ended.
+        drop(self.requests.send(Request::Left(self.ticket.topic.clone())));
     }
 }
 
 impl Hub {
-    pub(crate) fn new(connection: Arc<Connection>, prefix: Prefix) -> Self {
+    pub(crate) fn new(connection: Connection, prefix: Prefix) -> Self {
         let shared = Shared { prefix, listeners: Mutex::default(), broken: AtomicBool::new(false) };
-        Self { connection, shared: Arc::new(shared), serving: Mutex::new(None), closed: AtomicBool::new(false) }
+        let (serving, connecting) = Default::default();
+        Self { connection, shared: Arc::new(shared), serving, connecting }
     }
 
     /// Hands everything of a topic to the listener; returns once the server confirmed it.
@@ -147,15 +109,15 @@ impl Hub {
     ) -> Result<Listening> {
         let requests = self.serving(operation).await?;
         // Registered first: what arrives once the server confirms finds it.
-        self.shared.listeners.lock().of(&topic).entry(topic.clone()).or_default().push(Arc::downgrade(&listener));
-        let listening =
-            Listening { hub: self.clone(), listener: Some(listener), requests: requests.clone(), topic: topic.clone() };
+        let ticket = self.shared.listeners.lock().add(topic, Arc::downgrade(&listener));
+        let (hub, requests_after) = (self.clone(), requests.clone());
+        let listening = Listening { hub, _listener: listener, requests: requests_after, ticket: ticket.clone() };
         let limit = self.connection.response_timeout();
-        let closed = || Error::closed(operation);
+        let closed = |_| self.connection.life().admit(operation).err().unwrap_or_else(|| Error::closed(operation));
         let asking = async {
             let (done, confirmed) = oneshot::channel();
-            requests.send(Request::Listen(topic, done)).await.map_err(|_| closed())?;
-            confirmed.await.map_err(|_| closed())?
+            requests.send(Request::Listen(ticket, done)).map_err(|_| Error::closed(operation))?;
+            confirmed.await.map_err(closed)?
         };
         // Not for ever, as the hub may be reconnecting.
         tokio::time::timeout(limit, asking)
@@ -170,50 +132,40 @@ impl Hub {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self) {
-        let mut serving = self.serving.lock();
-        self.closed.store(true, Ordering::Release);
-        *serving = None;
-        drop(serving);
-        for listener in self.shared.all() {
-            listener.end();
+    pub(crate) fn end(&self, ended: Ended) {
+        *self.serving.lock() = None;
+        for listener in self.shared.listeners.lock().all() {
+            listener.end(ended);
         }
     }
 
-    async fn serving(&self, operation: &'static str) -> Result<mpsc::Sender<Request>> {
-        if let Some(serving) = &*self.serving.lock() {
-            return Ok(serving.requests.clone());
+    async fn serving(&self, operation: &'static str) -> Result<mpsc::UnboundedSender<Request>> {
+        let requests = || self.serving.lock().as_ref().map(|serving| serving.requests.clone());
+        if let Some(requests) = requests() {
+            return Ok(requests);
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(requests) = requests() {
+            return Ok(requests);
         }
         let server = Server::connect(&self.connection, &self.shared, operation).await?;
         let mut slot = self.serving.lock();
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::closed(operation));
-        }
+        self.connection.life().admit(operation)?;
         let serving = slot.get_or_insert_with(|| {
-            let (requests, receiver) = mpsc::channel(1024);
+            let (requests, receiver) = mpsc::unbounded_channel();
             let (connection, shared) = (self.connection.clone(), self.shared.clone());
-            Serving { requests, task: tokio::spawn(async move { serve(connection, shared, server, receiver).await }) }
+            let serving = async move { serve(connection, shared, server, receiver).await };
+            Serving { requests, task: self.connection.life().spawn(serving) }
         });
         Ok(serving.requests.clone())
     }
 }
 
 impl Shared {
-    fn all(&self) -> Vec<Arc<dyn Listener>> {
-        let listeners = self.listeners.lock();
-        listeners.starts.values().chain(listeners.channels.values()).flatten().filter_map(Weak::upgrade).collect()
-    }
-
     fn dispatch(&self, channel: &str, payload: &[u8]) {
         let listening = self.listeners.lock().on(channel);
         for listener in listening {
             listener.receive(channel, payload);
-        }
-    }
-
-    fn mark_gap(&self) {
-        for listener in self.all() {
-            listener.mark_gap();
         }
     }
 }
@@ -222,7 +174,6 @@ impl Shared {
 struct Intake {
     shared: Arc<Shared>,
     carriers: Mutex<Carriers>,
-    lost: Notify,
 }
 
 impl Intake {
@@ -235,7 +186,6 @@ impl Intake {
         let prefix = &self.shared.prefix;
         let name = |index: usize| str::from_utf8(bytes(index)).unwrap_or_default();
         let (via, message) = match push.kind {
-            PushKind::Disconnection => return self.lost.notify_one(),
             PushKind::Subscribe => (Topic::channel_on(prefix, name(0)), None),
             PushKind::PSubscribe => (Topic::start_on(prefix, name(0)), None),
             PushKind::Message => (Topic::channel_on(prefix, name(0)), Some((name(0), bytes(1)))),
@@ -243,9 +193,16 @@ impl Intake {
             _ => return,
         };
         match (via, message) {
-            (Some(via), None) => self.carriers.lock().confirm(via),
+            (Some(via), None) => {
+                let behind = self.shared.listeners.lock().confirm(&via);
+                self.carriers.lock().confirm(via);
+                // Before anything that comes after it.
+                for listener in behind {
+                    listener.mark_gap();
+                }
+            }
             (Some(via), Some((channel, payload))) => {
-                if let Some(channel) = prefix.strip(channel)
+                if let Some(channel) = prefix.strip_channel(channel)
                     && self.carriers.lock().is_sent_for(&via, channel)
                 {
                     self.shared.dispatch(channel, payload);
@@ -258,7 +215,7 @@ impl Intake {
 
 /// The connection.
 struct Server {
-    connection: MultiplexedConnection,
+    line: Line,
     intake: Arc<Intake>,
     /// The user may subscribe to no other pattern than the whole namespace: ACLs compare patterns literally.
     whole_only: bool,
@@ -273,40 +230,98 @@ impl Drop for Server {
 
 impl Server {
     async fn connect(connection: &Connection, shared: &Arc<Shared>, operation: &'static str) -> Result<Self> {
-        let intake = Intake { shared: shared.clone(), carriers: Mutex::default(), lost: Notify::new() };
-        let intake = Arc::new(intake);
+        let intake = Arc::new(Intake { shared: shared.clone(), carriers: Mutex::default() });
         let taking = intake.clone();
-        let connection = connection.subscriber(operation, HEARTBEAT * 2, move |push| taking.take(push)).await?;
-        Ok(Self { connection, intake, whole_only: false })
+        let line = connection.subscriber(operation, move |push| taking.take(push)).await?;
+        let server = Self { line, intake, whole_only: false };
+        server.ping().await?;
+        Ok(server)
     }
 
     fn carries(&self, topic: &Topic) -> bool {
         self.intake.carriers.lock().contains(topic)
     }
 
-    /// Makes the server send what belongs to a topic.
-    async fn carry(&mut self, shared: &Shared, topic: Topic) -> Result<()> {
-        if self.intake.carriers.lock().cover(&topic) {
-            return Ok(());
+    /// Carries out requests, all at once: each takes a way to the server and back.
+    async fn take(&mut self, shared: &Shared, requests: Vec<Request>) -> Result<()> {
+        let (mut asked, mut left) = (Vec::new(), Vec::new());
+        for request in requests {
+            match request {
+                // A caller who gave up no longer listens.
+                Request::Listen(ticket, done) if !done.is_closed() => asked.push((ticket, done)),
+                Request::Listen(..) => {}
+                Request::Left(topic) => left.push(topic),
+            }
         }
-        self.subscribe(shared, vec![topic.clone()]).await?;
-        let replaced = self.intake.carriers.lock().under(&if self.whole_only { WHOLE } else { topic });
-        self.unsubscribe(shared, replaced).await
+        if !asked.is_empty() {
+            let (tickets, done): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+            self.listen(shared, tickets, done).await?;
+        }
+        self.settle(shared, left).await
     }
 
-    /// Stops what nobody needs after somebody left a topic.
-    async fn settle(&mut self, shared: &Shared, topic: &Topic) -> Result<()> {
-        // What a pattern of the whole namespace carries is not there under its own name.
-        if shared.listeners.lock().need(topic) || !self.carries(topic) {
-            return Ok(());
+    /// Sees to it that the server sends what belongs to the topics of these, and tells each what became of it.
+    async fn listen(
+        &mut self,
+        shared: &Shared,
+        tickets: Vec<Ticket>,
+        done: Vec<oneshot::Sender<Result<()>>>,
+    ) -> Result<()> {
+        let mut result = self.carry(shared, &tickets).await;
+        let mut lost = false;
+        let one = tickets.len() == 1;
+        for (ticket, done) in tickets.iter().zip(done) {
+            // One that is not allowed must not take the others with it.
+            let own = match &result {
+                Ok(()) => Ok(()),
+                Err(error) if !one && !error.is_transient() => self.carry(shared, std::slice::from_ref(ticket)).await,
+                Err(error) if !one => Err(again(error)),
+                Err(_) => std::mem::replace(&mut result, Ok(())),
+            };
+            lost |= own.as_ref().is_err_and(Error::is_transient);
+            let _ = done.send(own);
         }
+        if lost { Err(self::lost("a subscription failed")) } else { Ok(()) }
+    }
+
+    /// Makes the server send what belongs to the topics of these.
+    async fn carry(&mut self, shared: &Shared, tickets: &[Ticket]) -> Result<()> {
+        let (carried, missing): (Vec<_>, Vec<_>) =
+            tickets.iter().partition(|ticket| self.intake.carriers.lock().cover(&ticket.topic));
+        if !missing.is_empty() {
+            shared.listeners.lock().ask(&missing);
+            let topics = outermost(missing.iter().map(|ticket| ticket.topic.clone()).collect());
+            self.subscribe(shared, topics.clone()).await?;
+            let replaced = {
+                let carriers = self.intake.carriers.lock();
+                let wide = if self.whole_only && topics.iter().any(Topic::is_start) { vec![WHOLE] } else { topics };
+                wide.iter().flat_map(|topic| carriers.under(topic)).collect()
+            };
+            self.unsubscribe(shared, replaced).await?;
+        }
+        if !carried.is_empty() {
+            // What is on its way by now was sent before anybody asked for it.
+            self.ping().await?;
+            shared.listeners.lock().go_live(&carried);
+        }
+        Ok(())
+    }
+
+    /// Stops what nobody needs after somebody left these topics.
+    async fn settle(&mut self, shared: &Shared, mut left: Vec<Topic>) -> Result<()> {
+        left.sort_unstable();
+        left.dedup();
+        // What a pattern of the whole namespace carries is not there under its own name.
+        left.retain(|topic| !shared.listeners.lock().need(topic) && self.carries(topic));
+        let starts: Vec<_> = left.iter().filter(|topic| topic.is_start()).cloned().collect();
         // A channel carries nothing but itself, so only a start is worth a look at everybody.
-        if topic.is_start() {
+        if !starts.is_empty() {
+            let starts = outermost(starts);
             let mut needed = shared.listeners.lock().needed();
-            needed.retain(|other| topic.covers(other));
+            needed.retain(|other| starts.iter().any(|start| start.covers(other)));
             self.subscribe(shared, outermost(needed)).await?;
         }
-        self.unsubscribe(shared, vec![topic.clone()]).await
+        self.unsubscribe(shared, left).await
     }
 
     /// Subscribes to topics of which none covers another, and waits until each is confirmed.
@@ -314,13 +329,13 @@ impl Server {
         let (starts, channels): (Vec<_>, Vec<_>) = topics.into_iter().partition(Topic::is_start);
         if !channels.is_empty() {
             let names: Vec<_> = channels.iter().map(|topic| topic.on_server(&shared.prefix)).collect();
-            answered(self.connection.subscribe(names)).await?;
+            answered(self.line.redis().subscribe(names)).await?;
         }
         if !starts.is_empty() && !self.whole_only {
             let globs: Vec<_> = starts.iter().map(|topic| topic.on_server(&shared.prefix)).collect();
-            match answered(self.connection.psubscribe(globs)).await {
+            match answered(self.line.redis().psubscribe(globs)).await {
                 Err(error) if error.kind() == ErrorKind::Unauthorized => {
-                    answered(self.connection.psubscribe(WHOLE.on_server(&shared.prefix))).await?;
+                    answered(self.line.redis().psubscribe(WHOLE.on_server(&shared.prefix))).await?;
                     self.whole_only = true;
                 }
                 result => result?,
@@ -347,17 +362,26 @@ impl Server {
         };
         let names = |topics: Vec<Topic>| topics.iter().map(|topic| topic.on_server(&shared.prefix)).collect::<Vec<_>>();
         if !channels.is_empty() {
-            answered(self.connection.unsubscribe(names(channels))).await?;
+            answered(self.line.redis().unsubscribe(names(channels))).await?;
         }
         if !starts.is_empty() {
-            answered(self.connection.punsubscribe(names(starts))).await?;
+            answered(self.line.redis().punsubscribe(names(starts))).await?;
         }
         Ok(())
     }
 
-    async fn ping(&mut self) -> Result<()> {
-        answered(redis::cmd("PING").query_async::<Value>(&mut self.connection)).await.map(drop)
+    /// Whether the server is there, and is the one that everything is told by: a replica is told late, or never.
+    async fn ping(&self) -> Result<()> {
+        let mut redis = self.line.redis();
+        let answer = answered(async { role().query_async::<Value>(&mut redis).await }).await?;
+        if is_primary(&answer) { Ok(()) } else { Err(error::Failure::Demoted.of_command("subscribe")) }
     }
+}
+
+/// The error of a request that failed along with others.
+fn again(error: &Error) -> Error {
+    let problem = "the subscription failed with others that were asked for at the same time";
+    Error::new(error.kind(), "subscribe", problem).with_retry(error.retry())
 }
 
 fn lost(problem: &str) -> Error {
@@ -365,7 +389,7 @@ fn lost(problem: &str) -> Error {
 }
 
 /// The answer of a connection that may be dead without anybody having said so.
-async fn answered<T>(answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T> {
+async fn answered<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T> {
     tokio::time::timeout(HEARTBEAT * 2, answer)
         .await
         .map_err(|_| Error::timeout("subscribe", HEARTBEAT * 2).of_read())?
@@ -375,10 +399,10 @@ async fn answered<T>(answer: impl Future<Output = redis::RedisResult<T>>) -> Res
 /// Runs the connection for ever: takes requests and messages, asks a silent server whether it is there, and
 /// rebuilds what broke.
 async fn serve(
-    connection: Arc<Connection>,
+    connection: Connection,
     shared: Arc<Shared>,
     mut server: Server,
-    mut requests: mpsc::Receiver<Request>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
 ) {
     loop {
         let Err(error) = serve_until_broken(&shared, &mut server, &mut requests).await else { return };
@@ -388,32 +412,23 @@ async fn serve(
         drop(server);
         server = reconnect(&connection, &shared).await;
         shared.broken.store(false, Ordering::Relaxed);
-        shared.mark_gap();
     }
 }
 
 async fn serve_until_broken(
     shared: &Shared,
     server: &mut Server,
-    requests: &mut mpsc::Receiver<Request>,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
 ) -> Result<()> {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
     loop {
         tokio::select! {
-            () = server.intake.lost.notified() => return Err(lost("the connection was closed")),
-            request = requests.recv() => match request {
-                None => return Ok(()),
-                Some(Request::Left(topic)) => server.settle(shared, &topic).await?,
-                Some(Request::Listen(topic, done)) => {
-                    let result = server.carry(shared, topic).await;
-                    let broken = result.as_ref().err().is_some_and(Error::is_transient);
-                    // A caller who gave up no longer listens.
-                    let _ = done.send(result);
-                    if broken {
-                        return Err(lost("a subscription failed"));
-                    }
-                }
+            () = server.line.ended() => return Err(lost("the connection was closed")),
+            taken = requests.recv_many(&mut batch, BATCH) => match taken {
+                0 => return Ok(()),
+                _ => server.take(shared, std::mem::take(&mut batch)).await?,
             },
             _ = heartbeat.tick() => server.ping().await?,
         }
@@ -423,6 +438,7 @@ async fn serve_until_broken(
 async fn reconnect(connection: &Connection, shared: &Arc<Shared>) -> Server {
     let mut backoff = Backoff::default();
     loop {
+        shared.listeners.lock().lose();
         backoff.pause().await;
         match resubscribed(connection, shared).await {
             Ok(server) => return server,

@@ -26,10 +26,15 @@
 //! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
 //!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
 //! - The scripts tell of every change on a pub/sub channel; a watch listens to it, and reads its range again
-//!   where it may have missed something.
+//!   where it may have missed something. While anybody watches, one process of a namespace beats about once a
+//!   second: it tells how many changes there were, and removes keys that are listed and not there any more, so that
+//!   nothing is lost without being noticed.
+//! - Reads ask once a second whether the server is the primary. A connection that falls silent after a call is
+//!   replaced, if the server answers on another one.
 //! - Messages are Redis pub/sub. All that is pushed - changes, messages, wake-ups of waiting stream members -
 //!   comes over one connection per handle, which resubscribes and marks the gap.
-//! - Streams are Redis Streams with consumer groups; due times and deliveries are kept beside them.
+//! - Streams are Redis Streams; what each group has looked at and has pending is kept beside them, without the
+//!   consumer groups of the server, in which the name of every member would stay for ever.
 //!
 //! What survives a restart or a loss of power depends on the server's persistence: read it in
 //! [`Capabilities::durability`](linchpin_core::Capabilities). For locks that guard money, run the server
@@ -44,6 +49,8 @@ mod driver;
 mod erase;
 mod error;
 mod hub;
+mod line;
+mod listeners;
 mod messages;
 mod state;
 mod streams;

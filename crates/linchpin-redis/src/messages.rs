@@ -5,7 +5,8 @@ use crate::connection::Connection;
 use crate::hub::{Hub, Listener, Listening};
 use crate::topics::Topic;
 use linchpin_core::fanout::Subscribers;
-use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, StreamName, Subscription};
+use linchpin_core::life::Ended;
+use linchpin_core::{Channel, Message, Pattern, Reach, Result, StreamName, Subscription};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -18,7 +19,7 @@ pub(crate) async fn publish(
     payload: &[u8],
 ) -> Result<Reach> {
     let mut command = redis::cmd("PUBLISH");
-    command.arg(prefix.name(&on_channel(channel.as_str()))).arg(payload);
+    command.arg(prefix.channel(&on_channel(channel.as_str()))).arg(payload);
     let reached: u64 = connection.send("publish", &command).await?;
     Ok(Reach { at_most: Some(reached) })
 }
@@ -48,7 +49,8 @@ struct Subscriber(Subscribers);
 
 impl Listener for Subscriber {
     fn receive(&self, channel: &str, payload: &[u8]) {
-        if let Some(own) = channel.strip_prefix(CHANNELS) {
+        // No channel is without a name: whoever connects asks there whether he may publish.
+        if let Some(own) = channel.strip_prefix(CHANNELS).filter(|own| !own.is_empty()) {
             self.0.dispatch(&Message { channel: own.to_owned(), payload: payload.to_vec(), timestamp: None });
         }
     }
@@ -57,8 +59,8 @@ impl Listener for Subscriber {
         self.0.mark_gap();
     }
 
-    fn end(&self) {
-        self.0.end(|| Error::closed("subscribe"));
+    fn end(&self, ended: Ended) {
+        self.0.end(move || ended.error("subscribe"));
     }
 }
 
@@ -81,7 +83,7 @@ impl Listener for Woken {
         self.0.notify_one();
     }
 
-    fn end(&self) {
+    fn end(&self, _: Ended) {
         self.0.notify_one();
     }
 }

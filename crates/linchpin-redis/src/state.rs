@@ -15,6 +15,9 @@ use std::time::Duration;
 /// For how long a transaction's id is remembered.
 pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
 
+/// How far, in microseconds, the time that is noted may lag behind what readers were told: `NOTED` of the prelude.
+const NOTED_LAG: u64 = 100_000;
+
 pub(crate) async fn get(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> Result<Snapshot> {
     match get_present(connection, prefix, keys).await.map_err(Error::of_read)? {
         Some(snapshot) => Ok(snapshot),
@@ -45,6 +48,7 @@ async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> 
     if now < acted {
         return Ok(None);
     }
+    let mut ends = false;
     let mut entries = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(stored) = read.optional(found.next())? else {
@@ -56,8 +60,13 @@ async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> 
         if deadline != 0 && deadline <= now {
             return Ok(None);
         }
+        ends |= deadline != 0;
         let ttl = (deadline != 0).then(|| Duration::from_micros(deadline - now));
         entries.push(Some(Entry { key: key.clone(), value: stored.rest(), created, version, ttl }));
+    }
+    // A clock that steps back must not give those time again who were told how much is left.
+    if ends && now - acted > NOTED_LAG {
+        connection.note_time(|| prefix.invoke(&commands::NOTE));
     }
     Ok(Some(Snapshot { revision: Revision(revision), entries }))
 }
@@ -156,7 +165,13 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
     let expires = |mutation: &Mutation| {
         matches!(mutation, Mutation::Put { ttl: Some(_), .. } | Mutation::Add { ttl: Some(_), .. })
     };
-    script.arg(if mutations.iter().any(expires) { "1" } else { "" }).arg(guards.len());
+    let grows = |mutation: &Mutation| matches!(mutation, Mutation::Put { .. } | Mutation::Add { .. });
+    let kind = match mutations {
+        _ if mutations.iter().any(expires) => "1",
+        _ if mutations.iter().any(grows) => "",
+        _ => "f",
+    };
+    script.arg(kind).arg(guards.len());
     for guard in guards {
         let (condition, version) = match guard.condition {
             Condition::Absent => ("a", 0),

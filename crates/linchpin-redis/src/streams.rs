@@ -28,7 +28,7 @@ pub(crate) async fn append(
         return Ok(Vec::new());
     }
     let mut script = prefix.invoke(&commands::APPEND);
-    script.arg(stream.storage_name()).arg(micros(DEDUPE_WINDOW));
+    script.arg(stream.storage_name()).arg(DEDUPE_WINDOW.as_millis().to_string());
     for record in records {
         script.arg(record.id.as_deref().unwrap_or_default()).arg(optional_micros(record.delay));
         script.arg(encode_record(record));
@@ -50,38 +50,47 @@ pub(crate) async fn claim(
     claim: &Claim,
 ) -> Result<Vec<Delivery>> {
     let deadline = Instant::now() + claim.wait.min(MAX_TTL);
-    let (given, _) = claim_now(connection, prefix, claim).await?;
-    if !given.is_empty() || claim.wait.is_zero() {
-        return Ok(given);
+    let first = claim_now(connection, prefix, claim).await?;
+    if !first.given.is_empty() || claim.wait.is_zero() {
+        return Ok(first.given);
     }
     let mut waker = Waker::of(hub, &claim.stream).await?;
     loop {
         // Looked at after the subscription is live: what was appended before it is found, what comes after
         // it wakes.
-        let (given, due) = claim_now(connection, prefix, claim).await?;
-        if !given.is_empty() || Instant::now() >= deadline {
-            return Ok(given);
+        let found = claim_now(connection, prefix, claim).await?;
+        if !found.given.is_empty() || Instant::now() >= deadline {
+            return Ok(found.given);
         }
-        let until = due.map_or(deadline, |due| deadline.min(Instant::now() + due));
+        let until = found.due.map_or(deadline, |due| deadline.min(Instant::now() + due));
         let _ = tokio::time::timeout_at(until, waker.woken()).await;
     }
 }
 
-/// Claims what there is, and tells when something pending becomes due.
-async fn claim_now(
-    connection: &Connection,
-    prefix: &Prefix,
-    claim: &Claim,
-) -> Result<(Vec<Delivery>, Option<Duration>)> {
+/// What a look at a stream brought.
+struct Found {
+    given: Vec<Delivery>,
+    /// When something pending becomes due, if nothing was given.
+    due: Option<Duration>,
+}
+
+/// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
+/// it is run again.
+async fn claim_now(connection: &Connection, prefix: &Prefix, claim: &Claim) -> Result<Found> {
     let read = Reader("claim");
     let mut script = prefix.invoke(&commands::CLAIM);
-    script.arg(claim.stream.storage_name()).arg(claim.group.as_str()).arg(claim.member.as_str());
+    script.arg(claim.stream.storage_name()).arg(claim.group.as_str());
     script.arg(claim.max).arg(micros(claim.visibility)).arg(claim.max_deliveries.unwrap_or(0));
-    let mut answer = read.list(connection.run("claim", &script).await?)?.into_iter();
-    let due = read.text(answer.next())?.parse().ok().map(Duration::from_micros);
-    let given = read.list(answer.next().unwrap_or(Value::Nil))?;
-    let given = given.into_iter().map(|fields| delivery(claim, fields)).collect::<Result<_>>()?;
-    Ok((given, due))
+    loop {
+        let mut answer = read.list(connection.run("claim", &script).await?)?.into_iter();
+        let more = read.text(answer.next())? == "1";
+        let due = read.text(answer.next())?.parse().ok().map(Duration::from_micros);
+        let given = read.list(answer.next().unwrap_or(Value::Nil))?;
+        let given: Vec<_> = given.into_iter().map(|fields| delivery(claim, fields)).collect::<Result<_>>()?;
+        if !more || !given.is_empty() {
+            return Ok(Found { given, due });
+        }
+    }
 }
 
 fn delivery(claim: &Claim, fields: Value) -> Result<Delivery> {
@@ -150,7 +159,9 @@ pub(crate) async fn inspect(connection: &Connection, prefix: &Prefix, stream: &S
         })
     };
     let groups = read.list(answer.next().unwrap_or(Value::Nil))?;
-    Ok(StreamInfo { length, last, groups: groups.into_iter().map(group).collect::<Result<_>>()? })
+    let mut groups: Vec<GroupInfo> = groups.into_iter().map(group).collect::<Result<_>>()?;
+    groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(StreamInfo { length, last, groups })
 }
 
 pub(crate) async fn trim(
@@ -159,6 +170,7 @@ pub(crate) async fn trim(
     stream: &StreamName,
     keep: Retention,
 ) -> Result<u64> {
+    let read = Reader("trim");
     let mut script = prefix.invoke(&commands::TRIM);
     script.arg(stream.storage_name());
     match keep {
@@ -166,5 +178,23 @@ pub(crate) async fn trim(
         Retention::From(position) => script.arg("from").arg(position.0),
         Retention::Unsettled => script.arg("unsettled").arg(0),
     };
-    connection.run("trim", &script).await
+    let mut dropped = 0;
+    loop {
+        let mut answer = read.list(connection.run("trim", &script).await?)?.into_iter();
+        dropped += read.number(answer.next())?;
+        if read.text(answer.next())? != "1" {
+            return Ok(dropped);
+        }
+    }
+}
+
+pub(crate) async fn remove_group(
+    connection: &Connection,
+    prefix: &Prefix,
+    stream: &StreamName,
+    group: &GroupName,
+) -> Result<bool> {
+    let mut script = prefix.invoke(&commands::REMOVE_GROUP);
+    script.arg(stream.storage_name()).arg(group.as_str());
+    connection.run("remove_group", &script).await
 }

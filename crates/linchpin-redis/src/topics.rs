@@ -25,9 +25,10 @@ impl Topic {
     /// The channel, or the pattern, as the server is asked for it.
     pub(crate) fn on_server(&self, prefix: &Prefix) -> String {
         match self {
-            Self::Channel(name) => prefix.name(name),
+            Self::Channel(name) => prefix.channel(name),
+            Self::Start(start) if start.is_empty() => prefix.whole(),
             Self::Start(start) => {
-                let mut glob = prefix.name("");
+                let mut glob = prefix.channel("");
                 for c in start.chars() {
                     if matches!(c, '*' | '?' | '[' | ']' | '\\') {
                         glob.push('\\');
@@ -42,13 +43,16 @@ impl Topic {
 
     /// The topic of a channel that the server names.
     pub(crate) fn channel_on(prefix: &Prefix, name: &str) -> Option<Self> {
-        prefix.strip(name).map(|name| Self::Channel(name.to_owned()))
+        prefix.strip_channel(name).map(|name| Self::Channel(name.to_owned()))
     }
 
     /// The topic of a pattern that the server names.
     pub(crate) fn start_on(prefix: &Prefix, glob: &str) -> Option<Self> {
         let mut start = String::new();
-        let mut escaped = prefix.strip(glob)?.strip_suffix('*')?.chars();
+        if glob == prefix.whole() {
+            return Some(Self::Start(start));
+        }
+        let mut escaped = prefix.strip_channel(glob)?.strip_suffix('*')?.chars();
         while let Some(c) = escaped.next() {
             start.push(if c == '\\' { escaped.next()? } else { c });
         }
@@ -156,14 +160,16 @@ mod tests {
 
     #[test]
     fn what_the_server_is_asked_for_comes_back_as_the_topic() {
-        let prefix = Prefix::new(&Namespace::new("a").expect("valid"));
+        let prefix = Prefix::new(&Namespace::new("a").expect("valid"), 3);
         for topic in [start(""), start("c:*[x]?\\é"), channel("c:*"), channel("log")] {
             let name = topic.on_server(&prefix);
             let back =
                 if topic.is_start() { Topic::start_on(&prefix, &name) } else { Topic::channel_on(&prefix, &name) };
             assert_eq!(back, Some(topic), "{name}");
         }
-        assert_eq!(Topic::channel_on(&prefix, "linchpin:{b}:log"), None);
+        for other in ["linchpin:{b}:3:log", "linchpin:{a}:2:log", "linchpin:{a}:log"] {
+            assert_eq!(Topic::channel_on(&prefix, other), None, "{other}");
+        }
     }
 
     #[test]

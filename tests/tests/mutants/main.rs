@@ -13,6 +13,7 @@ mod names;
 mod rare;
 mod state;
 mod streams;
+mod streams_kept;
 mod time;
 mod transactions;
 mod watch;
@@ -41,6 +42,7 @@ fn mutants() -> Vec<Mutant> {
         watch::mutants(),
         messages::mutants(),
         streams::mutants(),
+        streams_kept::mutants(),
         names::mutants(),
         capabilities::mutants(),
         layers::mutants(),

@@ -42,8 +42,9 @@ struct Inner {
     closed: bool,
     /// Used last comes last, and is taken first: those that are not needed stay idle.
     idle: Vec<(PgConnection, Instant)>,
-    /// How many there are, idle or not.
+    /// How many there are, idle or not, and how many are being opened.
     open: usize,
+    opening: usize,
     is_reaped: bool,
     /// The server had few places left when it was asked last.
     is_crowded: bool,
@@ -59,7 +60,7 @@ impl Inner {
 
     /// Whether calls wait so much for each other that another connection is worth it.
     fn is_busy(&self) -> bool {
-        const BUSY: Duration = Duration::from_millis(50);
+        const BUSY: Duration = Duration::from_millis(20);
         self.waited().is_some_and(|(_, sum)| sum > BUSY)
     }
 
@@ -73,14 +74,26 @@ impl Inner {
 struct Place {
     pool: Weak<Pool>,
     is_kept: bool,
+    is_opening: bool,
+}
+
+impl Place {
+    /// The connection is open.
+    fn opened(mut self) -> Self {
+        self.is_opening = false;
+        if let Some(pool) = self.pool.upgrade() {
+            pool.inner.lock().opening -= 1;
+        }
+        self
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade().filter(|_| !self.is_kept) {
-            let mut inner = pool.inner.lock();
-            inner.open = inner.open.saturating_sub(1);
-        }
+        let Some(pool) = self.pool.upgrade() else { return };
+        let mut inner = pool.inner.lock();
+        inner.opening -= usize::from(self.is_opening);
+        inner.open -= usize::from(!self.is_kept);
     }
 }
 
@@ -116,7 +129,7 @@ impl Pool {
     /// closed it.
     const UNSURE: Duration = Duration::from_millis(10);
     /// How long a call waits for another one to be done before it opens a further connection.
-    const PATIENCE: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_millis(10);
     /// A healthy server says within this time that it is there.
     const ALIVE: Duration = Duration::from_millis(500);
 
@@ -254,11 +267,12 @@ impl Pool {
                 let mut inner = self.inner.lock();
                 let idle = inner.idle.pop();
                 let patience = Self::PATIENCE.saturating_sub(since.elapsed());
-                let waits = inner.open > 0 && !patience.is_zero() && !inner.is_busy();
+                // Where one is being opened there was none to wait for a moment ago.
+                let waits = inner.open > inner.opening && !patience.is_zero() && !inner.is_busy();
                 (idle, waits.then_some(patience))
             };
             if let Some((mut connection, used)) = idle {
-                let place = Place { pool: self.me.clone(), is_kept: false };
+                let place = Place { pool: self.me.clone(), is_kept: false, is_opening: false };
                 let is_sure = used.elapsed() < Self::UNSURE;
                 if is_sure || matches!(timeout(Self::ALIVE, connection.ping()).await, Ok(Ok(()))) {
                     break Some((connection, place));
@@ -280,15 +294,19 @@ impl Pool {
 
     /// Opens one, in the handle's own runtime: it outlives the caller's.
     async fn connect(&self) -> Result<(PgConnection, Place), Failure> {
-        self.inner.lock().open += 1;
-        let place = Place { pool: self.me.clone(), is_kept: false };
+        let place = {
+            let mut inner = self.inner.lock();
+            inner.open += 1;
+            inner.opening += 1;
+            Place { pool: self.me.clone(), is_kept: false, is_opening: true }
+        };
         let connector = Arc::clone(&self.connector);
         let connecting = self.life.spawn(async move { connector.connect().await });
         let connected = connecting.await.map_err(|_| Failure::Closed)?;
         let is_crowded = connected.as_ref().map_or_else(Failure::is_full, |(_, is_crowded)| *is_crowded);
         self.inner.lock().is_crowded = is_crowded;
         let (connection, _) = connected?;
-        Ok((connection, place))
+        Ok((connection, place.opened()))
     }
 
     fn drop_idle(&self) {

@@ -125,12 +125,12 @@ BEGIN
         SELECT old.ctid FROM linchpin.outcomes AS old WHERE old.namespace = held.id LIMIT remaining));
     GET DIAGNOSTICS removed = ROW_COUNT;
     remaining := remaining - removed;
-    DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
-        SELECT old.ctid FROM linchpin.messages AS old WHERE old.namespace = held.id LIMIT remaining));
+    DELETE FROM linchpin.changes AS c WHERE c.namespace = held.id AND c.number = ANY (ARRAY(
+        SELECT old.number FROM linchpin.changes AS old WHERE old.namespace = held.id LIMIT remaining));
     GET DIAGNOSTICS removed = ROW_COUNT;
     remaining := remaining - removed;
-    DELETE FROM linchpin.changes AS c WHERE c.ctid = ANY (ARRAY(
-        SELECT old.ctid FROM linchpin.changes AS old WHERE old.namespace = held.id LIMIT remaining));
+    DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM linchpin.messages AS old WHERE old.namespace = held.id LIMIT remaining));
     GET DIAGNOSTICS removed = ROW_COUNT;
     remaining := remaining - removed;
     WITH gone AS (

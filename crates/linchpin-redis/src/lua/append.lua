@@ -1,32 +1,28 @@
--- ARGV: prefix, stream, dedupe window in us, then per record: id or '', delay in us or '', encoded record
+-- ARGV: prefix, stream, dedupe window in ms, then per record: id or '', delay in us or '', encoded record
 -- -> position and '1' if it was there already, per record
-local name, window = ARGV[2], tonumber(ARGV[3])
-local seen, forgotten = P .. 'sd:' .. name, P .. 'sx:' .. name
--- More than this call can add, so that they never pile up.
-local old = call('ZRANGEBYSCORE', forgotten, '-inf', num(now), 'LIMIT', 0, 64 + #ARGV)
-for _, id in ipairs(old) do
-  call('HDEL', seen, id)
-  call('ZREM', forgotten, id)
+local name, window = ARGV[2], ARGV[3]
+
+-- The position up to which record ids were forgotten: a stream that was cleared knows none of those before.
+local function start()
+  local fields = call('HMGET', book_of(name), 'last', 'start')
+  if fields[1] then return tonumber(fields[2] or '0') end
+  return tonumber(call('GET', P .. 'sf:' .. name) or '0')
 end
+
 local reply, fresh = {}, false
 for at = 4, #ARGV, 3 do
   local id, delay, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local known = nil
-  if id ~= '' then
-    local expires = call('ZSCORE', forgotten, id)
-    if expires and tonumber(expires) > now then known = call('HGET', seen, id) end
-  end
+  local own = P .. 'si:' .. name .. '\0' .. id
+  local known = id ~= '' and call('GET', own)
+  if known and tonumber(known) <= start() then known = nil end
   if known then
     reply[#reply + 1] = { known, '1' }
   else
     local due = nil
-    if delay ~= '' then due = num(now + tonumber(delay)) end
+    if delay ~= '' and delay ~= '0' then due = now + tonumber(delay) end
     local position = num(append(name, blob, due))
     fresh = true
-    if id ~= '' then
-      call('HSET', seen, id, position)
-      call('ZADD', forgotten, num(now + window), id)
-    end
+    if id ~= '' then call('SET', own, position, 'PX', window) end
     reply[#reply + 1] = { position, '0' }
   end
 end

@@ -1,23 +1,40 @@
--- ARGV: prefix, id or '', its window in ms, fingerprint (16 characters), '1' if something gets a TTL, number of
--- guards, then per guard: key, condition (a, p, v or n), version; then per mutation: op (put, del, add or ext),
--- key, and two arguments. Everything is decided before the first write: Redis has no rollback.
+-- ARGV: prefix, id or '', its window in ms, fingerprint (16 characters), '1' if something gets a TTL or 'f' if
+-- nothing is done but deletions and renewals, number of guards, then per guard: key, condition (a, p, v or n), version;
+-- then per mutation: op (put, del, add or ext), key, and two arguments. Everything is decided before the first write:
+-- Redis has no rollback.
 -- -> one packed text: 'c', revision, and per mutation what it did: created and TTL of a put (0 for none), 1 or 0 of
 -- a delete, the text of a counter, the TTL of an extend or 0 | 'r', revision, guard, and if something stood there
 -- version, created, left, key and value | 'e', mutation or -1, problem. Numbers are doubles but for lengths.
+
+-- The answer of a guard that does not hold, and what stood there, if anything did.
+local function refused(revision, guard, e, key)
+  local reply = pack('<c1dd', 'r', revision, guard)
+  if not e then return reply end
+  return reply .. pack('<dddI4c0', e.m, e.c, left(e), #key, key) .. e.v
+end
+
 local id = ARGV[2]
 if id ~= '' then
   local kept = call('GET', P .. 't:' .. id)
   if kept then
     if string.sub(kept, 1, 16) ~= ARGV[4] then return pack('<c1d', 'e', -1) .. 'id' end
-    return string.sub(kept, 17)
+    local outcome = string.sub(kept, 17)
+    if string.sub(outcome, 1, 1) ~= 'R' then return outcome end
+    local _, revision, guard, version, key = struct.unpack('<c1dddI4c0', outcome)
+    local e = load(key)
+    return done(refused(revision, guard, e and e.m == version and e, key))
   end
 end
+frees = ARGV[5] == 'f'
 -- Whoever adds keys that end removes some that have ended, so that they never pile up.
 if ARGV[5] == '1' then sweep(8) end
 
 -- The outcome, whatever it is, is what a repeat gets: an attempt that arrives late changes nothing.
-local function finish(reply)
-  if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
+local function finish(reply, remembered)
+  if id ~= '' then
+    relieve()
+    call('SET', P .. 't:' .. id, ARGV[4] .. (remembered or reply), 'PX', ARGV[3])
+  end
   return done(reply)
 end
 
@@ -26,10 +43,9 @@ local function first(prefix)
   while true do
     local key = call('ZRANGEBYLEX', P .. 'keys', '[' .. prefix, '(' .. prefix .. '\255', 'LIMIT', 0, 1)[1]
     if not key then return nil end
-    local e = load(key)
+    local e, missing = load(key)
     if e then return e, key end
-    -- Expired just now, or evicted by a server that is configured to.
-    call('ZREM', P .. 'keys', key)
+    if missing then remove_all({ key }) end
   end
 end
 
@@ -52,15 +68,23 @@ for i = 1, tonumber(ARGV[6]) do
     end
   end
   if not holds then
-    local reply = pack('<c1dd', 'r', rev, i - 1)
-    if e then reply = reply .. pack('<dddI4c0', e.m, e.c, left(e), #key, key) .. e.v end
-    return finish(reply)
+    -- Remembered is what stood there, but not its value: that may be large, and refusals many.
+    local remembered = e and pack('<c1dddI4c0', 'R', rev, i - 1, e.m, #key, key)
+    return finish(refused(rev, i - 1, e, key), remembered)
   end
 end
 
--- current + delta as 64-bit integers, both decimal text; nil if they overflow or current is no integer.
+-- Whether a text is what a signed 64-bit integer is written as: no plus, no leading zeros, no -0, no spaces.
+local function is_counter(text)
+  if text == '0' then return true end
+  local sign, digits = string.match(text, '^(%-?)([1-9]%d*)$')
+  if not digits or #digits > 19 then return false end
+  return #digits < 19 or digits <= (sign == '' and '9223372036854775807' or '9223372036854775808')
+end
+
+-- current + delta as 64-bit integers, both decimal text; nil if they overflow or current is no counter.
 local function sum(current, delta)
-  if not string.find(current, '^%-?%d+$') then return nil, 'counter' end
+  if not is_counter(current) then return nil, 'counter' end
   if #current <= 15 and #delta <= 15 then return num(tonumber(current) + tonumber(delta)) end
   -- Doubles end at 2^53; Redis itself adds exactly and knows the limits.
   call('SET', P .. 'sum', current)
@@ -124,7 +148,10 @@ for at = mutations, #ARGV, 4 do
     result = pack('<I4c0', #values[at], values[at])
   elseif e and e.m == tonumber(ARGV[at + 2]) then
     -- Never earlier than before, and no new version.
-    if e.d > 0 and now + ttl > e.d then store(key, e.m, e.c, now + ttl, e, e.v) end
+    if e.d > 0 and now + ttl > e.d then
+      relieve()
+      store(key, e.m, e.c, now + ttl, e, e.v)
+    end
     result = pack('<d', ttl)
   else
     result = pack('<d', 0)

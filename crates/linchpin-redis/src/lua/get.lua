@@ -1,4 +1,5 @@
 -- ARGV: prefix, keys... -> revision, then version, created, left, value or nil per key
+frees = true
 local found = {}
 for i = 2, #ARGV do
   local e = load(ARGV[i])

@@ -1,4 +1,5 @@
--- Runs before every script. ARGV[1] is the namespace's prefix; keys are built from it, all in one hash slot.
+-- Runs before every script. ARGV[1] is the namespace's prefix; keys are built from it, all in one hash slot. KEYS[2] is
+-- what its channels start with: channels know no databases, so the number of this one is part of it.
 --
 --   meta        the last revision, how many revisions there were, the latest time acted upon, how far time runs
 --               ahead of the clock: four doubles, little endian. All are below 2^53, where doubles are exact.
@@ -7,7 +8,8 @@
 --   keys        sorted set of all keys, for listing in the order of their bytes
 --   ttl         sorted set: key -> deadline
 --   t:<id>      a transaction's fingerprint and its remembered outcome
---   log         channel: the changes of each script, for watchers
+--   none        never there
+--   log         channel: the changes of each script, and the beats of sweep.lua, for watchers
 local P, call, pack = ARGV[1], redis.call, struct.pack
 local function num(x) return string.format('%d', x) end
 
@@ -17,40 +19,60 @@ if meta then rev, count, acted, offset = struct.unpack('<dddd', meta) end
 -- Time is the clock plus an offset. Where the clock steps back the offset grows by as much: nothing that
 -- ended comes back to life, and time runs on at the clock's pace instead of standing still.
 local now = clock[1] * 1000000 + clock[2] + offset
-local function keep() call('SET', META, pack('<dddd', rev, count, now, offset)) end
-if now < acted then
+local stood = now < acted
+if stood then
   offset = offset + acted - now
   now = acted
-  keep()
+end
+-- How far time is noted to have come may lag behind by so much, in microseconds: a clock that steps back can then give
+-- no more to what lives, whoever came last only read or renewed. A server that takes no write says so where one is needed.
+local NOTED = 100000
+if stood or (meta and now - acted > NOTED) then
+  redis.pcall('SET', META, pack('<dddd', rev, count, now, offset))
+end
+
+-- A full server (maxmemory with noeviction) looks at the first write of a script only. One that takes no memory in
+-- the end, or next to none, begins with a write that is never refused: what relieves the server works when it is full.
+local opened = false
+local function open()
+  if not opened then call('DEL', P .. 'none') end
+  opened = true
+end
+
+-- Set by scripts that change keys only to remove them, and may have nothing to remove.
+local frees = false
+local function relieve()
+  if frees then open() end
 end
 
 -- The next revision. Written before anything else, so that no failure after it can give it twice.
 local before = count
 local function tick()
+  relieve()
   rev, count = math.max(rev + 1, now), count + 1
-  keep()
+  call('SET', META, pack('<dddd', rev, count, now, offset))
 end
 
 -- A value up to this length travels with its change; watchers read a longer one themselves.
 local INLINE = 4096
-local changes = ''
+local changes = {}
 
 -- Notes a change: of a key that was written at this revision (with the TTL that it got, 0 for none), or deleted.
 -- Packed by struct, little endian: text made of numbers takes longer than all the rest.
 local function changed(key, created, ttl, value)
   if not created then
-    changes = changes .. pack('<c1dI4c0', 'd', rev, #key, key)
+    changes[#changes + 1] = pack('<c1dI4c0', 'd', rev, #key, key)
   elseif #value > INLINE then
-    changes = changes .. pack('<c1dI4c0d', 'b', rev, #key, key, ttl)
+    changes[#changes + 1] = pack('<c1dI4c0d', 'b', rev, #key, key, ttl)
   else
-    changes = changes .. pack('<c1dI4c0ddI4c0', 'p', rev, #key, key, ttl, created, #value, value)
+    changes[#changes + 1] = pack('<c1dI4c0ddI4c0', 'p', rev, #key, key, ttl, created, #value, value)
   end
 end
 
 -- Every script that may change keys returns through this: it tells the watchers. How many revisions there
 -- were before and after lets them notice that they missed some.
 local function done(reply)
-  if changes ~= '' then call('PUBLISH', P .. 'log', pack('<dd', before, count) .. changes) end
+  if changes[1] then call('PUBLISH', KEYS[2] .. 'log', pack('<dd', before, count) .. table.concat(changes)) end
   return reply
 end
 
@@ -61,32 +83,57 @@ local function remove(key)
   changed(key)
 end
 
--- Version, created, deadline and value of a key, or nil. A key past its deadline is removed here and now,
--- with a revision of its own, before anybody decides anything by it.
-local function load(key)
-  local stored = call('GET', P .. 'k:' .. key)
-  if not stored then return nil end
-  local m, c, d = struct.unpack('<ddd', stored)
-  if d > 0 and d <= now then
-    tick()
-    remove(key)
-    return nil
+-- Removes keys that ended or that somebody else took away, each with a revision of its own.
+local function remove_all(gone)
+  if #gone == 0 then return end
+  relieve()
+  local first, names = math.max(rev + 1, now), {}
+  count = count + #gone
+  call('SET', META, pack('<dddd', first + #gone - 1, count, now, offset))
+  for i, key in ipairs(gone) do
+    rev, names[i] = first + i - 1, P .. 'k:' .. key
+    changed(key)
   end
+  call('DEL', unpack(names))
+  call('ZREM', P .. 'keys', unpack(gone))
+  call('ZREM', P .. 'ttl', unpack(gone))
+end
+
+-- Version, created, deadline and value of a key; or nil, and then whether there is nothing at all.
+local function look(key)
+  local stored = call('GET', P .. 'k:' .. key)
+  if not stored then return nil, true end
+  local m, c, d = struct.unpack('<ddd', stored)
+  if d > 0 and d <= now then return nil, false end
   return { m = m, c = c, d = d, v = string.sub(stored, 25) }
+end
+
+-- The same. A key past its deadline is removed here and now, with a revision of its own, before anybody decides
+-- anything by it. A key that is listed and not there was deleted or evicted behind our back: whoever goes by the list
+-- removes it, and it is told.
+local function load(key)
+  local e, missing = look(key)
+  if missing == false then remove_all({ key }) end
+  return e, missing
 end
 
 -- How long a key lives yet, 0 for ever.
 local function left(e) return e.d == 0 and 0 or e.d - now end
 
--- Removes up to `limit` keys past their deadline.
+-- Removes up to `limit` keys past their deadline, or that are not there any more.
 local function sweep(limit)
+  local gone = {}
   for _, key in ipairs(call('ZRANGEBYSCORE', P .. 'ttl', '-inf', num(now), 'LIMIT', 0, limit)) do
-    local e = load(key)
-    if e and e.d > 0 then
-      call('ZADD', P .. 'ttl', num(e.d), key)
-    else
-      -- Gone by now; or evicted by a server that is configured to, and written again without a TTL.
+    local stored, d = call('GETRANGE', P .. 'k:' .. key, 16, 23), -1
+    if stored ~= '' then d = struct.unpack('<d', stored) end
+    if d > now then
+      call('ZADD', P .. 'ttl', num(d), key)
+    elseif d == 0 then
+      -- Written again without a TTL after it was taken away.
       call('ZREM', P .. 'ttl', key)
+    else
+      gone[#gone + 1] = key
     end
   end
+  remove_all(gone)
 end

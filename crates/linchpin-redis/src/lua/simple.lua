@@ -45,14 +45,15 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
       change = struct.pack('<ddc1dI4c0ddI4c0', count, count + 1, 'p', rev, #name, name, lives, created, #value, value)
       reply = struct.pack('<c1ddd', 'c', rev, created, lives)
     else
-      call('SET', META, meta)
+      -- First what frees memory: a full server refuses what may need some, unless a script has written before.
       call('DEL', KEY)
+      call('SET', META, meta)
       call('ZREM', P .. 'keys', name)
       if d > 0 then call('ZREM', P .. 'ttl', name) end
       change = struct.pack('<ddc1dI4c0', count, count + 1, 'd', rev, #name, name)
       reply = struct.pack('<c1dd', 'c', rev, 1)
     end
-    call('PUBLISH', P .. 'log', change)
+    call('PUBLISH', KEYS[2] .. 'log', change)
     if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
     return reply
   end

@@ -2,50 +2,97 @@
 -- first part of the record's id in the Redis stream.
 --
 --   streams             sorted set of all streams, for clearing
---   s:<stream>          the records: r = encoded record, d = due if delayed, x = a dead letter's story: deliveries, position, reason
---   sm:<stream>         the last position; sf:<stream> that of a cleared stream of the same name
---   sd:<stream>         hash: record id -> position; sx:<stream> sorted set: record id -> when it is forgotten
---   sg:<stream>         set of the groups
+--   s:<stream>          the records: r = encoded record, x = a dead letter's story: deliveries, position, reason
+--   sb:<stream>         hash, its book: last = the last position, start = that of a cleared stream of the same name,
+--                       later = the last position of a delayed record, g<group> = how far the group has looked
+--   sf:<stream>         the last position of a cleared stream, for a day
+--   sl:<stream>         sorted set of the delayed records: '<position> <due>' by position
+--   si:<stream>\0<id>   the position of the record with this id, for the dedupe window
 --   sp:<stream>\0<group>  sorted set: position -> when it may be delivered again
---   sc:<stream>\0<group>  hash: position -> deliveries, then h (held by a member) or w (waiting)
+--   sc:<stream>\0<group>  sorted set: '<position>:<deliveries>', then h (held by a member) or w (waiting), by position
 local function entry_id(position) return num(position) .. '-0' end
+local function book_of(name) return P .. 'sb:' .. name end
+local function pending_of(name, group) return P .. 'sp:' .. name .. '\0' .. group end
+local function marks_of(name, group) return P .. 'sc:' .. name .. '\0' .. group end
+local function mark(position, deliveries, state) return num(position) .. ':' .. num(deliveries) .. state end
+local function is_dead_letters(name) return string.find(name, '%z') end
 
-local function wake(name) call('PUBLISH', P .. 'w:' .. name, '') end
+-- Whether the server is full; to be asked before the first write. Writing nothing is refused as writing is.
+local function is_full()
+  local answer = redis.pcall('SETRANGE', P .. 'none', 0, '')
+  return type(answer) == 'table' and answer.err and true
+end
+
+-- Tells the members that wait for a stream. A wake-up that the server refuses changes nothing about what was done.
+local function wake(name) redis.pcall('PUBLISH', KEYS[2] .. 'w:' .. name, '') end
+
+-- The fields of the book, and how far each group has looked.
+local function read_book(name)
+  local fields, groups, list = {}, {}, call('HGETALL', book_of(name))
+  for i = 1, #list, 2 do
+    local field = list[i]
+    if string.sub(field, 1, 1) == 'g' then
+      groups[string.sub(field, 2)] = tonumber(list[i + 1])
+    else
+      fields[field] = tonumber(list[i + 1])
+    end
+  end
+  return fields, groups
+end
 
 local function append(name, blob, due, story)
-  local cleared = call('GET', P .. 'sf:' .. name)
-  if cleared then call('SETNX', P .. 'sm:' .. name, cleared) end
-  local position = call('INCR', P .. 'sm:' .. name)
-  local fields = { 'r', blob }
-  if due then fields = { 'r', blob, 'd', due } end
-  if story then fields = { 'r', blob, 'x', story } end
-  call('XADD', P .. 's:' .. name, entry_id(position), unpack(fields))
-  call('ZADD', P .. 'streams', 0, name)
+  local book = book_of(name)
+  local position = call('HINCRBY', book, 'last', 1)
+  if position == 1 then
+    -- It goes on after a cleared one of its name; and after its own records, should a server have lost the book.
+    local before = tonumber(call('GET', P .. 'sf:' .. name) or '0')
+    local newest = call('XREVRANGE', P .. 's:' .. name, '+', '-', 'COUNT', 1)[1]
+    if newest then before = math.max(before, tonumber(string.match(newest[1], '^%d+'))) end
+    if before > 0 then
+      position = before + 1
+      call('HSET', book, 'last', num(position), 'start', num(before))
+    end
+    call('ZADD', P .. 'streams', 0, name)
+  end
+  if story then
+    call('XADD', P .. 's:' .. name, entry_id(position), 'r', blob, 'x', story)
+  else
+    call('XADD', P .. 's:' .. name, entry_id(position), 'r', blob)
+  end
+  if due then
+    call('ZADD', P .. 'sl:' .. name, num(position), num(position) .. ' ' .. num(due))
+    call('HSET', book, 'later', num(position))
+  end
   return position
+end
+
+-- The fields of an entry of a Redis stream.
+local function fields_of(entry)
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  return fields
 end
 
 -- The fields of the record at a position, or nil if it is gone.
 local function fetch(name, position)
-  local found = call('XRANGE', P .. 's:' .. name, entry_id(position), entry_id(position))
-  if not found[1] then return nil end
-  local fields, list = {}, found[1][2]
-  for i = 1, #list, 2 do fields[list[i]] = list[i + 1] end
-  return fields
+  local entry = call('XRANGE', P .. 's:' .. name, entry_id(position), entry_id(position))[1]
+  return entry and fields_of(entry)
 end
 
-local function forget(name, group, position)
-  call('XACK', P .. 's:' .. name, group, entry_id(position))
-  call('ZREM', P .. 'sp:' .. name .. '\0' .. group, num(position))
-  call('HDEL', P .. 'sc:' .. name .. '\0' .. group, num(position))
+-- Puts a record into the dead letters of a group, and returns their name. A dead letter has none: it is dropped.
+local function bury(name, group, position, deliveries, reason, fields)
+  if is_dead_letters(name) or not fields then return nil end
+  local dead = name .. '\0' .. group
+  append(dead, fields.r, nil, num(deliveries) .. ' ' .. num(position) .. ' ' .. reason)
+  return dead
 end
 
-local function bury(name, group, position, deliveries, reason)
-  local fields = fetch(name, position)
-  -- Dead letters of dead letters are those of the stream itself; a group's own are there already.
-  local dead = string.match(name, '^[^%z]*') .. '\0' .. group
-  if fields and dead ~= name then
-    append(dead, fields.r, nil, num(deliveries) .. ' ' .. num(position) .. ' ' .. reason)
-    wake(dead)
-  end
-  forget(name, group, position)
+-- Removes a stream with its groups, but not their dead letters: those are streams of their own.
+local function wipe(name)
+  local fields, groups = read_book(name)
+  -- For a day a new stream of this name goes on after it: a receipt of the old one must not fit the new one.
+  if fields.last then call('SET', P .. 'sf:' .. name, num(fields.last), 'PX', 86400000) end
+  for group in pairs(groups) do call('UNLINK', pending_of(name, group), marks_of(name, group)) end
+  call('UNLINK', P .. 's:' .. name, P .. 'sl:' .. name, book_of(name))
+  call('ZREM', P .. 'streams', name)
 end

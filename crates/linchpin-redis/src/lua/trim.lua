@@ -1,21 +1,26 @@
--- ARGV: prefix, stream, 'newest', 'from' or 'unsettled', number -> how many records were dropped
+-- ARGV: prefix, stream, 'newest', 'from' or 'unsettled', number -> how many records were dropped, '1' if more may go
 local name, stream = ARGV[2], P .. 's:' .. ARGV[2]
-if call('EXISTS', stream) == 0 then return 0 end
-local keep = tonumber(ARGV[4])
+local length, fields, groups = call('XLEN', stream), read_book(name)
+local last = fields.last
+if length == 0 or not last then return { 0, '0' } end
+local keep = last + 1
 if ARGV[3] == 'newest' then
-  keep = tonumber(call('GET', P .. 'sm:' .. name) or '0') - keep + 1
-elseif ARGV[3] == 'unsettled' then
-  if call('EXISTS', P .. 'sg:' .. name) == 0 then return 0 end
-  keep = math.huge
+  keep = last + 1 - tonumber(ARGV[4])
+elseif ARGV[3] == 'from' then
+  keep = math.min(keep, tonumber(ARGV[4]))
+elseif not next(groups) then
+  keep = 0
 end
 -- What a group has not settled, or not looked at, stays.
-for _, info in ipairs(call('XINFO', 'GROUPS', stream)) do
-  local fields = {}
-  for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
-  local looked = tonumber(string.match(fields['last-delivered-id'], '^%d+'))
+for group, looked in pairs(groups) do
   keep = math.min(keep, looked + 1)
-  local unsettled = call('XPENDING', stream, fields['name'])
-  if unsettled[2] then keep = math.min(keep, tonumber(string.match(unsettled[2], '^%d+'))) end
+  local unsettled = call('ZRANGE', marks_of(name, group), 0, 0, 'WITHSCORES')
+  if unsettled[2] then keep = math.min(keep, tonumber(unsettled[2])) end
 end
-if keep <= 1 then return 0 end
-return call('XTRIM', stream, 'MINID', '=', entry_id(keep))
+-- Some at a time: a script holds up everybody else.
+local first = last - length + 1
+local bound = math.min(keep, first + 10000)
+if bound <= first then return { 0, '0' } end
+local dropped = call('XTRIM', stream, 'MINID', '=', entry_id(bound))
+call('ZREMRANGEBYSCORE', P .. 'sl:' .. name, '-inf', '(' .. num(bound))
+return { dropped, bound < keep and '1' or '0' }

@@ -1,107 +1,12 @@
-//! How the Redis adapter connects, fails and comes back: wrong passwords and ports, TLS, ACL users, a
-//! server that hangs, dies and returns. Local servers, because these need configurations of their own.
+//! A server that hangs, dies and comes back, and what a handle leaves behind.
 
+use super::*;
 use futures::StreamExt;
 use linchpin::{
-    Channel, Coordinator, DistributedCoordination, Driver, ErrorKind, Key, Message, Pattern, Range, RedisConfig,
-    RedisCoordination, Retry, RetryPolicy, SubscriptionEvent, Transaction, TransactionId, WatchEvent,
+    DistributedCoordination, ErrorKind, Message, Range, Retry, RetryPolicy, SubscriptionEvent, Transaction,
+    TransactionId, WatchEvent,
 };
-use linchpin_tests::everything;
-use linchpin_tests::servers::{CLOCK_STEPPED_BACK, RedisServer};
-use std::time::{Duration, Instant};
 use tokio::time::timeout;
-
-const SOON: Duration = Duration::from_secs(10);
-/// Connecting and answering are given up after this; the tests allow twice that.
-const LIMIT: Duration = Duration::from_millis(1500);
-
-fn config(url: &str) -> RedisConfig {
-    RedisConfig::from_url(url).expect("a good URL").connect_timeout(LIMIT).response_timeout(LIMIT)
-}
-
-async fn refused(config: RedisConfig) -> linchpin::Error {
-    let started = Instant::now();
-    let error = RedisCoordination::connect(config).await.expect_err("it must not connect");
-    assert!(started.elapsed() < LIMIT * 2, "it took {:?}", started.elapsed());
-    error
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).expect("a good key")
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_named_and_not_repeated() {
-    let server = RedisServer::start_local(&["--requirepass", "right-secret"]).await.expect("a server");
-    let with = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
-    RedisCoordination::connect(config(&with(":right-secret"))).await.expect("the right password");
-    for url in [with(":wrong-canary"), with("somebody:wrong-canary"), server.url()] {
-        let error = refused(config(&url)).await;
-        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
-        assert!(error.to_string().contains("password"), "{error}");
-        assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = silent.local_addr().expect("an address").port();
-    let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
-    drop(silent);
-    let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
-    assert!(error.to_string().contains("refused the connection"), "{error}");
-}
-
-#[tokio::test]
-async fn tls_works_and_its_mistakes_are_told() {
-    let issued = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
-    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    std::fs::write(path("cert"), issued.cert.pem()).expect("written");
-    std::fs::write(path("key"), issued.signing_key.serialize_pem()).expect("written");
-    let arguments = ["--tls-cert-file", &path("cert"), "--tls-key-file", &path("key"), "--tls-auth-clients", "no"];
-    let server = RedisServer::start_local(&arguments).await.expect("a server");
-    assert!(server.url().starts_with("rediss://"), "{}", server.url());
-
-    let trusted = RedisConfig::from_url(&format!("{}?tls_ca={}", server.url(), path("cert"))).expect("a good URL");
-    let redis = RedisCoordination::connect(trusted).await.expect("a trusted certificate");
-    redis.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
-    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
-    Driver::publish(&redis, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
-    assert!(matches!(messages.next().await, Some(Ok(SubscriptionEvent::Message(_)))));
-
-    let untrusted = refused(config(&server.url()).root_certificate(other.cert.pem())).await;
-    assert!(matches!(untrusted.kind(), ErrorKind::Unavailable), "{untrusted}");
-    let plain_to_tls = refused(config(&server.url().replace("rediss", "redis"))).await;
-    assert!(plain_to_tls.to_string().contains("TLS") || plain_to_tls.kind() == ErrorKind::Timeout, "{plain_to_tls}");
-
-    let plain = RedisServer::start_local(&[]).await.expect("a server");
-    let tls_to_plain = refused(config(&plain.url().replace("redis", "rediss"))).await;
-    assert!(tls_to_plain.to_string().contains("TLS") || tls_to_plain.kind() == ErrorKind::Timeout, "{tls_to_plain}");
-}
-
-#[tokio::test]
-async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespace() {
-    let server = RedisServer::start_local(&[]).await.expect("a server");
-    let admin = redis::Client::open(server.url()).expect("a client");
-    let mut admin = admin.get_multiplexed_async_connection().await.expect("connected");
-    let mut acl = redis::cmd("ACL");
-    acl.arg(&["SETUSER", "app", "on", ">pass", "resetkeys", "resetchannels", "-@all"]);
-    acl.arg(&["~linchpin:{mine}:*", "&linchpin:{mine}:*"]);
-    acl.arg(linchpin_redis::COMMANDS.split(' ').collect::<Vec<_>>());
-    acl.query_async::<()>(&mut admin).await.expect("a user");
-
-    let url = server.url().replace("redis://", "redis://app:pass@");
-    let mine = RedisCoordination::new(&url, "n1".to_owned(), Some("mine".to_owned())).await.expect("allowed");
-    everything(mine.share()).await.expect("every method is allowed");
-    let other = RedisCoordination::new(&url, "n1".to_owned(), Some("other".to_owned())).await.expect("connected");
-    let error = other.set("k", b"v", None).await.expect_err("another namespace");
-    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
-}
 
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_twice() {
@@ -143,43 +48,6 @@ async fn a_wait_for_a_lock_ends_in_time_though_the_server_hangs() {
     server.resume().await.expect("resumed");
     let guard = timeout(SOON, coordinator.lock("l").acquire()).await.expect("in time").expect("the server is back");
     guard.release().await.expect("released");
-}
-
-#[tokio::test]
-async fn time_runs_on_after_the_servers_clock_stepped_back() {
-    let server = RedisServer::start_local(&[]).await.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let put = |name: &str| Transaction::new().put(key(name), "v", Some(Duration::from_millis(300)));
-    redis.commit(&put("before")).await.expect("a commit");
-    // As a clock that was an hour ahead, and was then put right, leaves it.
-    let mut raw = redis::Client::open(server.url())
-        .expect("a client")
-        .get_multiplexed_async_connection()
-        .await
-        .expect("connected");
-    let hour = 3_600_000_000_i64;
-    let mut step = redis::cmd("EVAL");
-    step.arg(CLOCK_STEPPED_BACK).arg(1).arg("linchpin:{default}:meta").arg(hour);
-    step.query_async::<()>(&mut raw).await.expect("the clock stepped back");
-    let snapshot = Driver::get(&redis, &[key("before")]).await.expect("a read");
-    assert_eq!(snapshot.entries, [None], "what ended in the hour that was came back to life");
-    redis.commit(&put("after")).await.expect("a commit");
-    let started = Instant::now();
-    while Driver::get(&redis, &[key("after")]).await.expect("a read").entries[0].is_some() {
-        assert!(started.elapsed() < Duration::from_secs(2), "time stands still");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(started.elapsed() > Duration::from_millis(280), "it ended after {:?}", started.elapsed());
-}
-
-#[tokio::test]
-async fn a_full_server_is_not_healthy() {
-    let server = RedisServer::start_local(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]).await;
-    let server = server.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let error = redis.set("k", b"v", None).await.expect_err("it is full");
-    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
-    assert!(!redis.health_check().await.expect("it answers"));
 }
 
 #[tokio::test]

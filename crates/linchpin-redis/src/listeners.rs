@@ -1,0 +1,183 @@
+//! Who listens to what, and from when on.
+
+use crate::hub::Listener;
+use crate::topics::Topic;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+/// Who listens to what. Starts are few, channels may be many.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    starts: HashMap<Topic, Vec<Entry>>,
+    channels: HashMap<Topic, Vec<Entry>>,
+    added: u64,
+}
+
+struct Entry {
+    number: u64,
+    listener: Weak<dyn Listener>,
+    stage: Stage,
+}
+
+/// A listener gets nothing before the server has confirmed what it listens to: else it would hear what another topic
+/// happens to bring, then not what comes until it is confirmed, and then all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// The server is being asked: its next confirmation counts.
+    Asked,
+    Live,
+    /// The connection broke: the server's next confirmation ends the gap.
+    Lost,
+}
+
+/// Names one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) topic: Topic,
+    number: u64,
+}
+
+impl Listeners {
+    pub(crate) fn add(&mut self, topic: Topic, listener: Weak<dyn Listener>) -> Ticket {
+        self.added += 1;
+        let number = self.added;
+        self.of(&topic).entry(topic.clone()).or_default().push(Entry { number, listener, stage: Stage::Waiting });
+        Ticket { topic, number }
+    }
+
+    pub(crate) fn remove(&mut self, ticket: &Ticket) {
+        if let Some(listening) = self.of(&ticket.topic).get_mut(&ticket.topic) {
+            listening.retain(|entry| entry.number != ticket.number);
+        }
+    }
+
+    /// The server is being asked for the topics of these.
+    pub(crate) fn ask(&mut self, tickets: &[&Ticket]) {
+        self.advance(tickets, Stage::Asked);
+    }
+
+    /// The server sends what belongs to the topics of these.
+    pub(crate) fn go_live(&mut self, tickets: &[&Ticket]) {
+        self.advance(tickets, Stage::Live);
+    }
+
+    fn advance(&mut self, tickets: &[&Ticket], stage: Stage) {
+        for ticket in tickets {
+            let listening = self.of(&ticket.topic).get_mut(&ticket.topic).into_iter().flatten();
+            listening
+                .filter(|entry| entry.number == ticket.number && matches!(entry.stage, Stage::Waiting | Stage::Asked))
+                .for_each(|entry| entry.stage = stage);
+        }
+    }
+
+    /// The server has confirmed a topic: those who asked for what it covers hear from now on. Returns those who may
+    /// have missed something.
+    pub(crate) fn confirm(&mut self, via: &Topic) -> Vec<Arc<dyn Listener>> {
+        let mut behind = Vec::new();
+        let mut confirm = |entry: &mut Entry| match entry.stage {
+            Stage::Asked => entry.stage = Stage::Live,
+            Stage::Lost => {
+                entry.stage = Stage::Live;
+                behind.extend(entry.listener.upgrade());
+            }
+            Stage::Waiting | Stage::Live => {}
+        };
+        if via.is_start() {
+            let topics = self.starts.iter_mut().chain(&mut self.channels);
+            topics.filter(|(topic, _)| via.covers(topic)).flat_map(|(_, listening)| listening).for_each(confirm);
+        } else {
+            self.channels.get_mut(via).into_iter().flatten().for_each(&mut confirm);
+        }
+        behind
+    }
+
+    /// The connection broke.
+    pub(crate) fn lose(&mut self) {
+        let entries = self.starts.values_mut().chain(self.channels.values_mut()).flatten();
+        entries.filter(|entry| entry.stage == Stage::Live).for_each(|entry| entry.stage = Stage::Lost);
+    }
+
+    /// Those who hear a channel.
+    pub(crate) fn on(&self, channel: &str) -> Vec<Arc<dyn Listener>> {
+        let channel = Topic::Channel(channel.to_owned());
+        let starts = self.starts.iter().filter(|(start, _)| start.covers(&channel)).map(|(_, listening)| listening);
+        starts.chain(self.channels.get(&channel)).flatten().filter_map(Entry::live).collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Listener>> {
+        let entries = self.starts.values().chain(self.channels.values()).flatten();
+        entries.filter_map(|entry| entry.listener.upgrade()).collect()
+    }
+
+    /// Whether somebody still listens to exactly this.
+    pub(crate) fn need(&mut self, topic: &Topic) -> bool {
+        let map = self.of(topic);
+        let Some(listening) = map.get_mut(topic) else { return false };
+        listening.retain(|entry| entry.listener.strong_count() > 0);
+        let needed = !listening.is_empty();
+        if !needed {
+            map.remove(topic);
+        }
+        needed
+    }
+
+    /// What somebody listens to.
+    pub(crate) fn needed(&mut self) -> Vec<Topic> {
+        let topics: Vec<Topic> = self.starts.keys().chain(self.channels.keys()).cloned().collect();
+        topics.into_iter().filter(|topic| self.need(topic)).collect()
+    }
+
+    fn of(&mut self, topic: &Topic) -> &mut HashMap<Topic, Vec<Entry>> {
+        if topic.is_start() { &mut self.starts } else { &mut self.channels }
+    }
+}
+
+impl Entry {
+    fn live(&self) -> Option<Arc<dyn Listener>> {
+        if self.stage == Stage::Live { self.listener.upgrade() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linchpin_core::life::Ended;
+
+    struct Nobody;
+
+    impl Listener for Nobody {
+        fn receive(&self, _: &str, _: &[u8]) {}
+        fn mark_gap(&self) {}
+        fn end(&self, _: Ended) {}
+    }
+
+    #[test]
+    fn a_listener_hears_nothing_before_what_it_asked_for_is_confirmed() {
+        let listener: Arc<dyn Listener> = Arc::new(Nobody);
+        let mut listeners = Listeners::default();
+        let start = |text: &str| Topic::Start(text.to_owned());
+        let channel = Topic::Channel("ab".to_owned());
+        let (early, late) = (listeners.add(start("a"), Arc::downgrade(&listener)), channel.clone());
+        let late = listeners.add(late, Arc::downgrade(&listener));
+        listeners.confirm(&channel);
+        assert!(listeners.on("ab").is_empty(), "nobody asked the server yet");
+        listeners.ask(&[&early]);
+        listeners.confirm(&channel);
+        assert!(listeners.on("ab").is_empty(), "another topic was confirmed");
+        listeners.confirm(&start("a"));
+        assert_eq!((listeners.on("ab").len(), listeners.all().len()), (1, 2));
+        listeners.go_live(&[&late]);
+        assert_eq!(listeners.on("ab").len(), 2);
+        listeners.lose();
+        assert!(listeners.on("ab").is_empty(), "nothing is live");
+        assert_eq!(listeners.confirm(&channel).len(), 1, "one is behind");
+        assert_eq!(
+            (listeners.on("ab").len(), listeners.confirm(&start("a")).len(), listeners.on("ab").len()),
+            (1, 1, 2)
+        );
+        listeners.remove(&early);
+        listeners.remove(&late);
+        assert!(listeners.needed().is_empty() && listeners.all().is_empty());
+    }
+}

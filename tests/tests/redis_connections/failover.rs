@@ -1,0 +1,105 @@
+//! A primary that is demoted, and a line that is half open.
+
+use super::*;
+use linchpin::{ErrorKind, Retry, Transaction};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+#[tokio::test]
+async fn a_handle_that_only_reads_leaves_a_demoted_primary() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    redis.commit(&Transaction::new().put(key("k"), "old", None)).await.expect("written");
+    let _messages = Driver::subscribe(&redis, &pattern("*")).await.expect("a subscription");
+    // Its new primary is not there: it goes on with what it has.
+    ask::<()>(&mut raw, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let demoted = Instant::now();
+    let mut last = Duration::ZERO;
+    while demoted.elapsed() < Duration::from_secs(4) {
+        let page = redis.scan(&linchpin::Range::all(), &linchpin::Page::first()).await;
+        for answer in [read(&redis, "k").await.map(drop), page.map(drop)] {
+            match answer {
+                Ok(()) => last = demoted.elapsed(),
+                Err(error) => assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe)),
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(last < Duration::from_secs(2), "it was read {last:?} after the demotion");
+    let health = Driver::health(&redis).await.expect("it answers");
+    assert!(health.degraded.iter().any(|why| why.contains("being rebuilt")), "{health:?}");
+    ask::<()>(&mut raw, &["REPLICAOF", "NO", "ONE"]).await;
+    assert!(read(&redis, "k").await.expect("it is the primary again").is_some());
+    drop(Driver::subscribe(&redis, &pattern("a")).await.expect("subscribes again"));
+}
+
+/// Connections that can be made to hang: those that are open, and not those that come after.
+struct Hanging {
+    address: SocketAddr,
+    hangs: Arc<AtomicU64>,
+}
+
+impl Hanging {
+    async fn before(server: &RedisServer) -> Self {
+        let target = server.url().replace("redis://", "");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, hangs) = (listener.local_addr().expect("an address"), Arc::<AtomicU64>::default());
+        let seen = hangs.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (target, hangs, opened) = (target.clone(), seen.clone(), seen.load(Ordering::SeqCst));
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(&target).await.expect("connects");
+                    let hung = async {
+                        while hangs.load(Ordering::SeqCst) == opened {
+                            sleep(Duration::from_millis(5)).await;
+                        }
+                    };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+                        () = hung => {}
+                    }
+                    std::future::pending::<()>().await;
+                });
+            }
+        });
+        Self { address, hangs }
+    }
+
+    fn hang(&self) {
+        self.hangs.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_short_lock_survives_a_line_that_is_half_open() {
+    let server = local(&[]).await;
+    let hanging = Hanging::before(&server).await;
+    let coordinator = coordinator(&format!("redis://{}", hanging.address)).await;
+    for (round, ttl) in [1500, 1500, 2000, 3000].into_iter().enumerate() {
+        let guard = coordinator.lock("l").ttl(Duration::from_millis(ttl)).acquire().await.expect("a lock");
+        sleep(Duration::from_millis(fastrand::u64(0..500))).await;
+        hanging.hang();
+        sleep(Duration::from_millis(ttl * 2)).await;
+        assert!(guard.is_held(), "round {round}: a lock of {ttl} ms was lost");
+        guard.release().await.expect("released");
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_a_line_that_is_half_open() {
+    let server = local(&[]).await;
+    let hanging = Hanging::before(&server).await;
+    let redis = RedisConfig::from_url(&format!("redis://{}", hanging.address)).expect("a good URL");
+    let redis = RedisCoordination::connect(redis).await.expect("connects");
+    hanging.hang();
+    let started = Instant::now();
+    let add = Transaction::new().add(key("n"), 1, None);
+    let error = redis.commit(&add).await.expect_err("nobody answers");
+    assert!(error.is_transient() && error.maybe_applied(), "{error}");
+    redis.commit(&add).await.expect("on another line");
+    assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+}

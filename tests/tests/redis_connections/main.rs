@@ -1,0 +1,75 @@
+//! How the Redis adapter connects, fails and comes back: wrong passwords and ports, TLS, ACL users, a server that hangs,
+//! dies, fills up, loses data, is demoted and returns. Local servers, because these need configurations of their own.
+
+mod failover;
+mod idle;
+mod lives;
+mod logins;
+mod memory;
+mod messages;
+mod time;
+mod troubles;
+mod vanished;
+
+use linchpin::{Channel, Coordinator, Driver, Entry, Key, Pattern, RedisConfig, RedisCoordination, StreamName};
+use linchpin_tests::servers::RedisServer;
+use redis::aio::MultiplexedConnection;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(10);
+/// Connecting and answering are given up after this; the tests allow twice that.
+const LIMIT: Duration = Duration::from_millis(1500);
+
+fn config(url: &str) -> RedisConfig {
+    RedisConfig::from_url(url).expect("a good URL").connect_timeout(LIMIT).response_timeout(LIMIT)
+}
+
+async fn local(arguments: &[&str]) -> RedisServer {
+    RedisServer::start_local(arguments).await.expect("a server")
+}
+
+/// A handle without layers.
+async fn connect(url: &str) -> RedisCoordination {
+    RedisCoordination::connect(config(url)).await.expect("connects")
+}
+
+async fn coordinator(url: &str) -> Coordinator {
+    linchpin::connect(url).await.expect("connects")
+}
+
+/// Asks past the adapter.
+async fn raw(server: &RedisServer) -> MultiplexedConnection {
+    let client = redis::Client::open(server.url()).expect("a client");
+    client.get_multiplexed_async_connection().await.expect("connects")
+}
+
+async fn ask<T: redis::FromRedisValue>(raw: &mut MultiplexedConnection, words: &[&str]) -> T {
+    redis::cmd(words[0]).arg(&words[1..]).query_async(raw).await.expect("answered")
+}
+
+async fn refused(config: RedisConfig) -> linchpin::Error {
+    let started = Instant::now();
+    let error = RedisCoordination::connect(config).await.expect_err("it must not connect");
+    assert!(started.elapsed() < LIMIT * 2, "it took {:?}", started.elapsed());
+    error
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a good key")
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::new(name).expect("a good channel")
+}
+
+fn pattern(text: &str) -> Pattern {
+    Pattern::new(text).expect("a good pattern")
+}
+
+fn stream(name: &str) -> StreamName {
+    StreamName::new(name).expect("a good name")
+}
+
+async fn read(redis: &RedisCoordination, name: &str) -> linchpin::Result<Option<Entry>> {
+    Ok(Driver::get(redis, &[key(name)]).await?.entries.remove(0))
+}

@@ -1,0 +1,152 @@
+//! What vanishes behind linchpin's back: keys that somebody deletes or that the server evicts, and lost data.
+
+use super::*;
+use futures::StreamExt;
+use linchpin::{Range, Revision, Transaction, WatchEvent, WatchStream};
+use std::collections::BTreeSet;
+use tokio::time::timeout;
+
+/// Within this it is told, though nobody writes.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// Waits until these keys are told as deleted; returns the least revision of that.
+async fn deleted(events: &mut WatchStream, names: &[&str]) -> Revision {
+    let mut left: BTreeSet<&str> = names.iter().copied().collect();
+    let mut least = Revision(u64::MAX);
+    while !left.is_empty() {
+        let event = timeout(NOTICED, events.next()).await;
+        let event = event.unwrap_or_else(|_| panic!("{left:?} were not told as deleted"));
+        if let WatchEvent::Deleted { key, version } = event.expect("open").expect("no end") {
+            assert!(left.remove(key.as_str()), "{key} was not taken away");
+            least = least.min(version);
+        }
+    }
+    least
+}
+
+async fn synced(redis: &RedisCoordination) -> WatchStream {
+    let mut events = redis.watch(&Range::all()).await.expect("a watch");
+    while !matches!(events.next().await.expect("open").expect("no end"), WatchEvent::Synced { .. }) {}
+    events
+}
+
+#[tokio::test]
+async fn keys_that_vanish_are_told_though_nobody_writes() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let ttl = Some(Duration::from_secs(60));
+    let put = Transaction::new().put(key("a"), "", None).put(key("b"), "", ttl).put(key("c"), "", None);
+    redis.commit(&put).await.expect("written");
+    let mut events = synced(&redis).await;
+    for names in [&["a"][..], &["b"]] {
+        let before = read(&redis, "c").await.expect("read").expect("there").version;
+        for name in names {
+            ask::<()>(&mut raw, &["DEL", &format!("linchpin:{{default}}:k:{name}")]).await;
+        }
+        assert!(deleted(&mut events, names).await > before);
+    }
+    let page = redis.scan(&Range::all(), &linchpin::Page::first()).await.expect("listed");
+    assert_eq!(page.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn far_more_keys_than_one_look_takes_are_looked_at() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    for batch in 0..5 {
+        let batch = (0..1000).fold(Transaction::new(), |all, n| all.put(key(&format!("{batch}/{n:03}")), "", None));
+        redis.commit(&batch).await.expect("written");
+    }
+    let mut events = synced(&redis).await;
+    for name in ["4/999", "0/000", "2/500"] {
+        ask::<()>(&mut raw, &["DEL", &format!("linchpin:{{default}}:k:{name}")]).await;
+        deleted(&mut events, &[name]).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_finds_a_key_listed_and_gone_tells_it() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    redis.commit(&Transaction::new().put(key("p/1"), "", None).put(key("q/1"), "", None)).await.expect("written");
+    let mut events = synced(&redis).await;
+    ask::<()>(&mut raw, &["DEL", "linchpin:{default}:k:p/1", "linchpin:{default}:k:q/1"]).await;
+    let first = Transaction::new().prefix_absent(key("p/")).put(key("p/2"), "", None);
+    assert!(redis.commit(&first).await.expect("committed").is_committed(), "a key that is gone stood in the way");
+    let page = redis.scan(&Range::all(), &linchpin::Page::first()).await.expect("listed");
+    assert_eq!(page.entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["p/2"]);
+    deleted(&mut events, &["p/1", "q/1"]).await;
+}
+
+#[tokio::test]
+async fn a_lock_whose_key_vanished_passes_on() {
+    let server = local(&[]).await;
+    let mut raw = raw(&server).await;
+    let (holder, next) = (coordinator(&server.url()).await, coordinator(&server.url()).await);
+    let _held = holder.lock("l").ttl(Duration::from_secs(60)).acquire().await.expect("a lock");
+    let held: Vec<String> = ask(&mut raw, &["KEYS", "linchpin:{default}:k:*"]).await;
+    let waiting = tokio::spawn(async move { next.lock("l").acquire().await });
+    while ask::<Vec<String>>(&mut raw, &["KEYS", "linchpin:{default}:k:*"]).await.len() == held.len() {}
+    for name in &held {
+        ask::<()>(&mut raw, &["DEL", name]).await;
+    }
+    drop(timeout(NOTICED, waiting).await.expect("the queue is dead").expect("no panic").expect("a lock"));
+}
+
+#[tokio::test]
+async fn lost_data_are_noticed_though_nobody_writes() {
+    let server = local(&[]).await;
+    let mut raw = raw(&server).await;
+    for flush in ["FLUSHALL", "FLUSHDB", "FLUSHALL"] {
+        let (redis, other) = (connect(&server.url()).await, connect(&server.url()).await);
+        other.commit(&Transaction::new().put(key("a"), "", None).put(key("b"), "", None)).await.expect("written");
+        // The first thing that happens to this watch.
+        let mut events = synced(&redis).await;
+        ask::<()>(&mut raw, &[flush]).await;
+        deleted(&mut events, &["a", "b"]).await;
+    }
+}
+
+/// What the server holds under these names.
+async fn dump(raw: &mut MultiplexedConnection, names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let mut dumps = Vec::new();
+    for name in names {
+        let name = format!("linchpin:{{default}}:{name}");
+        let dump = redis::cmd("DUMP").arg(&name).query_async(raw).await.expect("dumped");
+        dumps.push((name, dump));
+    }
+    dumps
+}
+
+async fn told(events: &mut WatchStream, value: &str) -> Revision {
+    loop {
+        let event = timeout(NOTICED, events.next()).await.unwrap_or_else(|_| panic!("{value} was not told"));
+        match event.expect("open").expect("no end") {
+            WatchEvent::Put(entry) if entry.value == value => return entry.version,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_data_that_come_back_are_told_as_a_read_tells_them() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let put = |value: &'static str| Transaction::new().put(key("k"), value, None);
+    redis.commit(&put("1")).await.expect("written");
+    let older = dump(&mut raw, &["meta", "keys", "k:k"]).await;
+    let mut events = synced(&redis).await;
+    redis.commit(&put("2").put(key("new"), "", None)).await.expect("written");
+    let version = told(&mut events, "2").await;
+    told(&mut events, "").await;
+    let mut restore = redis::pipe();
+    restore.atomic();
+    for (name, dump) in &older {
+        restore.cmd("RESTORE").arg(name).arg(0).arg(dump).arg("REPLACE");
+    }
+    restore.query_async::<()>(&mut raw).await.expect("restored");
+    assert!(told(&mut events, "1").await < version);
+    assert_eq!(read(&redis, "k").await.expect("read").expect("there").value, "1");
+    redis.commit(&put("3")).await.expect("written");
+    assert!(told(&mut events, "3").await > version);
+}
