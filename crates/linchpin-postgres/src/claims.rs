@@ -96,7 +96,9 @@ impl Streams {
             let given = given.with(claim.member.as_str().as_bytes()).with(most).with(micros(claim.visibility));
             given.with(enough)
         };
-        let row = self.patience.row("claim", &name, CLAIM, given).await?;
+        // Who claims for a group that is there waits for nobody who holds the stream, nor for those who wait for that.
+        let held = format!("{} of {name}", claim.group);
+        let row = self.patience.row("claim", &held, CLAIM, given).await?;
         if field("claim", &row, 1)? {
             self.notices.wake(&claim.stream.dead_letters(&claim.group).storage_name());
         }

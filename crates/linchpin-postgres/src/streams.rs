@@ -229,6 +229,7 @@ impl<'a> Asked<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linchpin_core::Receipt;
 
     #[test]
     fn what_is_settled_twice_comes_in_rounds() {

@@ -81,6 +81,7 @@ async fn a_stream_that_an_application_holds_stalls_nobody_else() {
             let settlements: Vec<_> =
                 deliveries.into_iter().map(|d| Settlement { receipt: d.receipt, action: Action::Ack }).collect();
             driver.settle(&settlements).await.expect("another stream");
+            driver.claim(&claim("held", "m")).await.expect("the group is there");
             driver.inspect(&stream("held")).await.expect("reads wait for nobody");
             driver.scan(&Range::all(), &Page::first()).await.expect("a scan");
             driver.health().await.expect("an answer");
