@@ -86,15 +86,15 @@ impl Driver for Broken {
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.inner.inspect(stream).await
+        self.fault.inspect(&*self.inner, stream).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.inner.trim(stream, keep).await
+        self.fault.trim(&*self.inner, stream, keep).await
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.inner.remove_group(stream, group).await
+        self.fault.remove_group(&*self.inner, stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {

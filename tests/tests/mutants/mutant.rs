@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Entry, Key, Namespace, Outcome, Page, Pattern, Range,
-    Reach, Record, Result, ScanPage, Settled, Settlement, Snapshot, StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Entry, GroupName, Key, Namespace, Outcome, Page, Pattern,
+    Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
+    Subscription, Transaction, WatchStream,
 };
 use std::sync::Arc;
 
@@ -70,6 +71,18 @@ pub(crate) trait Fault: Send + Sync + 'static {
 
     async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         inner.settle(settlements).await
+    }
+
+    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+        inner.trim(stream, keep).await
+    }
+
+    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+        inner.inspect(stream).await
+    }
+
+    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        inner.remove_group(stream, group).await
     }
 
     async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {

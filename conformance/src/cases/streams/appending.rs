@@ -1,9 +1,10 @@
 //! Appending.
 
 use super::super::prelude::*;
-use crate::stream_calls::{append, append_records, claim, settle_own, take, take_one, text};
+use crate::stream_calls::{append, append_records, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::together;
-use linchpin_core::{Action, Appended, Driver, Position, Record, StreamName};
+use linchpin_core::{Action, Appended, Driver, Position, Record, Retention, StreamName};
+use tokio::time::sleep;
 
 cases! { Streams "streams";
     positions_grow_by_one [Streams]
@@ -28,6 +29,12 @@ cases! { Streams "streams";
         "A record's id is known in the stream that it was appended to, and in no other";
     a_settled_record_keeps_its_id [RecordIds]
         "A record with an id is appended once per dedupe window, though it was settled since";
+    a_trimmed_record_keeps_its_id [RecordIds]
+        "A record with an id is appended once per dedupe window, though it was dropped since";
+    a_record_id_is_remembered_for_a_while [RecordIds]
+        "A record with an id is appended once per dedupe window, not only while others are appended";
+    a_cleared_stream_knows_no_ids [RecordIds]
+        "`clear` forgets the ids of records with their streams: what is appended after it is new";
 }
 
 async fn positions_grow_by_one(ctx: Context) -> CaseResult {
@@ -174,5 +181,40 @@ async fn a_settled_record_keeps_its_id(ctx: Context) -> CaseResult {
     let delivery = take_one(&driver, claim("s", "g", "m")?).await?;
     settle_own(&driver, &delivery, Action::Ack).await?;
     ensure_eq!(append_id(&driver, "s", "a").await?, at(1, true), "the settled record again");
+    Ok(())
+}
+
+async fn a_trimmed_record_keeps_its_id(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append_id(&driver, "s", "a").await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 1, "the records dropped");
+    ensure_eq!(append_id(&driver, "s", "a").await?, at(1, true), "the dropped record again");
+    ensure_eq!(driver.inspect(&stream).await?.length, 0, "the length");
+    Ok(())
+}
+
+async fn a_record_id_is_remembered_for_a_while(ctx: Context) -> CaseResult {
+    let (driver, window) =
+        (ctx.driver(), ctx.capabilities().streams.as_ref().and_then(|streams| streams.dedupe_window));
+    append_id(&driver, "s", "a").await?;
+    // A window is minutes as a rule, and a case has seconds.
+    let time = window.unwrap_or_default().mul_f64(0.8).min(Duration::from_secs(3));
+    sleep(time).await;
+    append(&driver, "s", &["no id"]).await?;
+    ensure_eq!(append_id(&driver, "s", "a").await?, at(1, true), "the record again after {time:?} of {window:?}");
+    Ok(())
+}
+
+async fn a_cleared_stream_knows_no_ids(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    for round in 0..3_u64 {
+        ensure_eq!(append_id(&driver, "s", "a").await?, at(round + 1, false), "the record after {round} clears");
+        ensure_eq!(append_id(&driver, "s", "a").await?, at(round + 1, true), "it again after {round} clears");
+        driver.clear(if round == 0 { "" } else { "s" }).await?;
+    }
+    // Whatever else became of the stream first.
+    take_nothing(&driver, &claim("s", "g", "m")?, "the stream was cleared").await?;
+    ensure_eq!(append_id(&driver, "s", "a").await?, at(4, false), "the record after a clear and a claim");
+    ensure_eq!(text(&take_one(&driver, claim("s", "g", "m")?).await?), "record a", "the record delivered");
     Ok(())
 }

@@ -24,6 +24,8 @@ cases! { Streams "streams";
         "Rejected records go to the group's dead letters; another group still gets the record";
     dead_letters_are_a_stream [DeadLetters]
         "The dead letters of a group are read, claimed and trimmed like any other stream";
+    a_dead_letter_has_no_dead_letters [DeadLetters]
+        "A dead letter that any group rejects, or was given too often, is dropped for that group, as if acknowledged";
     a_stale_reject_makes_no_dead_letter [DeadLetters]
         "Settling with a stale claim is refused, and nothing is changed";
 }
@@ -163,6 +165,35 @@ async fn dead_letters_are_a_stream(ctx: Context) -> CaseResult {
     ensure_eq!(info.groups.len(), 1, "the groups of the dead letters");
     ensure_eq!(driver.trim(&stream, Retention::Newest(1)).await?, 2, "the dead letters trimmed");
     ensure_eq!(driver.inspect(&StreamName::new("s")?).await?.length, 3, "the length of the stream itself");
+    Ok(())
+}
+
+async fn a_dead_letter_has_no_dead_letters(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    append(&driver, "s", &["hopeless"]).await?;
+    let held = take_one(&driver, claim("s", "g", "m")?).await?;
+    settle_own(&driver, &held, reject("broken")).await?;
+    let letters = held.receipt.stream.dead_letters(&held.receipt.group);
+    // The group whose dead letters they are, and others.
+    for group in ["g", "undertakers", "gravediggers"] {
+        let read = Claim { stream: letters.clone(), ..claim("s", group, "m")? };
+        let letter = take_one(&driver, read.clone().visibility(LONG)).await?;
+        if group == "gravediggers" {
+            settle_own(&driver, &letter, Action::Retry { after: Duration::ZERO }).await?;
+            take_nothing(&driver, &read.clone().max_deliveries(1), "the dead letter was given once").await?;
+        } else {
+            settle_own(&driver, &letter, reject("hopeless")).await?;
+        }
+        take_nothing(&driver, &read, &format!("{group} is done with the dead letter")).await?;
+        let settled = settle(&driver, &letter.receipt, Action::Ack).await?;
+        ensure_eq!(settled, Settled::Stale, "acknowledging what {group} is done with");
+        let pending: Vec<_> = driver.inspect(&letters).await?.groups.iter().map(|group| group.pending).collect();
+        ensure!(pending.iter().all(|pending| *pending == 0), "pending in the groups of the dead letters: {pending:?}");
+        let own = letters.dead_letters(&GroupName::new(group)?);
+        let left = u64::from(own == letters);
+        ensure_eq!(driver.inspect(&own).await?.length, left, "the records in {own}");
+    }
+    ensure_eq!(driver.trim(&letters, Retention::Unsettled).await?, 1, "the dead letters that every group is done with");
     Ok(())
 }
 

@@ -1,8 +1,11 @@
 //! Groups.
 
 use super::super::prelude::*;
-use crate::stream_calls::{append, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text};
-use linchpin_core::{Action, Driver, GroupInfo, Position, Settled, StreamInfo, StreamName};
+use crate::stream_calls::{
+    append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
+};
+use crate::waiting::LONG;
+use linchpin_core::{Action, Driver, GroupInfo, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
     every_group_sees_every_record [Streams]
@@ -13,6 +16,10 @@ cases! { Streams "streams";
         "A receipt is one delivery of one record to one group";
     inspect_counts [Streams]
         "`inspect`: what a stream holds, and where each group stands";
+    inspect_counts_what_waits [Delays]
+        "`GroupInfo::pending`: records delivered but not settled, or waiting for a retry or a delay";
+    inspect_counts_what_is_left_of_a_trim [Streams]
+        "`GroupInfo::lag`: records that the group has not looked at yet, without those that were dropped";
     inspect_lists_groups_in_order [Streams]
         "`StreamInfo::groups`: the groups, ascending by name";
     inspect_of_nothing_is_zero [Streams]
@@ -79,6 +86,29 @@ async fn inspect_counts(ctx: Context) -> CaseResult {
     settle_own(&driver, &taken[1], Action::Retry { after: Duration::ZERO }).await?;
     let settled = StreamInfo { length: 10, last, groups: vec![group("g", 3, 6, 0)?] };
     ensure_eq!(ctx.another().await?.inspect(&stream).await?, settled, "after one was acknowledged, one given back");
+    Ok(())
+}
+
+async fn inspect_counts_what_waits(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append_records(&driver, "s", &[Record::new("delayed").with_delay(LONG)]).await?;
+    append(&driver, "s", &["held", "back", "acknowledged"]).await?;
+    let taken = take(&driver, claim("s", "g", "m")?.visibility(LONG), 3).await?;
+    take_nothing(&driver, &claim("s", "g", "m")?, "three are held and one is delayed").await?;
+    ensure_eq!(driver.inspect(&stream).await?.groups, [group("g", 4, 0, 0)?], "with three held and one delayed");
+    settle_own(&driver, &taken[1], Action::Retry { after: LONG }).await?;
+    settle_own(&driver, &taken[2], Action::Ack).await?;
+    ensure_eq!(driver.inspect(&stream).await?.groups, [group("g", 3, 0, 0)?], "with one of each");
+    Ok(())
+}
+
+async fn inspect_counts_what_is_left_of_a_trim(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4", "5"]).await?;
+    driver.trim(&stream, Retention::Newest(3)).await?;
+    take_one(&driver, claim("s", "late", "m")?).await?;
+    let info = StreamInfo { length: 3, last: Some(Position(5)), groups: vec![group("late", 1, 2, 0)?] };
+    ensure_eq!(driver.inspect(&stream).await?, info, "a group that came after two were dropped");
     Ok(())
 }
 

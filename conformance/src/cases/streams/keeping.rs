@@ -1,8 +1,11 @@
 //! Trimming and clearing.
 
 use super::super::prelude::*;
-use crate::stream_calls::{append, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one};
-use linchpin_core::{Action, Driver, Position, Retention, Settled, StreamInfo, StreamName};
+use crate::stream_calls::{
+    append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
+};
+use crate::waiting::LONG;
+use linchpin_core::{Action, Driver, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
     the_newest_are_kept [Streams]
@@ -13,10 +16,20 @@ cases! { Streams "streams";
         "`trim` drops old records, but none that a group has not settled";
     what_is_settled_is_trimmed [Streams]
         "`trim` drops old records, and returns how many";
+    what_was_given_back_is_kept [Streams]
+        "`trim` drops none that a group has not settled: what was given back is not";
+    what_is_delayed_is_kept [Delays]
+        "`trim` drops none that a group has not settled: what waits for its delay is not";
+    what_some_group_has_not_settled_is_kept [Streams]
+        "`Retention::Unsettled`: what some group has not settled; everything, where there is no group";
     trimming_nothing_is_no_error [Streams]
         "`trim` returns how many records it dropped: none where there is nothing";
     positions_go_on_after_trimming [Streams]
         "`Position`: growing by one, and never used twice";
+    positions_go_on_after_clearing_an_empty_stream [Streams]
+        "After a `clear` no position of a name comes twice, though nothing was left in the stream";
+    a_cleared_stream_says_no_last_position [Streams]
+        "`StreamInfo::last`: the newest record ever appended, also if it was dropped since; `None` after a `clear`";
     clear_removes_streams_and_groups [Streams]
         "`clear` removes every stream with its groups";
     a_receipt_from_before_a_clear_is_stale [Streams]
@@ -90,6 +103,62 @@ async fn what_is_settled_is_trimmed(ctx: Context) -> CaseResult {
     Ok(())
 }
 
+async fn what_was_given_back_is_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["back at once", "settled", "back later"]).await?;
+    let taken = take(&driver, claim("s", "g", "m")?.visibility(LONG), 3).await?;
+    for (delivery, action) in
+        taken.iter().zip([Action::Retry { after: Duration::ZERO }, Action::Ack, Action::Retry { after: LONG }])
+    {
+        settle_own(&driver, delivery, action).await?;
+    }
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 0, "the records dropped while the first waits");
+    let back = take_one(&driver, claim("s", "g", "m")?).await?;
+    ensure_eq!((text(&back).as_str(), back.receipt.delivery), ("back at once", 2), "what was given back");
+    settle_own(&driver, &back, Action::Ack).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 2, "the records dropped while the last waits");
+    ensure_eq!(length(&driver, "s").await?, 1, "the length");
+    Ok(())
+}
+
+async fn what_is_delayed_is_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    let delay = Duration::from_secs(2);
+    append(&driver, "s", &["before"]).await?;
+    append_records(&driver, "s", &[Record::new("delayed").with_delay(delay)]).await?;
+    append(&driver, "s", &["after"]).await?;
+    for delivery in take(&driver, claim("s", "g", "m")?.visibility(LONG), 2).await? {
+        ensure!(text(&delivery) != "delayed", "a delayed record was delivered too early");
+        settle_own(&driver, &delivery, Action::Ack).await?;
+    }
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 1, "the records dropped while one is delayed");
+    let delayed = take_one(&driver, claim("s", "g", "m")?).await?;
+    ensure_eq!((text(&delayed).as_str(), delayed.receipt.delivery), ("delayed", 1), "what was delayed");
+    settle_own(&driver, &delayed, Action::Ack).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 2, "the records dropped in the end");
+    Ok(())
+}
+
+async fn what_some_group_has_not_settled_is_kept(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3", "4"]).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Unsettled).await?, 0, "the records dropped without a group");
+    for (group, settled) in [("quick", 4), ("slow", 2)] {
+        for delivery in take(&driver, claim("s", group, "m")?, settled).await? {
+            settle_own(&driver, &delivery, Action::Ack).await?;
+        }
+    }
+    ensure_eq!(driver.trim(&stream, Retention::Unsettled).await?, 2, "the records that both groups have settled");
+    ensure_eq!(driver.trim(&stream, Retention::Unsettled).await?, 0, "the records dropped the second time");
+    let left = take(&driver, claim("s", "slow", "m")?, 2).await?;
+    ensure_eq!(sorted_texts(&left), ["3", "4"], "what the slow group has not seen yet");
+    for delivery in &left {
+        settle_own(&driver, delivery, Action::Ack).await?;
+    }
+    ensure_eq!(driver.trim(&stream, Retention::Unsettled).await?, 2, "the records dropped once all are settled");
+    Ok(())
+}
+
 async fn trimming_nothing_is_no_error(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     for keep in [Retention::Newest(0), Retention::Newest(u64::MAX), Retention::From(Position(u64::MAX))] {
@@ -108,6 +177,41 @@ async fn positions_go_on_after_trimming(ctx: Context) -> CaseResult {
     let info = StreamInfo { length: 0, last: Some(Position(3)), groups: Vec::new() };
     ensure_eq!(driver.inspect(&stream).await?, info, "the empty stream");
     ensure_eq!(append(&driver, "s", &["4"]).await?, [Position(4)], "the next position");
+    Ok(())
+}
+
+async fn positions_go_on_after_clearing_an_empty_stream(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    append(&driver, "s", &["1", "2", "3"]).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 3, "the records dropped");
+    driver.clear("").await?;
+    ensure_eq!(append(&driver, "s", &["4"]).await?, [Position(4)], "the position after a clear");
+    for _ in 0..2 {
+        driver.clear("s").await?;
+    }
+    take_nothing(&driver, &claim("s", "g", "m")?, "the stream was cleared").await?;
+    driver.clear("s").await?;
+    ensure_eq!(append(&driver, "s", &["5"]).await?, [Position(5)], "the position after several clears");
+    let delivery = take_one(&driver, claim("s", "g", "m")?).await?;
+    ensure_eq!(text(&delivery), "5", "the payload");
+    Ok(())
+}
+
+async fn a_cleared_stream_says_no_last_position(ctx: Context) -> CaseResult {
+    let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
+    take_nothing(&driver, &claim("s", "g", "m")?, "nothing was appended yet").await?;
+    ensure_eq!(driver.inspect(&stream).await?.last, None, "the last position before anything was appended");
+    append(&driver, "s", &["1", "2"]).await?;
+    driver.clear("").await?;
+    ensure_eq!(driver.inspect(&stream).await?.last, None, "the last position after a clear");
+    take_nothing(&driver, &claim("s", "g", "m")?, "the stream was cleared").await?;
+    ensure_eq!(driver.inspect(&stream).await?.last, None, "the last position after a claim of what was cleared");
+    append(&driver, "s", &["3"]).await?;
+    ensure_eq!(driver.inspect(&stream).await?.last, Some(Position(3)), "the last position of a new record");
+    let taken = take_one(&driver, claim("s", "g", "m")?).await?;
+    settle_own(&driver, &taken, Action::Ack).await?;
+    ensure_eq!(driver.trim(&stream, Retention::Newest(0)).await?, 1, "the records dropped");
+    ensure_eq!(driver.inspect(&stream).await?.last, Some(Position(3)), "the last position after it was dropped");
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! Streams: durable, claimed, acknowledged.
 
 mod appending;
+mod backlog;
 mod claiming;
 mod dead_letters;
 mod delays;
 mod groups;
 mod keeping;
 mod limits;
+mod removing;
 mod settling;
 mod visibility;
 mod waiting;
@@ -20,8 +22,10 @@ pub(super) const CASES: &[&[Case]] = &[
     settling::CASES,
     visibility::CASES,
     delays::CASES,
+    backlog::CASES,
     dead_letters::CASES,
     groups::CASES,
     keeping::CASES,
+    removing::CASES,
     limits::CASES,
 ];

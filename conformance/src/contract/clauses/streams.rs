@@ -33,7 +33,13 @@ pub(super) const RECORDS: Chapter = Chapter {
                 "streams.a_record_id_is_once_within_a_batch",
                 "streams.a_record_id_is_once_for_all_handles",
                 "streams.a_settled_record_keeps_its_id",
+                "streams.a_trimmed_record_keeps_its_id",
+                "streams.a_record_id_is_remembered_for_a_while",
             ],
+        },
+        Clause {
+            text: "`clear` forgets the ids of records with their streams: a record appended after it is a new one.",
+            cases: &["streams.a_cleared_stream_knows_no_ids"],
         },
         Clause {
             text: "The id of a record is known in its own stream, and in no other.",
@@ -95,8 +101,9 @@ pub(super) const CLAIMS: Chapter = Chapter {
             cases: &["streams.first_deliveries_are_in_order"],
         },
         Clause {
-            text: "A claim brings no more records than it asks for.",
-            cases: &["streams.a_claim_brings_no_more_than_asked"],
+            text: "A claim brings no more records than it asks for. It may bring fewer than there are, of large ones above \
+                   all: the next claim brings more.",
+            cases: &["streams.a_claim_brings_no_more_than_asked", "streams.large_records_come_in_several_claims"],
         },
         Clause {
             text: "A claim waits for the first record as long as it says, and no longer than until there is one.",
@@ -107,12 +114,22 @@ pub(super) const CLAIMS: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "A claim that waits is woken by a record that was given back, abandoned or delayed.",
+            text: "A claim that waits is woken by a record that was given back, abandoned, delayed, held for less than \
+                   before or buried, when its time has come.",
             cases: &[
                 "streams.a_waiting_claim_wakes_for_a_retry",
+                "streams.a_waiting_claim_wakes_for_a_late_retry",
                 "streams.a_waiting_claim_wakes_for_an_abandoned_record",
                 "streams.a_waiting_claim_wakes_for_a_delayed_record",
+                "streams.a_waiting_claim_wakes_for_what_is_delayed_meanwhile",
+                "streams.a_waiting_claim_wakes_for_a_shortened_claim",
+                "streams.a_waiting_claim_wakes_for_a_dead_letter",
             ],
+        },
+        Clause {
+            text: "What is not due, and what was delivered as often as the claim allows, holds nothing up: a claim brings \
+                   what is due behind it, however many they are.",
+            cases: &["streams.delayed_records_hold_nothing_up", "streams.exhausted_records_hold_nothing_up"],
         },
         Clause {
             text: "A claim that waits outlives a `clear` of its stream: it or the next one brings what is appended after it.",
@@ -231,6 +248,11 @@ pub(super) const DEAD_LETTERS: Chapter = Chapter {
             cases: &["streams.dead_letters_are_a_stream"],
         },
         Clause {
+            text: "There are no dead letters of dead letters: one that any group rejects, or was given too often, is \
+                   dropped for that group, as if acknowledged.",
+            cases: &["streams.a_dead_letter_has_no_dead_letters"],
+        },
+        Clause {
             text: "A reason of more than 512 bytes is refused with `InvalidArgument`.",
             cases: &["streams.a_long_reason_is_refused"],
         },
@@ -251,11 +273,24 @@ pub(super) const KEEPING: Chapter = Chapter {
         },
         Clause {
             text: "`trim` drops nothing that a group has not settled.",
-            cases: &["streams.what_is_not_settled_is_kept", "streams.what_is_settled_is_trimmed"],
+            cases: &[
+                "streams.what_is_not_settled_is_kept",
+                "streams.what_is_settled_is_trimmed",
+                "streams.what_was_given_back_is_kept",
+                "streams.what_is_delayed_is_kept",
+            ],
+        },
+        Clause {
+            text: "`trim` of what is settled drops what every group has settled, and nothing where there is no group.",
+            cases: &["streams.what_some_group_has_not_settled_is_kept"],
         },
         Clause {
             text: "Positions go on after a `trim`, and for a day after a `clear`: an old receipt fits nothing new.",
-            cases: &["streams.positions_go_on_after_trimming", "streams.a_receipt_from_before_a_clear_is_stale"],
+            cases: &[
+                "streams.positions_go_on_after_trimming",
+                "streams.positions_go_on_after_clearing_an_empty_stream",
+                "streams.a_receipt_from_before_a_clear_is_stale",
+            ],
         },
         Clause {
             text: "`clear` removes the streams that start with a prefix and no other, with their groups and dead \
@@ -271,12 +306,39 @@ pub(super) const KEEPING: Chapter = Chapter {
             cases: &["streams.inspect_of_nothing_is_zero"],
         },
         Clause {
+            text: "`inspect` says the position of the newest record ever appended, also if it was dropped since, and none \
+                   where none was appended since the stream was cleared.",
+            cases: &["streams.a_cleared_stream_says_no_last_position"],
+        },
+        Clause {
             text: "`inspect` says what each group has pending, before it and dead, the groups ascending by name.",
             cases: &[
                 "streams.inspect_counts",
+                "streams.inspect_counts_what_waits",
+                "streams.inspect_counts_what_is_left_of_a_trim",
                 "streams.inspect_lists_groups_in_order",
                 "streams.inspect_counts_dead_letters",
             ],
+        },
+        Clause {
+            text: "`remove_group` removes a group with what it has pending and its dead letters, and returns whether there was \
+                   one. Records, other groups and their dead letters stay.",
+            cases: &[
+                "streams.a_removed_group_is_gone",
+                "streams.a_removed_group_holds_nothing_back",
+                "streams.removing_a_group_leaves_the_others",
+                "streams.a_removed_group_takes_its_dead_letters",
+                "streams.removing_a_reader_of_dead_letters_leaves_them",
+            ],
+        },
+        Clause {
+            text: "A claim under the name of a removed group, one that waits too, makes a new group, which sees every record \
+                   that is still there.",
+            cases: &["streams.a_removed_group_begins_anew", "streams.a_waiting_claim_wakes_for_a_removed_group"],
+        },
+        Clause {
+            text: "Members leave nothing behind once what they claimed is settled.",
+            cases: &["streams.members_leave_nothing"],
         },
     ],
 };

@@ -3,11 +3,7 @@
 -- Dead letters take memory: a full server refuses them, with all that was to be settled together with them.
 local rejects = false
 for at = 6, #ARGV, 6 do rejects = rejects or ARGV[at] == 'reject' end
-if rejects then
-  call('SETRANGE', P .. 'none', 0, '')
-else
-  open()
-end
+if rejects then call('SETRANGE', P .. 'none', 0, '') end
 
 local reply, woken = {}, {}
 for at = 2, #ARGV, 6 do
@@ -19,7 +15,9 @@ for at = 2, #ARGV, 6 do
     done = call('ZSCORE', marks, held)
     if done then
       local due, before = now + tonumber(argument), call('ZSCORE', pending, position)
+      open()
       call('ZADD', pending, num(due), position)
+      note_time()
       -- Whoever waits for it to come back waits for less.
       if before and due < tonumber(before) then woken[name] = true end
     end
@@ -29,6 +27,7 @@ for at = 2, #ARGV, 6 do
       call('ZADD', pending, num(now + tonumber(argument)), position)
       call('ZADD', marks, position, position .. ':' .. delivery .. 'w')
       woken[name] = true
+      note_time()
     elseif done then
       call('ZREM', pending, position)
       if action == 'reject' then
