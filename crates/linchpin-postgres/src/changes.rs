@@ -6,6 +6,7 @@ use crate::hub::{Hub, Listener, Listening};
 use crate::names::Topic;
 use crate::state::State;
 use linchpin_core::fanout::Scan;
+use linchpin_core::life::Ended;
 use linchpin_core::{Page, Range, Result, WatchStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -56,8 +57,8 @@ impl Changes {
         self.feed.watchers.add(range.clone(), scan).await
     }
 
-    pub(crate) fn close(&self) {
-        self.feed.end();
+    pub(crate) fn close(&self, ended: Ended) {
+        self.feed.end(ended);
     }
 
     /// Listens to changes; nothing that changes after this returns is missed.

@@ -6,6 +6,7 @@ use crate::hub::{Hub, Listener, Listening};
 use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
+use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, GroupName, MAX_TTL, Position, Receipt, Result, StreamName};
 use parking_lot::Mutex;
 use sqlx::postgres::PgRow;
@@ -95,7 +96,9 @@ impl Streams {
             let given = given.with(claim.member.as_str().as_bytes()).with(most).with(micros(claim.visibility));
             given.with(enough)
         };
-        let row = self.patience.row("claim", &name, CLAIM, given).await?;
+        // Who claims for a group that is there waits for nobody who holds the stream, nor for those who wait for that.
+        let held = format!("{} of {name}", claim.group);
+        let row = self.patience.row("claim", &held, CLAIM, given).await?;
         if field("claim", &row, 1)? {
             self.notices.wake(&claim.stream.dead_letters(&claim.group).storage_name());
         }
@@ -151,7 +154,7 @@ impl Listener for Woken {
         self.notify.notify_one();
     }
 
-    fn end(&self) {
+    fn end(&self, _: Ended) {
         self.notify.notify_one();
     }
 }

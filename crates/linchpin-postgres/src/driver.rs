@@ -112,9 +112,9 @@ impl PostgresCoordination {
 /// Ends watches and subscriptions with the handle. It does not keep them alive.
 fn end_with(life: &Life, changes: &Arc<Changes>, hub: &Arc<Hub>) {
     let (changes, hub) = (Arc::downgrade(changes), Arc::downgrade(hub));
-    life.on_end(move |_| {
-        changes.upgrade().inspect(|changes| changes.close());
-        hub.upgrade().inspect(|hub| hub.close());
+    life.on_end(move |ended| {
+        changes.upgrade().inspect(|changes| changes.close(ended));
+        hub.upgrade().inspect(|hub| hub.close(ended));
     });
 }
 

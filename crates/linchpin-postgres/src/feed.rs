@@ -7,7 +7,8 @@ use crate::error::Failure;
 use crate::hub::{Beat, Listener};
 use async_trait::async_trait;
 use linchpin_core::fanout::{Change, Watchers};
-use linchpin_core::{Entry, Error, Key, MAX_TTL, Revision};
+use linchpin_core::life::Ended;
+use linchpin_core::{Entry, Key, MAX_TTL, Revision};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgRow};
 use std::collections::{HashMap, HashSet};
@@ -246,8 +247,8 @@ impl Listener for Feed {
         self.resync();
     }
 
-    fn end(&self) {
-        self.watchers.end(|| Error::closed("watch"));
+    fn end(&self, ended: Ended) {
+        self.watchers.end(move || ended.error("watch"));
     }
 }
 

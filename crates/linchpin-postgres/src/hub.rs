@@ -6,6 +6,7 @@ use crate::listening::Server;
 use crate::names::{Names, Topic};
 use crate::secret::Secret;
 use async_trait::async_trait;
+use linchpin_core::life::Ended;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use sqlx::postgres::PgListener;
@@ -15,11 +16,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 /// How often the server is asked where the namespace is: so it is noticed that a change was not told, that data were lost
 /// or written by somebody else, and that the connection is gone.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Where one change follows the other, they are read half of the time: so each look finds several, however many handles
+/// look, and a server that is slow has to answer less often.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(20);
 
 /// How many ask together at most.
 const TOGETHER: usize = 1024;
@@ -56,8 +62,8 @@ pub(crate) trait Listener: Send + Sync {
     /// Notifications may have been missed.
     fn mark_gap(&self);
 
-    /// Nothing more will come: the handle was closed.
-    fn end(&self);
+    /// Nothing more will come: the handle has ended.
+    fn end(&self, ended: Ended);
 }
 
 /// The connection of a handle that listens; the first listener opens it, it is closed after the last.
@@ -175,13 +181,13 @@ impl Hub {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, ended: Ended) {
         let mut serving = self.serving.lock();
         self.closed.store(true, Ordering::Release);
         *serving = None;
         drop(serving);
         for listener in self.shared.all() {
-            listener.end();
+            listener.end(ended);
         }
     }
 
@@ -272,6 +278,7 @@ async fn serve_until_broken(
 ) -> Result<(), Failure> {
     let mut heartbeat = heartbeat();
     let mut asked = Vec::new();
+    let mut rested = Instant::now();
     loop {
         let needed = shared.needed();
         // Whoever listened before has missed something, and is told so before anybody else is listed.
@@ -302,11 +309,10 @@ async fn serve_until_broken(
             Some(listening) => listening,
         };
         shared.hand_out(listening);
-        if let Some(listener) = shared.behind() {
-            if !listening.catch_up(&*listener, &shared.names.namespace).await? {
-                listener.mark_gap();
-                listener.beat(&listening.beat(&shared.names.namespace).await?);
-            }
+        let behind = shared.behind();
+        let is_behind = behind.is_some();
+        if let Some(listener) = behind.filter(|_| rested <= Instant::now()) {
+            rested = read_on(shared, listening, &*listener).await?;
             continue;
         }
         tokio::select! {
@@ -319,6 +325,7 @@ async fn serve_until_broken(
                     shared.take(topic, &text);
                 }
             }
+            () = sleep_until(rested), if is_behind => {}
             _ = heartbeat.tick() => {
                 let beat = listening.beat(&shared.names.namespace).await?;
                 shared.beat(&beat);
@@ -327,6 +334,17 @@ async fn serve_until_broken(
     }
 }
 
+/// Has somebody read on; returns when the next look may be.
+async fn read_on(shared: &Shared, server: &mut Server, listener: &dyn Listener) -> Result<Instant, Failure> {
+    let started = Instant::now();
+    if !server.catch_up(listener, &shared.names.namespace).await? {
+        listener.mark_gap();
+        listener.beat(&server.beat(&shared.names.namespace).await?);
+    }
+    Ok(Instant::now() + started.elapsed().clamp(SHORTEST_REST, LONGEST_REST))
+}
+
+/// Connects anew.
 async fn rebuild(shared: &Shared, server: &mut Option<Server>, needed: &[Topic]) -> Result<(), Failure> {
     let listening = server.insert(Server::connect(&shared.connector).await?);
     let beat = listening.follow(&shared.names.namespace, needed).await?;

@@ -71,8 +71,11 @@ impl Server {
             return Err(lost());
         };
         let beat = read(row)?;
-        // A standby has what it has, which may be old. Where the namespace was made anew we listen to what nobody tells.
-        if row.try_get(4)? || self.secret.as_ref().is_some_and(|secret| *secret != beat.secret) {
+        // Where the namespace was made anew we listen to what nobody tells.
+        if row.try_get(4)? {
+            return Err(Failure::Standby);
+        }
+        if self.secret.as_ref().is_some_and(|secret| *secret != beat.secret) {
             return Err(lost());
         }
         self.secret.get_or_insert_with(|| beat.secret.clone());

@@ -1,13 +1,14 @@
 //! Messages: publishing and subscribing.
 
 use crate::arguments::{Given, column};
-use crate::connection::Pool;
+use crate::connection::{Behind, Pool};
 use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
 use crate::secret::SEAL;
 use bytes::Bytes;
 use linchpin_core::fanout::Subscribers;
+use linchpin_core::life::Ended;
 use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -152,8 +153,8 @@ impl Listener for Intake {
         self.put(Arrived::Gap);
     }
 
-    fn end(&self) {
-        self.subscribers.end(|| Error::closed("subscribe"));
+    fn end(&self, ended: Ended) {
+        self.subscribers.end(move || ended.error("subscribe"));
     }
 }
 
@@ -169,7 +170,7 @@ fn read(text: &str) -> Option<Arrived> {
 }
 
 /// Hands what has arrived to the subscribers, in its order.
-async fn hand_out(intake: &Intake, names: &Names, pool: &Pool) {
+async fn hand_out(intake: &Intake, names: &Names, pool: &Arc<Pool>) {
     loop {
         match intake.next().await {
             Arrived::Joins(pattern, held, joined) => {
@@ -196,11 +197,11 @@ async fn hand_out(intake: &Intake, names: &Names, pool: &Pool) {
 }
 
 /// The payload of a large message; `None` if it was removed meanwhile.
-async fn fetch(names: &Names, pool: &Pool, id: Vec<u8>) -> Result<Option<Vec<u8>>> {
+async fn fetch(names: &Names, pool: &Arc<Pool>, id: Vec<u8>) -> Result<Option<Vec<u8>>> {
     const FETCH: &str = "SELECT m.payload FROM linchpin.namespaces AS n JOIN linchpin.messages AS m ON m.namespace = n.id \
                          WHERE n.name = $1 AND m.id = $2";
     let given = Given::default().with(&names.namespace).with(id).of("subscribe")?;
-    let rows = pool.rows("subscribe", FETCH, given).await?;
+    let rows = pool.rows_behind(Behind::Nobody, "subscribe", FETCH, given).await?;
     let payload = rows.first().map(|row| column(row, 0)).transpose();
     payload.map_err(|error| crate::error::unexpected("subscribe", "no payload").with_source(error))
 }

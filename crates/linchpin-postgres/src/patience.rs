@@ -29,7 +29,8 @@ impl Patience {
         Self { pool, held: Mutex::default(), asking: Semaphore::new(1) }
     }
 
-    /// Runs a statement that gives one row and has to hold a stream, for as long as a call may take to do so.
+    /// Runs a statement that gives one row and has to hold a stream, or what goes by this name, for as long as a call may
+    /// take to do so.
     pub(crate) async fn row(
         &self,
         operation: &'static str,

@@ -84,13 +84,18 @@ const READ: &str = concat!(
 
 const SCAN: &str = concat!(
     "SELECT n.revision, n.standby, n.clock, n.now, k.key, k.version, k.created, k.ends, \
-        CASE WHEN $7 THEN k.value ELSE ''::bytea END FROM (",
+        CASE WHEN $7 THEN k.value ELSE ''::bytea END, k.found FROM (",
     namespace!(),
     ") AS n LEFT JOIN LATERAL ( \
-        SELECT * FROM linchpin.keys AS k \
-        WHERE k.namespace = n.id AND k.key >= $3 AND k.key < $4 AND k.key > $5 ORDER BY k.key LIMIT $6 \
-    ) AS k ON true ORDER BY k.key"
+        SELECT k.*, count(*) OVER () AS found, sum(length(k.value)) OVER (ORDER BY k.key) - length(k.value) AS before FROM ( \
+            SELECT * FROM linchpin.keys AS k \
+            WHERE k.namespace = n.id AND k.key >= $3 AND k.key < $4 AND k.key > $5 ORDER BY k.key LIMIT $6 \
+        ) AS k \
+    ) AS k ON k.before < $8 OR NOT $7 ORDER BY k.key"
 );
+
+/// So many bytes of values make a page: it is to arrive in time, also over a slow line.
+const PAGE: i64 = 1024 * 1024;
 
 /// How many keys a call removes: everybody else waits for it.
 const CLEARED: i32 = 512;
@@ -213,7 +218,8 @@ impl State {
         let mut after = page.after.clone();
         loop {
             let read = self.page(start, after.as_ref(), page).await;
-            let Some((moment, mut entries, ended)) = read.map_err(|failure| failure.told("scan").of_read())? else {
+            let Some((moment, mut entries, ended, more)) = read.map_err(|failure| failure.told("scan").of_read())?
+            else {
                 self.hold("scan").await?;
                 continue;
             };
@@ -221,7 +227,6 @@ impl State {
             if !ended.is_empty() && !self.are_gone("scan", &ended, moment, waiting).await? {
                 continue;
             }
-            let more = entries.len() + ended.len() > page.limit;
             if more && entries.is_empty() {
                 // Nothing to go on from: what has ended does not make a page.
                 after = ended.into_iter().next_back();
@@ -239,11 +244,11 @@ impl State {
         start: &[u8],
         after: Option<&Key>,
         page: &Page,
-    ) -> Result<Option<(Moment, Vec<Entry>, Vec<Key>)>, Failure> {
+    ) -> Result<Option<(Moment, Vec<Entry>, Vec<Key>, bool)>, Failure> {
         let after = after.map_or(&[][..], |after| after.as_str().as_bytes());
         let limit = i64::try_from(page.limit).unwrap_or(i64::MAX - 1) + 1;
         let given = Given::default().with(&self.names.namespace).with(self.seen.latest()).with(start);
-        let given = given.with(end_of(start)).with(after).with(limit).with(page.values).arguments()?;
+        let given = given.with(end_of(start)).with(after).with(limit).with(page.values).with(PAGE).arguments()?;
         let rows = self.pool.ask(Behind::Nobody, SCAN, given).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let moment = Moment::read(first)?;
@@ -255,7 +260,11 @@ impl State {
             let (entry, has_ended) = entry(row, key, moment.now)?;
             if has_ended { ended.push(entry.key) } else { entries.push(entry) }
         }
-        Ok(Some((moment, entries, ended)))
+        // Some were more than fit, or one more than was asked for.
+        let told = (entries.len() + ended.len()).min(page.limit);
+        let found = column::<Option<i64>>(first, 9)?.map_or(0, number);
+        let more = usize::try_from(found).unwrap_or(usize::MAX) > told;
+        Ok(Some((moment, entries, ended, more)))
     }
 
     /// Takes note of the time, and lets it go on where the clock has stepped back.

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Given, field, micros, number, stored};
 use crate::claims::Queues;
-use crate::connection::Pool;
+use crate::connection::{Behind, Pool};
 use crate::error::unexpected;
 use crate::hub::Hub;
 use crate::names::Names;
@@ -99,7 +99,7 @@ impl Streams {
     pub(crate) async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         const INSPECT: &str = "SELECT * FROM linchpin.inspect_stream($1, $2)";
         let given = self.given().with(stream.storage_name().as_bytes()).of("inspect")?;
-        let rows = self.pool.rows("inspect", INSPECT, given).await.map_err(Error::of_read)?;
+        let rows = self.pool.rows_behind(Behind::Nobody, "inspect", INSPECT, given).await.map_err(Error::of_read)?;
         let Some(first) = rows.first() else { return Ok(StreamInfo::default()) };
         let count = |row, index| field::<i64>("inspect", row, index).map(number);
         let group = |row| {
@@ -229,6 +229,7 @@ impl<'a> Asked<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linchpin_core::Receipt;
 
     #[test]
     fn what_is_settled_twice_comes_in_rounds() {

@@ -3,7 +3,7 @@
 
 use super::{ask, connect, key, put, server};
 use futures::StreamExt;
-use linchpin::{Coordinator, Driver, Range, Transaction, WatchEvent, WatchStream};
+use linchpin::{Coordinator, Driver, Page, Range, Transaction, WatchEvent, WatchStream};
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::everything;
 use std::time::Duration;
@@ -130,7 +130,7 @@ async fn a_writer_that_dies_before_it_rings_is_heard() {
     let silently = |name: &str| {
         format!(
             "SELECT linchpin.commit('shop', ARRAY[NULL::bytea], ARRAY[0::bigint], ARRAY[1], ARRAY[10], ARRAY[1], \
-             ARRAY[1::bigint], ARRAY[0::bigint], ARRAY['{name}'::bytea], ARRAY['2'::bytea], 0) IS NULL"
+             ARRAY[1::bigint], ARRAY[0::bigint], ARRAY['{name}'::bytea], ARRAY['2'::bytea], 0, 0) IS NULL"
         )
     };
     ask(&server, &silently("b")).await;
@@ -154,4 +154,30 @@ async fn what_was_changed_is_forgotten_in_the_end() {
     let kept = ask(&server, "SELECT sum(cardinality(keys)) FROM linchpin.changes").await;
     let kept: u64 = kept.parse().expect("a number");
     assert!((8192..8192 + 1000 + 64).contains(&kept), "{kept}");
+}
+
+#[tokio::test]
+async fn large_values_are_read_page_by_page() {
+    const KEYS: usize = 40;
+    let server = server().await;
+    let driver = connect(&server).await;
+    for n in 0..KEYS {
+        let value = vec![b'x'; 256 * 1024];
+        driver.commit(&Transaction::new().put(key(&format!("k{n:02}")), value, None)).await.expect("a commit");
+    }
+    let (mut page, mut read) = (Page::first(), Vec::new());
+    loop {
+        let found = driver.scan(&Range::all(), &page).await.expect("a page");
+        assert!((1..=5).contains(&found.entries.len()), "{} of 256 KiB in a page", found.entries.len());
+        read.extend(found.entries.iter().map(|entry| entry.key.to_string()));
+        page.after = found.entries.last().map(|entry| entry.key.clone());
+        if !found.more {
+            break;
+        }
+    }
+    assert_eq!(read, (0..KEYS).map(|n| format!("k{n:02}")).collect::<Vec<_>>());
+    let names = driver.scan(&Range::all(), &Page::first_keys()).await.expect("a page");
+    assert_eq!((names.entries.len(), names.more), (KEYS, false));
+    let mut events = driver.watch(&Range::all()).await.expect("a watch");
+    assert_eq!(told(&mut events, KEYS + 1).await.len(), KEYS + 1);
 }

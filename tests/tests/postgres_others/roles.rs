@@ -128,7 +128,7 @@ async fn who_knows_the_channels_forges_nothing() {
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(message) if message.payload == b"real"));
     guard.release().await.expect("it was held all the time");
-    timeout(SOON, waiting).await.expect("in time").expect("no panic").expect("the lock is passed on");
+    drop(timeout(SOON, waiting).await.expect("in time").expect("no panic").expect("the lock is passed on"));
 }
 
 #[tokio::test]

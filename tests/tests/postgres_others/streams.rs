@@ -81,6 +81,7 @@ async fn a_stream_that_an_application_holds_stalls_nobody_else() {
             let settlements: Vec<_> =
                 deliveries.into_iter().map(|d| Settlement { receipt: d.receipt, action: Action::Ack }).collect();
             driver.settle(&settlements).await.expect("another stream");
+            driver.claim(&claim("held", "m")).await.expect("the group is there");
             driver.inspect(&stream("held")).await.expect("reads wait for nobody");
             driver.scan(&Range::all(), &Page::first()).await.expect("a scan");
             driver.health().await.expect("an answer");
@@ -104,7 +105,7 @@ async fn a_stream_that_an_application_holds_stalls_nobody_else() {
         "UPDATE linchpin.keys SET ends = linchpin.clock() WHERE created = (SELECT min(created) FROM linchpin.keys)",
     )
     .await;
-    timeout(TTL * 2, waiting).await.expect("in time").expect("no panic").expect("passed on");
+    drop(timeout(TTL * 2, waiting).await.expect("in time").expect("no panic").expect("passed on"));
 
     // Who waited for the stream goes on as soon as it is free.
     busy.shutdown().await;

@@ -41,9 +41,9 @@ DECLARE
     did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
     o_found integer[] := '{}'; finds integer := 0;
     touched integer[] := '{}'; other integer;
-    forgets integer; forgotten bigint; is_all boolean; notes boolean := false;
     -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
     c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
+    forgets integer; forgotten bigint; is_all boolean; notes boolean := false;
 BEGIN
     now := held.acted;
     before := held.changes;

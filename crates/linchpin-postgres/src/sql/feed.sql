@@ -111,11 +111,12 @@ RETURNS TABLE (number bigint, revision bigint, before bigint, was bigint, keys b
 LANGUAGE sql STABLE AS $$
     SELECT c.number, c.revision, c.before, c.was, c.keys, c.created, c.versions
         FROM (
-            SELECT * FROM linchpin.namespaces AS n WHERE n.name = changes_after.namespace ORDER BY n.generation DESC LIMIT 1
+            SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = changes_after.namespace
+                ORDER BY n.generation DESC LIMIT 1
         ) AS n JOIN LATERAL (
             SELECT * FROM linchpin.changes AS c WHERE c.namespace = n.id AND c.number > start ORDER BY c.number LIMIT 64
         ) AS c ON true
-        WHERE c.before = start OR c.number <= start + 2048 ORDER BY c.number
+        WHERE (c.before = start OR c.number <= start + 2048) ORDER BY c.number
 $$;
 
 -- What stands at keys, but what ends. The values of so many bytes; what is more is null.

@@ -238,7 +238,7 @@ DECLARE
     enough_bytes constant bigint := 1048576;
     -- The group is held for so long: others wait for it.
     enough_looks constant integer := 8192;
-    enough_burials constant integer := 1024;
+    enough_burials constant integer := 4096;
     space linchpin.namespaces := linchpin.space(namespace);
     home linchpin.streams;
     held linchpin.groups;
@@ -251,7 +251,7 @@ DECLARE
     seen record;
     dead record;
 BEGIN
-    SELECT 0 AS count, NULL::bigint[] AS positions, NULL::integer[] AS deliveries INTO dead;
+    SELECT 0 AS count, NULL::bigint[] AS positions, NULL::integer[] AS deliveries, false AS more INTO dead;
     buried := false;
     positions := '{}'; deliveries := '{}'; ids := '{}'; headers := '{}'; stories := '{}'; payloads := '{}';
     LOOP
@@ -310,14 +310,24 @@ BEGIN
         EXIT WHEN bytes >= enough_bytes;
     END LOOP;
     IF is_due AND enough > 0 THEN
-        WITH gone AS (
+        WITH due AS MATERIALIZED (
+            SELECT o.position, o.due FROM linchpin.pending AS o
+                WHERE o."group" = held.id AND o.due <= now AND o.due > 0 AND o.deliveries >= enough
+                ORDER BY o.due, o.position LIMIT enough_burials FOR UPDATE SKIP LOCKED
+        ), sized AS MATERIALIZED (
+            SELECT d.position, sum(coalesce(r.size, 0)) OVER (ORDER BY d.due, d.position) - coalesce(r.size, 0) AS before
+                FROM due AS d LEFT JOIN LATERAL (
+                    SELECT length(r.payload) AS size FROM linchpin.records AS r
+                        WHERE r.stream = held.stream AND r.position = d.position OFFSET 0
+                ) AS r ON true
+        ), gone AS (
             DELETE FROM linchpin.pending AS p WHERE p."group" = held.id AND p.position = ANY (ARRAY(
-                SELECT o.position FROM linchpin.pending AS o
-                    WHERE o."group" = held.id AND o.due <= now AND o.due > 0 AND o.deliveries >= enough
-                    ORDER BY o.due, o.position LIMIT enough_burials FOR UPDATE SKIP LOCKED))
+                SELECT s.position FROM sized AS s WHERE s.before < 4 * enough_bytes))
             RETURNING p.*
         ) SELECT count(*) AS count, array_agg(g.position ORDER BY g.due, g.position) AS positions,
-                array_agg(g.deliveries ORDER BY g.due, g.position) AS deliveries INTO dead FROM gone AS g;
+                array_agg(g.deliveries ORDER BY g.due, g.position) AS deliveries,
+                (SELECT count(*) FROM due) >= enough_burials OR (SELECT count(*) FROM due) > count(*) AS more
+            INTO dead FROM gone AS g;
         IF dead.count > 0 THEN
             buried := linchpin.bury(space, held.stream, stream, "group", dead.positions, dead.deliveries,
                 array_fill('"max deliveries"'::text, ARRAY[dead.count::integer]));
@@ -381,7 +391,7 @@ BEGIN
     END IF;
     IF cardinality(positions) > 0 THEN
         wait := NULL;
-    ELSIF held.looked < last OR dead.count = enough_burials OR looks >= most THEN
+    ELSIF held.looked < last OR dead.more OR looks >= most THEN
         wait := 0;
     ELSE
         -- What is due and was left is looked at again in a moment.
