@@ -67,6 +67,7 @@ pub(super) const CLOSING: Chapter = Chapter {
                    it was under way, its error says whether it may have been.",
             cases: &["errors.closed_leaves_no_doubt", "errors.closed_says_whether_there_is_doubt"],
         },
+        Clause {
             text: "A handle lives in the runtime in which it was opened. Once that has ended the handle works in another \
                    one, or every call, watch and subscription fails with `Closed` and says why; never silence.",
             cases: &[
