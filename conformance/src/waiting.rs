@@ -124,6 +124,15 @@ impl Window {
         }
     }
 
+    /// How late the answer to a call was, that was waiting for something to happen; fails if it was too early.
+    pub(crate) fn lateness<T>(&self, what: impl Display, call: &Timed<T>) -> Result<Duration, Failure> {
+        if call.answered < self.earliest {
+            return Err(Failure::new(format!("{what}: {:?} too early", self.earliest - call.answered)));
+        }
+        // Who asks when it has happened is not late for it.
+        Ok(call.answered - self.latest.max(call.sent).min(call.answered))
+    }
+
     /// Fails if something that was told to us just now came too early, or later than it takes to tell.
     #[track_caller]
     pub(crate) fn ensure_now(self, what: impl Display) -> Result<(), Failure> {

@@ -273,7 +273,8 @@ async fn a_fence_holds_until_the_transaction_ends() {
     assert!(!waiting.is_finished());
     let [found] = &open.fetch_all("SELECT pg_backend_pid()").await.expect("an answer")[..] else { panic!("a row") };
     let row = ask(&server, blocking).await;
-    assert!(row.starts_with(&format!("{}|idle in transaction|", found.get::<i32, _>(0))), "{row}");
+    let holder = format!("{}|idle in transaction|", found.get::<i32, _>(0));
+    assert!(row.lines().any(|line| line.starts_with(&holder)), "{row}");
     open.execute("COMMIT").await.expect("commits");
     let next = waiting.await.expect("no panic").expect("its turn");
     assert!(next.token() > guard.token());
@@ -465,7 +466,7 @@ async fn what_was_told_cannot_be_prepared() {
 
 #[tokio::test]
 async fn a_handle_has_as_many_connections_as_the_page_says() {
-    assert!(PAGE.contains("opens connections as it needs them, 8 at most"));
+    assert!(PAGE.contains("opens connections as it needs them, 5 at most"));
     let server = server().await;
     let shop = node(&server, "till-1").await;
     let _events = watch(&shop).await;
@@ -492,7 +493,14 @@ async fn a_handle_has_as_many_connections_as_the_page_says() {
     for task in busy {
         task.await.expect("no panic");
     }
-    assert_eq!(most.max(ask(&server, count).await.parse().expect("a number")), 8);
+    assert_eq!(most.max(ask(&server, count).await.parse().expect("a number")), 5);
+    // What is idle is closed: others may need the place.
+    let usual = async {
+        while ask(&server, count).await != "1" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(SOON, usual).await.expect("in time");
 }
 
 #[tokio::test]

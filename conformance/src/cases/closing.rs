@@ -19,7 +19,7 @@ cases! { Errors "errors";
     closing_ends_subscriptions_in_time [Messages]
         "`close` ends every wait of its handle, within a second: that for the next message";
     a_claim_that_was_closed_holds_nothing [Streams]
-        "A claim that ended because its handle was closed has taken no record: the next one gets it at once";
+        "A claim that ended because its handle was closed takes nothing that is appended later";
     closed_leaves_no_doubt []
         "A call on a handle that was closed before was surely not applied, and its error says so";
     closed_says_whether_there_is_doubt []

@@ -172,6 +172,7 @@ impl Machine {
     pub(crate) fn advance(&mut self, now: Time) -> Vec<Change> {
         self.clock = self.clock.max(now);
         self.ids.forget(self.clock);
+        self.streams.forget(self.clock);
         let mut changes = Vec::new();
         while let Some(key) = self.keys.pop_expired(self.clock) {
             self.next_revision();

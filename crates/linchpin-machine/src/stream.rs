@@ -1,4 +1,4 @@
-//! One stream: its records, the ids it remembers, and its groups.
+//! One stream: its records and its groups.
 
 use crate::group::Group;
 use crate::pairs;
@@ -16,30 +16,34 @@ use std::time::Duration;
 /// For how long an appended record's id is remembered.
 pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
 
+/// The ids of records, each with the number of its stream.
+pub(crate) type RecordIds = Recent<(u64, String), Position>;
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Stream {
+    /// Tells it from every other stream of the namespace, also from one of the same name that was cleared.
+    number: u64,
     pub(crate) records: Records,
-    ids: Recent<String, Position>,
     #[serde(with = "pairs")]
     pub(crate) groups: BTreeMap<GroupName, Group>,
 }
 
 impl Stream {
     /// An empty stream whose first record will stand at `start`.
-    pub(crate) fn from(start: Position) -> Self {
-        Self { records: Records::from(start), ids: Recent::default(), groups: BTreeMap::new() }
+    pub(crate) fn from(number: u64, start: Position) -> Self {
+        Self { number, records: Records::from(start), groups: BTreeMap::new() }
     }
 
-    pub(crate) fn append(&mut self, now: Time, record: &Record) -> Appended {
-        self.ids.forget(now, DEDUPE_WINDOW);
-        if let Some(position) = record.id.as_ref().and_then(|id| self.ids.get(id)) {
+    pub(crate) fn append(&mut self, now: Time, record: &Record, ids: &mut RecordIds) -> Appended {
+        let named = record.id.clone().map(|id| (self.number, id));
+        if let Some(position) = named.as_ref().and_then(|id| ids.get(id)) {
             return Appended { position: *position, duplicate: true };
         }
         let Record { payload, id, headers, delay } = record.clone();
         let due = delay.map(|delay| now.after(delay));
-        let position = self.records.push(Stored { payload, id: id.clone(), headers, due });
-        if let Some(id) = id {
-            self.ids.insert(now, id, position);
+        let position = self.records.push(Stored { payload, id, headers, due });
+        if let Some(id) = named {
+            ids.insert(now, id, position);
         }
         Appended { position, duplicate: false }
     }

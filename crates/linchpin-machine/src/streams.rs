@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::pairs;
 use crate::recent::Recent;
 use crate::records::Stored;
-use crate::stream::Stream;
+use crate::stream::{DEDUPE_WINDOW, RecordIds, Stream};
 use crate::time::Time;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, GroupInfo, GroupName, Position, Record, Retention, Settled, Settlement,
@@ -34,14 +34,26 @@ pub(crate) struct Streams {
     /// The last positions of streams that were cleared: a new one of the same name goes on after it, so that
     /// a receipt of the old one never fits a record of the new one.
     cleared: Recent<StreamName, Position>,
+    /// Of all streams together, so that they are forgotten in time whatever becomes of their streams.
+    ids: RecordIds,
+    /// How many streams there have been.
+    count: u64,
 }
 
 impl Streams {
     /// The stream of that name, a new one if there is none.
     fn stream(&mut self, name: &StreamName) -> &mut Stream {
-        let cleared = &self.cleared;
-        let start = || Position(cleared.get(name).map_or(0, |last| last.0) + 1);
-        self.by_name.entry(name.clone()).or_insert_with(|| Stream::from(start()))
+        let (cleared, count) = (&self.cleared, &mut self.count);
+        self.by_name.entry(name.clone()).or_insert_with(|| {
+            *count += 1;
+            Stream::from(*count, Position(cleared.get(name).map_or(0, |last| last.0) + 1))
+        })
+    }
+
+    /// Forgets what was remembered long enough.
+    pub(crate) fn forget(&mut self, now: Time) {
+        self.ids.forget(now, DEDUPE_WINDOW);
+        self.cleared.forget(now, CLEARED_WINDOW);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,8 +64,11 @@ impl Streams {
         if records.is_empty() {
             return Vec::new();
         }
+        let mut ids = std::mem::take(&mut self.ids);
         let stream = self.stream(stream);
-        records.iter().map(|record| stream.append(now, record)).collect()
+        let appended = records.iter().map(|record| stream.append(now, record, &mut ids)).collect();
+        self.ids = ids;
+        appended
     }
 
     /// A group comes to be with its first claim, even of a stream that nobody appended to yet: what is
@@ -127,7 +142,6 @@ impl Streams {
     }
 
     fn remove(&mut self, now: Time, is_unwanted: impl Fn(&StreamName) -> bool) {
-        self.cleared.forget(now, CLEARED_WINDOW);
         let cleared = &mut self.cleared;
         self.by_name.retain(|name, stream| {
             let stays = !is_unwanted(name);

@@ -2,13 +2,13 @@
 //! its own.
 
 use crate::arguments::{Given, column, key, micros, number, stored, ttl};
-use crate::bell::Told;
+use crate::connection::Behind;
 use crate::error::{Failure, unexpected};
 use crate::lane::{Asked, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
+use crate::seen::Seen;
 use async_trait::async_trait;
-use linchpin_core::fanout::Change;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
 };
@@ -20,11 +20,10 @@ use std::time::Duration;
 /// For how long a transaction's id is remembered: `window_us` of `commit.sql`.
 pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
 
-const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// The kinds of operations: see `commit.sql`.
 mod kind {
-    pub(super) const LOOK: i32 = 0;
     pub(super) const ABSENT: i32 = 1;
     pub(super) const PRESENT: i32 = 2;
     pub(super) const VERSION: i32 = 3;
@@ -39,47 +38,27 @@ mod kind {
 pub(crate) struct Committing {
     pub(crate) names: Arc<Names>,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) seen: Arc<Seen>,
 }
 
-/// A transaction, or keys that are to be removed if they have ended.
-pub(crate) enum Work {
-    Commit(Transaction),
-    Remove(Vec<Key>),
-}
-
-impl Work {
-    fn transaction(&self) -> Option<&Transaction> {
-        match self {
-            Self::Commit(transaction) => Some(transaction),
-            Self::Remove(_) => None,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let Self::Commit(transaction) = self else { return 0 };
-        let bytes = |mutation: &Mutation| match mutation {
-            Mutation::Put { value, .. } => value.len(),
-            _ => 0,
-        };
-        transaction.mutations.iter().map(bytes).sum()
-    }
-
-    fn operations(&self) -> usize {
-        match self {
-            Self::Commit(transaction) => transaction.operations(),
-            Self::Remove(keys) => keys.len(),
-        }
-    }
+/// How many bytes of values a transaction has.
+fn bytes_of(transaction: &Transaction) -> usize {
+    let bytes = |mutation: &Mutation| match mutation {
+        Mutation::Put { value, .. } => value.len(),
+        _ => 0,
+    };
+    transaction.mutations.iter().map(bytes).sum()
 }
 
 #[async_trait]
 impl Traffic for Committing {
-    type Question = Work;
+    type Question = Transaction;
     type Answer = Outcome;
 
     const OPERATION: &'static str = "commit";
+    const BEHIND: Behind = Behind::Namespace;
 
-    fn together(&self, waiting: &VecDeque<Asked<Work, Outcome>>) -> usize {
+    fn together(&self, waiting: &VecDeque<Asked<Transaction, Outcome>>) -> usize {
         // What one call may take: everybody else waits for it.
         const TRANSACTIONS: usize = 256;
         const OPERATIONS: usize = 2048;
@@ -88,10 +67,9 @@ impl Traffic for Committing {
         let mut count = 0;
         for Asked { question, .. } in waiting.iter().take(TRANSACTIONS) {
             operations += question.operations();
-            bytes += question.bytes();
+            bytes += bytes_of(question);
             // A repeat waits until the first has an outcome.
-            let is_repeat =
-                question.transaction().and_then(|transaction| transaction.id).is_some_and(|id| !ids.insert(id));
+            let is_repeat = question.id.is_some_and(|id| !ids.insert(id));
             if count > 0 && (operations > OPERATIONS || bytes > BYTES || is_repeat) {
                 break;
             }
@@ -100,61 +78,29 @@ impl Traffic for Committing {
         count
     }
 
-    fn may_repeat(&self, question: &Work) -> bool {
-        question.transaction().is_none_or(Transaction::is_idempotent)
+    fn may_repeat(&self, question: &Transaction) -> bool {
+        question.is_idempotent()
     }
 
-    async fn ask(&self, connection: &mut PgConnection, questions: &[&Work]) -> Result<Vec<Result<Outcome>>, Failure> {
+    async fn ask(
+        &self,
+        connection: &mut PgConnection,
+        questions: &[&Transaction],
+    ) -> Result<Vec<Result<Outcome>>, Failure> {
         let call = Call::of(questions);
-        let given = call.arguments(&self.names.namespace)?;
+        let given = call.arguments(&self.names.namespace, self.seen.latest())?;
         let row = sqlx::query_with(COMMIT, given).fetch_one(connection).await?;
         let Some(answer) = Answer::read(&row)? else {
             return Ok(questions.iter().map(|_| Err(unexpected("commit", "arrays of different lengths"))).collect());
         };
-        let mut told = Told { before: number(answer.before), after: number(answer.after), changes: Vec::new() };
-        for (name, at) in answer.ended.into_iter().zip(&answer.ended_at) {
-            // All that is stored was a key once.
-            let Ok(key) = key("commit", name) else { continue };
-            told.changes.push((Change::Deleted(key, Revision(number(*at))), None));
-        }
+        self.seen.note(answer.now);
         let mut found = answer.found.into_iter();
-        let mut outcomes = Vec::with_capacity(questions.len());
-        for (question, decided) in questions.iter().zip(&answer.decided) {
-            let outcome = decided.outcome(question.transaction(), &mut found);
-            if let (Some(transaction), Ok(Outcome::Committed { revision, results })) =
-                (question.transaction(), &outcome)
-                && decided.is_new()
-            {
-                tell(&mut told, transaction, *revision, results, decided);
-            }
-            outcomes.push(outcome);
-        }
-        if told.after != told.before {
-            self.notices.ring(&told);
+        let decided = questions.iter().zip(&answer.decided);
+        let outcomes = decided.map(|(transaction, decided)| decided.outcome(transaction, &mut found)).collect();
+        if answer.after != answer.before {
+            self.notices.ring(number(answer.after));
         }
         Ok(outcomes)
-    }
-}
-
-/// Notes what a transaction changed.
-fn tell(told: &mut Told, transaction: &Transaction, revision: Revision, results: &[MutationResult], decided: &Decided) {
-    for (index, (mutation, result)) in transaction.mutations.iter().zip(results).enumerate() {
-        let key = mutation.key().clone();
-        match (mutation, result) {
-            (Mutation::Put { value, .. }, MutationResult::Put { created, ttl }) => {
-                let entry = Entry { key, value: value.clone(), created: *created, version: revision, ttl: *ttl };
-                told.changes.push((Change::Put(entry), *ttl));
-            }
-            (_, MutationResult::Added { value }) => {
-                let (created, ttl) = decided.counter(index);
-                let entry = Entry { key, value: value.to_string().into(), created, version: revision, ttl };
-                told.changes.push((Change::Put(entry), ttl));
-            }
-            (_, MutationResult::Deleted { existed: true }) => {
-                told.changes.push((Change::Deleted(key, revision), None));
-            }
-            _ => {}
-        }
     }
 }
 
@@ -174,19 +120,10 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn of(questions: &[&'a Work]) -> Self {
+    fn of(transactions: &[&'a Transaction]) -> Self {
         let mut call = Self::default();
-        for question in questions {
-            match question {
-                Work::Commit(transaction) => call.add(transaction),
-                Work::Remove(keys) => {
-                    call.ids.push(None);
-                    call.fingerprints.push(0);
-                    for key in keys {
-                        call.operation(kind::LOOK, key, 0, None);
-                    }
-                }
-            }
+        for transaction in transactions {
+            call.add(transaction);
             call.lasts.push(length(call.kinds.len()));
         }
         call
@@ -238,7 +175,7 @@ impl<'a> Call<'a> {
         if adds == 0 { 0 } else { length(adds * 2 + 8) }
     }
 
-    fn arguments(&self, namespace: &str) -> Result<sqlx::postgres::PgArguments, Failure> {
+    fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let keys: Vec<_> = self.keys.iter().map(|key| key.as_str().as_bytes()).collect();
         let ids: Vec<_> = self.ids.iter().map(|id| id.as_deref()).collect();
         Given::default()
@@ -253,6 +190,7 @@ impl<'a> Call<'a> {
             .with(keys)
             .with(&self.values)
             .with(self.sweeps())
+            .with(seen)
             .arguments()
     }
 }
@@ -266,10 +204,9 @@ fn length(length: usize) -> i32 {
 struct Answer {
     before: i64,
     after: i64,
-    ended: Vec<Vec<u8>>,
-    ended_at: Vec<i64>,
     decided: Vec<Decided>,
     found: Vec<Found>,
+    now: i64,
 }
 
 /// What became of one transaction.
@@ -320,23 +257,16 @@ impl Answer {
         Ok(Some(Self {
             before: column(row, 0)?,
             after: column(row, 1)?,
-            ended: column(row, 2)?,
-            ended_at: column(row, 3)?,
             decided: decided.collect(),
             found: found.collect(),
+            now: column(row, 11)?,
         }))
     }
 }
 
 impl Decided {
-    /// Whether it was decided by this call, and not before.
-    fn is_new(&self) -> bool {
-        self.status < 10
-    }
-
-    fn outcome(&self, transaction: Option<&Transaction>, found: &mut impl Iterator<Item = Found>) -> Result<Outcome> {
+    fn outcome(&self, transaction: &Transaction, found: &mut impl Iterator<Item = Found>) -> Result<Outcome> {
         let revision = self.revision;
-        let Some(transaction) = transaction else { return Ok(Outcome::Committed { revision, results: Vec::new() }) };
         match self.status % 10 {
             1 => {
                 let mut words = self.results.split(',');
@@ -369,13 +299,6 @@ impl Decided {
             Some(mutation) => error.with_subject(mutation.key().as_str()),
             None => error,
         }
-    }
-
-    /// When a counter came to be, and how long it lives yet.
-    fn counter(&self, mutation: usize) -> (Revision, Option<Duration>) {
-        let mut words = self.results.split(',').nth(mutation).unwrap_or_default().split(':').skip(1);
-        let mut number = || words.next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
-        (Revision(self::number(number())), ttl(number()))
     }
 }
 

@@ -40,7 +40,11 @@ pub struct PostgresConfig {
     pub(crate) namespace: Namespace,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) max_connections: usize,
 }
+
+/// Fewer do not do: one listens, one asks what waits for nobody, and one what may have to wait for the namespace.
+const FEWEST_CONNECTIONS: usize = 3;
 
 impl PostgresConfig {
     /// Reads `postgres://[user[:password]@]host[:port][/database][?key=value&...]`; `postgresql://` is the
@@ -48,8 +52,8 @@ impl PostgresConfig {
     /// folder: as the host with each `/` written as %2F, or as the query key `host`.
     ///
     /// Query keys: `namespace` (default `default`); `connect_timeout_ms` (2000) and `response_timeout_ms`
-    /// (5000); `application_name` (`linchpin`), as the server lists its connections; `host` and `port`,
-    /// instead of those before the query. Paths of files: `tls_ca`, a PEM file with certificate authorities
+    /// (5000); `max_connections` (5), how many connections a handle opens at most, at least 3; `application_name`
+    /// (`linchpin`), as the server lists its connections; `host` and `port`, instead of those before the query. Paths of files: `tls_ca`, a PEM file with certificate authorities
     /// to trust besides the system's; `tls_cert` and `tls_key`, PEM files with the client's certificate and
     /// its key. `sslrootcert`, `sslcert` and `sslkey` are the same three as libpq names them.
     ///
@@ -60,8 +64,8 @@ impl PostgresConfig {
     /// and `prefer` are refused: whoever can cut a line can also make them go without TLS.
     ///
     /// # Environment
-    /// Where the server is stands in the URL alone. Of libpq's variables `PGUSER` (or else the system's name
-    /// of the user) and `PGPASSWORD` stand in for a user and a password that the URL does not have. The
+    /// Where the server is stands in the URL alone. Of libpq's variables `PGUSER` (or else the operating system's name of
+    /// who runs this, as psql has it) and `PGPASSWORD` stand in for a user and a password that the URL does not have. The
     /// client beneath, sqlx, also heeds `PGOPTIONS`, and with TLS `PGSSLCERT` and `PGSSLKEY` where no client
     /// certificate is given. No other variable and no password file is read.
     ///
@@ -84,7 +88,7 @@ impl PostgresConfig {
         }
         let (login, mut place) = place::read(address)?;
         let mut config = Self {
-            username: login.username.or_else(|| variable("PGUSER")).unwrap_or_else(systems_user),
+            username: login.username.or_else(|| variable("PGUSER")).map_or_else(systems_user, Ok)?,
             password: login.password.or_else(|| variable("PGPASSWORD")),
             place: Place::default(),
             sslmode: None,
@@ -95,6 +99,7 @@ impl PostgresConfig {
             namespace: Namespace::default(),
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(5),
+            max_connections: 5,
         };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
@@ -119,6 +124,7 @@ impl PostgresConfig {
             "namespace" => self.namespace = Namespace::new(value)?,
             "connect_timeout_ms" => self.connect_timeout = milliseconds(key, value)?,
             "response_timeout_ms" => self.response_timeout = milliseconds(key, value)?,
+            "max_connections" => self.max_connections = connections(value)?,
             "application_name" => value.clone_into(&mut self.application_name),
             "sslmode" => self.sslmode = Some(sslmode(value)?),
             // libpq's word for the system's authorities.
@@ -127,8 +133,8 @@ impl PostgresConfig {
             "tls_cert" | "sslcert" => put(&mut self.client_certificate, key, value)?,
             "tls_key" | "sslkey" => put(&mut self.client_key, key, value)?,
             other => {
-                let known = "namespace, connect_timeout_ms, response_timeout_ms, application_name, host, port, \
-                             sslmode, tls_ca (or sslrootcert), tls_cert (or sslcert), tls_key (or sslkey)";
+                let known = "namespace, connect_timeout_ms, response_timeout_ms, max_connections, application_name, \
+                             host, port, sslmode, tls_ca (or sslrootcert), tls_cert (or sslcert), tls_key (or sslkey)";
                 return Err(invalid(format!("the query key {other:?} is unknown; known are {known}")));
             }
         }
@@ -177,6 +183,13 @@ impl PostgresConfig {
     /// How long the server may take to answer; 5 seconds unless told.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
+        self
+    }
+
+    /// How many connections a handle opens at most; 5 unless told, and 3 if it is told fewer. Two do as long as no call
+    /// has to wait for another.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections.max(FEWEST_CONNECTIONS);
         self
     }
 
@@ -256,9 +269,10 @@ pub(crate) fn invalid(problem: impl Into<String>) -> Error {
     Error::invalid(CONNECT, problem.into())
 }
 
-/// Without `PGUSER`, which sqlx would prefer, it is asked for: so this is the system's.
-fn systems_user() -> String {
-    PgConnectOptions::new_without_pgpass().get_username().to_owned()
+/// Who runs this, as the operating system calls them.
+fn systems_user() -> Result<String> {
+    let unknown = "the URL has no user, there is no PGUSER, and the system has no name for whoever runs this";
+    whoami::username().map_err(|error| invalid(unknown).with_source(error))
 }
 
 fn sslmode(value: &str) -> Result<bool> {
@@ -292,6 +306,11 @@ fn put(field: &mut Option<Vec<u8>>, key: &str, path: &str) -> Result<()> {
         return Err(invalid(format!("{key} is given twice; libpq's names and linchpin's mean the same")));
     }
     Ok(())
+}
+
+fn connections(value: &str) -> Result<usize> {
+    let number = value.parse().ok().filter(|number| *number >= FEWEST_CONNECTIONS);
+    number.ok_or_else(|| invalid(format!("max_connections is a number from {FEWEST_CONNECTIONS} on, not {value:?}")))
 }
 
 fn milliseconds(key: &str, value: &str) -> Result<Duration> {

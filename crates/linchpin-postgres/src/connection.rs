@@ -1,16 +1,16 @@
 //! Connections: each is set up in the same way, and dropped rather than mended when it fails.
 
+mod pool;
+
 use crate::config::PostgresConfig;
 use crate::error::Failure;
-use linchpin_core::{Error, Result};
-use parking_lot::Mutex;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions, Executor};
+use linchpin_core::Result;
+pub(crate) use pool::{Behind, Pool};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Row};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// How to connect.
 pub(crate) struct Connector {
@@ -18,8 +18,13 @@ pub(crate) struct Connector {
     pub(crate) address: Arc<str>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
-    settings: String,
+    pub(crate) settings: String,
+    /// How many connections ask at most.
+    asking: usize,
 }
+
+/// How many connections listen.
+const LISTENING: usize = 1;
 
 impl Connector {
     pub(crate) fn new(config: &PostgresConfig) -> Result<Self> {
@@ -29,17 +34,18 @@ impl Connector {
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
             settings: settings(config.response_timeout),
+            asking: config.max_connections - LISTENING,
         })
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(&self) -> Result<PgConnection, Failure> {
-        self.in_time(async {
-            let mut connection = self.options.connect().await?;
-            connection.execute(sqlx::AssertSqlSafe(self.settings.as_str())).await?;
-            Ok(connection)
-        })
-        .await
+    /// A new connection to the server that takes writes, and whether that is crowded.
+    ///
+    /// # Errors
+    /// `Standby` if it is another one.
+    pub(crate) async fn connect(&self) -> Result<(PgConnection, bool), Failure> {
+        let mut connection = self.connect_untold().await?;
+        let is_crowded = self.settle(&mut connection).await?;
+        Ok((connection, is_crowded))
     }
 
     /// A new connection that was told nothing yet: a pooler in between may give it to others, with what it was told.
@@ -47,10 +53,36 @@ impl Connector {
         self.in_time(self.options.connect()).await
     }
 
-    async fn in_time(
-        &self,
-        connecting: impl Future<Output = Result<PgConnection, sqlx::Error>>,
-    ) -> Result<PgConnection, Failure> {
+    /// As `connect_untold`; where the server has no connection left, waits until it has one, as long as it may take to
+    /// answer.
+    pub(crate) async fn connect_untold_at_last(&self) -> Result<PgConnection, Failure> {
+        let deadline = Instant::now() + self.response_timeout;
+        let mut backoff = Backoff::default();
+        loop {
+            match self.connect_untold().await {
+                Err(failure) if failure.is_full() && Instant::now() < deadline => backoff.pause().await,
+                connected => return connected,
+            }
+        }
+    }
+
+    /// Tells a new connection what each is told first. Returns whether the server has few connections left.
+    ///
+    /// # Errors
+    /// `Standby` if the server is one: what it says may be old.
+    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
+        const ASK: &str = "SELECT pg_is_in_recovery(), (SELECT sum(numbackends) FROM pg_stat_database) > \
+                           current_setting('max_connections')::integer * 0.6";
+        let question = format!("{}; {ASK}", self.settings);
+        let settling = async {
+            let row = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_one(connection).await?;
+            Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
+        };
+        let (is_standby, is_crowded) = self.in_time(settling).await?;
+        if is_standby { Err(Failure::Standby) } else { Ok(is_crowded) }
+    }
+
+    async fn in_time<T>(&self, connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
         timeout(self.connect_timeout, connecting)
             .await
             .map_err(|_| Failure::ConnectingLate(self.address.clone(), self.connect_timeout))?
@@ -58,109 +90,18 @@ impl Connector {
     }
 }
 
-/// What each connection is told first, where `PgBouncer` takes no startup parameters. Our statements look few keys up by an
-/// index, whatever the statistics of a table that was empty a moment ago say; so planning them once is enough. The
-/// server gives up on a call when we do, so what nobody waits for any more is not applied much later.
+/// What each connection is told first, where `PgBouncer` takes no startup parameters. Nobody's `search_path` has a say in
+/// what our statements run. They look few keys up by an index, whatever the statistics of a table that was
+/// empty a moment ago say; so planning them once is enough. The server gives up on a call when we do, so what nobody waits
+/// for any more is not applied much later.
 fn settings(response: Duration) -> String {
     let (limit, lock) = (response.as_millis(), response.as_millis() * 4 / 5);
     format!(
-        "SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
+        "SET search_path = pg_catalog, pg_temp; SET standard_conforming_strings = on; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
          SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'; \
          SET statement_timeout = {limit}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {limit}; \
          SET client_min_messages = error"
     )
-}
-
-/// A few connections for whatever takes its time: scans, streams, and the rest.
-pub(crate) struct Pool {
-    connector: Arc<Connector>,
-    idle: Mutex<Vec<(PgConnection, Instant)>>,
-    places: Semaphore,
-    closed: AtomicBool,
-}
-
-impl Pool {
-    /// How many there are at most.
-    pub(crate) const CONNECTIONS: usize = 4;
-    /// One that was not used for so long is closed.
-    const IDLE: Duration = Duration::from_mins(1);
-
-    pub(crate) fn new(connector: Arc<Connector>) -> Self {
-        let (idle, places, closed) = (Mutex::default(), Semaphore::new(Self::CONNECTIONS), AtomicBool::new(false));
-        Self { connector, idle, places, closed }
-    }
-
-    /// How long the server may take to answer.
-    pub(crate) fn response_timeout(&self) -> Duration {
-        self.connector.response_timeout
-    }
-
-    /// Runs a statement.
-    pub(crate) async fn rows(
-        &self,
-        operation: &'static str,
-        statement: &'static str,
-        arguments: PgArguments,
-    ) -> Result<Vec<PgRow>> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::closed(operation));
-        }
-        let limit = self.response_timeout();
-        let call = async {
-            let _place = self.places.acquire().await.map_err(|_| Error::closed(operation))?;
-            // Whoever drops this call, or fails, drops the connection with it.
-            let mut connection = self.take().await.map_err(|failure| failure.told(operation))?;
-            match sqlx::query_with(statement, arguments).fetch_all(&mut connection).await.map_err(Failure::from) {
-                Ok(rows) => {
-                    self.put(connection);
-                    Ok(rows)
-                }
-                Err(failure) => {
-                    if failure.leaves_the_connection() {
-                        self.put(connection);
-                    } else {
-                        // The others broke with it, most likely.
-                        self.idle.lock().clear();
-                    }
-                    Err(failure.told(operation))
-                }
-            }
-        };
-        timeout(limit, call).await.unwrap_or_else(|_| Err(Error::timeout(operation, limit)))
-    }
-
-    /// Runs a statement that gives one row.
-    pub(crate) async fn row(
-        &self,
-        operation: &'static str,
-        statement: &'static str,
-        arguments: PgArguments,
-    ) -> Result<PgRow> {
-        let rows = self.rows(operation, statement, arguments).await?;
-        rows.into_iter().next().ok_or_else(|| crate::error::unexpected(operation, "no row"))
-    }
-
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.idle.lock().clear();
-    }
-
-    async fn take(&self) -> Result<PgConnection, Failure> {
-        let idle = self.idle.lock().pop();
-        match idle {
-            Some((connection, _)) => Ok(connection),
-            None => self.connector.connect().await,
-        }
-    }
-
-    pub(crate) fn put(&self, connection: PgConnection) {
-        if self.closed.load(Ordering::Acquire) {
-            return;
-        }
-        let mut idle = self.idle.lock();
-        idle.retain(|(_, since)| since.elapsed() < Self::IDLE);
-        idle.push((connection, Instant::now()));
-    }
 }
 
 /// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.
@@ -169,9 +110,14 @@ pub(crate) struct Backoff(u32);
 
 impl Backoff {
     pub(crate) async fn pause(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// The next pause.
+    pub(crate) fn next(&mut self) -> Duration {
         let doubled = Duration::from_millis(20 << self.0.min(6)).min(Duration::from_secs(1));
         self.0 += 1;
-        tokio::time::sleep(doubled.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
     pub(crate) fn reset(&mut self) {

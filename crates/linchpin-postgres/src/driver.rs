@@ -3,6 +3,7 @@
 use crate::changes::Changes;
 use crate::config::PostgresConfig;
 use crate::connection::{Connector, Pool};
+use crate::error::STANDBY;
 use crate::hub::Hub;
 use crate::lane::Lane;
 use crate::messages::Messages;
@@ -13,14 +14,14 @@ use crate::state::State;
 use crate::streams::Streams;
 use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin_core::life::Life;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, GroupName, Health, Key, Namespace, NodeId,
-    Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement,
-    Snapshot, StreamInfo, StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, NodeId, Outcome, Page,
+    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, Subscription, Transaction, WatchStream,
 };
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long closing waits for what is on its way.
@@ -44,7 +45,7 @@ struct Handle {
     streams: Streams,
     notices: Arc<Lane<Telling>>,
     port: PortState,
-    closed: AtomicBool,
+    life: Life,
 }
 
 impl PostgresCoordination {
@@ -68,7 +69,7 @@ impl PostgresCoordination {
     /// Connects, asks the server what it is, and sets up the schema `linchpin` if it is not there.
     ///
     /// # Errors
-    /// `Unavailable` or `Timeout` if it cannot be reached, `Unauthorized` if it does not accept the user, password or
+    /// `Unavailable` or `Timeout` if it cannot be reached or is a standby, `ResourceExhausted` if it has no connection left, `Unauthorized` if it does not accept the user, password or
     /// certificate or the role lacks a privilege, `Unsupported` if it is older than 13, has a schema of another version,
     /// or is behind a pooler that gives each transaction another connection.
     ///
@@ -81,18 +82,21 @@ impl PostgresCoordination {
     async fn open_as(config: PostgresConfig, node: Option<NodeId>) -> Result<Self> {
         let connector = Arc::new(Connector::new(&config)?);
         let names = Arc::new(Names::new(&config.namespace));
-        let pool = Arc::new(Pool::new(connector.clone()));
+        let life = Life::in_runtime();
+        let pool = Pool::new(connector.clone(), life.clone());
         let facts = server::prepare(&connector, &pool, &names).await?;
-        let notices = Arc::new(Lane::new(connector.clone(), Telling(names.clone())));
+        let notices = Arc::new(Lane::new(pool.clone(), Telling(names.clone())));
         let hub = Arc::new(Hub::new(connector.clone(), names.clone()));
-        let state = Arc::new(State::new(names.clone(), pool.clone(), connector.clone(), notices.clone()));
+        let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone()));
+        let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
+        end_with(&life, &changes, &hub);
         let streams = Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone());
         Ok(Self(Arc::new(Handle {
             address: connector.address.clone(),
             node,
             capabilities: server::capabilities(&facts),
             namespace: config.namespace,
-            changes: Arc::new(Changes::new(state.clone(), hub.clone())),
+            changes,
             messages: Messages::new(names, pool.clone(), hub.clone(), notices.clone()),
             streams,
             state,
@@ -100,23 +104,28 @@ impl PostgresCoordination {
             hub,
             notices,
             port: PortState::default(),
-            closed: AtomicBool::new(false),
+            life,
         })))
     }
+}
 
-    fn handle(&self, operation: &'static str) -> Result<&Handle> {
-        if self.0.closed.load(Ordering::Acquire) { Err(Error::closed(operation)) } else { Ok(&self.0) }
-    }
+/// Ends watches and subscriptions with the handle. It does not keep them alive.
+fn end_with(life: &Life, changes: &Arc<Changes>, hub: &Arc<Hub>) {
+    let (changes, hub) = (Arc::downgrade(changes), Arc::downgrade(hub));
+    life.on_end(move |ended| {
+        changes.upgrade().inspect(|changes| changes.close(ended));
+        hub.upgrade().inspect(|hub| hub.close(ended));
+    });
 }
 
 impl fmt::Debug for PostgresCoordination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Handle { address, node, namespace, closed, .. } = &*self.0;
+        let Handle { address, node, namespace, life, .. } = &*self.0;
         f.debug_struct("PostgresCoordination")
             .field("address", address)
             .field("node", node)
             .field("namespace", namespace)
-            .field("closed", closed)
+            .field("life", life)
             .finish_non_exhaustive()
     }
 }
@@ -137,102 +146,144 @@ impl Driver for PostgresCoordination {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        self.handle("get")?.state.get(keys).await
+        let handle = &*self.0;
+        handle.life.run("get", handle.state.get(keys)).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let handle = self.handle("scan")?;
-        handle.capabilities.admit_scan(page)?;
-        handle.state.scan(range, page).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_scan(page)?;
+            handle.state.scan(range, page).await
+        };
+        handle.life.run("scan", call).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let handle = self.handle("commit")?;
-        handle.capabilities.admit_commit(transaction)?;
-        handle.state.commit(transaction).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_commit(transaction)?;
+            handle.state.commit(transaction).await
+        };
+        handle.life.run("commit", call).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        let handle = self.handle("watch")?;
-        handle.capabilities.admit_watch()?;
-        handle.changes.watch(range).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_watch()?;
+            handle.changes.watch(range).await
+        };
+        handle.life.run("watch", call).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        let handle = self.handle("publish")?;
-        handle.capabilities.admit_publish(channel, &payload)?;
-        handle.messages.publish(channel, payload).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_publish(channel, &payload)?;
+            handle.messages.publish(channel, payload).await
+        };
+        handle.life.run("publish", call).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        let handle = self.handle("subscribe")?;
-        handle.capabilities.admit_subscribe()?;
-        handle.messages.subscribe(pattern).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_subscribe()?;
+            handle.messages.subscribe(pattern).await
+        };
+        handle.life.run("subscribe", call).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        let handle = self.handle("append")?;
-        handle.capabilities.admit_append(stream, records)?;
-        handle.streams.append(stream, records).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_append(stream, records)?;
+            handle.streams.append(stream, records).await
+        };
+        handle.life.run("append", call).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        let handle = self.handle("claim")?;
-        handle.capabilities.admit_claim(claim)?;
-        handle.streams.claim(claim).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_claim(claim)?;
+            handle.streams.claim(claim).await
+        };
+        handle.life.run("claim", call).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        let handle = self.handle("settle")?;
-        handle.capabilities.admit_settle(settlements)?;
-        handle.streams.settle(settlements).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_settle(settlements)?;
+            handle.streams.settle(settlements).await
+        };
+        handle.life.run("settle", call).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        let handle = self.handle("inspect")?;
-        handle.capabilities.admit_streams("inspect")?;
-        handle.streams.inspect(stream).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_streams("inspect")?;
+            handle.streams.inspect(stream).await
+        };
+        handle.life.run("inspect", call).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        let handle = self.handle("trim")?;
-        handle.capabilities.admit_streams("trim")?;
-        handle.streams.trim(stream, keep).await
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_streams("trim")?;
+            handle.streams.trim(stream, keep).await
+        };
+        handle.life.run("trim", call).await
     }
 
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
-        Err(Error::unsupported("remove_group", "postgres", "removing a group"))
+    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        let handle = &*self.0;
+        let call = async {
+            handle.capabilities.admit_streams("remove_group")?;
+            handle.streams.remove_group(stream, group).await
+        };
+        handle.life.run("remove_group", call).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        let handle = self.handle("clear")?;
-        handle.state.clear(prefix).await?;
-        handle.streams.clear(prefix).await
+        let handle = &*self.0;
+        let call = async {
+            handle.state.clear(prefix).await?;
+            handle.streams.clear(prefix).await
+        };
+        handle.life.run("clear", call).await
     }
 
     async fn health(&self) -> Result<Health> {
-        let handle = self.handle("health")?;
-        let asked = Instant::now();
-        let facts = Facts::ask(&handle.pool, "health").await?;
-        let latency = asked.elapsed();
-        let mut degraded = facts.degraded();
-        if handle.hub.is_broken() {
-            degraded.push("the connection for watches and subscriptions is being rebuilt".to_owned());
-        }
-        Ok(Health::new(latency, degraded))
+        let handle = &*self.0;
+        handle.life.run("health", handle.health()).await
     }
 
     async fn close(&self) -> Result<()> {
         let handle = &self.0;
-        if !handle.closed.swap(true, Ordering::AcqRel) {
-            handle.changes.close();
-            handle.hub.close();
+        if handle.life.close() {
             // Commits first: they ring the doorbell.
             handle.state.close(CLOSING).await;
             handle.notices.close(CLOSING).await;
             handle.pool.close();
         }
         Ok(())
+    }
+}
+
+impl Handle {
+    async fn health(&self) -> Result<Health> {
+        let asked = Instant::now();
+        let facts = Facts::ask(&self.pool, "health").await?;
+        let latency = asked.elapsed();
+        let mut degraded = facts.map_or_else(|| vec![STANDBY.to_owned()], |facts| facts.degraded());
+        if self.hub.is_broken() {
+            degraded.push("the connection for watches and subscriptions is being rebuilt".to_owned());
+        }
+        Ok(Health::new(latency, degraded))
     }
 }

@@ -1,12 +1,16 @@
 //! Namespaces that are to be gone altogether.
 
-use crate::arguments::Given;
+use crate::arguments::{Given, field};
 use crate::config::PostgresConfig;
 use crate::connection::{Connector, Pool};
+use linchpin_core::life::Life;
 use linchpin_core::{Namespace, Result};
 use std::sync::Arc;
 
 const ERASE: &str = "erase";
+
+/// How many rows a call removes: it must end in time, however large the namespace is.
+const ERASED: i32 = 4096;
 
 const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NULL";
 
@@ -22,14 +26,18 @@ const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NU
 /// # Cancel safety
 /// Dropping the future leaves some of it undone; erasing again does the rest.
 pub async fn erase(config: PostgresConfig, namespaces: &[Namespace]) -> Result<()> {
-    let connector = Arc::new(Connector::new(&config)?);
-    let pool = Pool::new(connector);
+    let pool = Pool::new(Arc::new(Connector::new(&config)?), Life::in_runtime());
     if pool.rows(ERASE, THERE, Given::default().of(ERASE)?).await?.is_empty() {
         return Ok(());
     }
     for namespace in namespaces {
-        let given = Given::default().with(namespace.as_str()).of(ERASE)?;
-        pool.rows(ERASE, "SELECT linchpin.erase($1)", given).await?;
+        loop {
+            let given = Given::default().with(namespace.as_str()).with(ERASED).of(ERASE)?;
+            let row = pool.row(ERASE, "SELECT linchpin.erase($1, $2)", given).await?;
+            if field(ERASE, &row, 0)? {
+                break;
+            }
+        }
     }
     pool.close();
     Ok(())

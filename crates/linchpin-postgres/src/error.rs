@@ -33,6 +33,12 @@ pub(crate) enum Failure {
     Connecting(Arc<str>, Arc<sqlx::Error>),
     /// As `Late`, while connecting to this address.
     ConnectingLate(Arc<str>, Duration),
+    /// The server is a standby, whose answers may be old: nothing that it says counts.
+    Standby,
+    /// The handle was closed before anything was asked.
+    Closed,
+    /// Within this time there was no connection to ask over.
+    Unasked(Duration),
 }
 
 impl From<sqlx::Error> for Failure {
@@ -52,6 +58,12 @@ impl Failure {
         matches!(self, Self::Native(_)) && !self.leaves_the_connection()
     }
 
+    /// Whether the server has no connection left.
+    pub(crate) fn is_full(&self) -> bool {
+        let is_full = |error| refusal(error).is_some_and(|refused| refused.code == "53300");
+        matches!(self, Self::Connecting(_, error) if is_full(error))
+    }
+
     pub(crate) fn told(&self, operation: &'static str) -> Error {
         match self {
             Self::Native(error) => of_call(operation, error),
@@ -61,6 +73,9 @@ impl Failure {
                 let problem = format!("{address} did not answer within {limit:?} while connecting; {CHECK}");
                 Error::new(ErrorKind::Timeout, operation, problem).with_retry(Retry::Safe)
             }
+            Self::Standby => Error::new(ErrorKind::Unavailable, operation, STANDBY).with_retry(Retry::Safe),
+            Self::Closed => Error::closed(operation),
+            Self::Unasked(limit) => Error::timeout(operation, *limit).with_retry(Retry::Safe),
         }
     }
 }
@@ -114,16 +129,9 @@ fn of_refusal(operation: &'static str, refused: Refusal) -> Error {
             "the server gave up on it: it took too long, perhaps as a transaction holds the namespace".to_owned(),
             Retry::Safe,
         ),
-        "40001" | "40P01" | "55P03" => (
-            ErrorKind::Unavailable,
-            "others hold what this needs; a transaction of the application may be open".to_owned(),
-            Retry::Safe,
-        ),
-        "25006" => (
-            ErrorKind::Unavailable,
-            "the server is a standby, or its transactions are read-only".to_owned(),
-            Retry::Safe,
-        ),
+        "40001" | "40P01" | "55P03" => (ErrorKind::Unavailable, HELD.to_owned(), Retry::Safe),
+        "25006" => (ErrorKind::Unavailable, STANDBY.to_owned(), Retry::Safe),
+        "57P05" => (ErrorKind::Unavailable, "the server closed the idle connection".to_owned(), Retry::Safe),
         "57P03" => (ErrorKind::Unavailable, "the server is starting, or shutting down".to_owned(), Retry::Safe),
         "3F000" | "42P01" | "42883" => (
             ErrorKind::Unavailable,
@@ -145,6 +153,19 @@ fn of_refusal(operation: &'static str, refused: Refusal) -> Error {
 fn wants_tls(refused: &Refusal) -> bool {
     let why = &refused.message;
     why.contains("pg_hba.conf") && (why.ends_with("no encryption") || why.ends_with("SSL off"))
+}
+
+const HELD: &str = "others hold what this needs; a transaction of the application may be open";
+
+/// Others held what a call needs for as long as it could wait, and it was not asked.
+pub(crate) fn held(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, operation, HELD).with_retry(Retry::Safe)
+}
+
+/// Whether somebody else held what a call needs, for longer than it wanted to wait.
+pub(crate) fn is_held(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.and_then(|source| source.downcast_ref::<Refusal>()).is_some_and(|refused| refused.code == "55P03")
 }
 
 /// An error while a connection was set up: nothing was sent yet.
@@ -184,6 +205,9 @@ fn while_connecting(operation: &'static str, address: &str, error: &Arc<sqlx::Er
     Error::new(kind, operation, message).with_retry(retry).with_source(Shared(error.clone()))
 }
 
+/// Also what `health` says.
+pub(crate) const STANDBY: &str = "the server is a standby, or its transactions are read-only: what it says may be old, and it \
+                                  refuses writes";
 const LOGIN: &str = "the server did not accept the user, password or certificate";
 const WANTS_TLS: &str = "the server does not let this user in without TLS: write ?sslmode=verify-full, and ?tls_ca=file for an \
                          authority of your own";

@@ -2,35 +2,68 @@
 
 use crate::connection::{Backoff, Connector};
 use crate::error::Failure;
+use crate::listening::Server;
 use crate::names::{Names, Topic};
+use crate::secret::Secret;
+use async_trait::async_trait;
+use linchpin_core::life::Ended;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
-use sqlx::Row;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
-/// How often the server is asked how many changes there were: so it is noticed that one was not told, and that the
-/// connection is gone.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the server is asked where the namespace is: so it is noticed that a change was not told, that data were lost
+/// or written by somebody else, and that the connection is gone.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Where one change follows the other, they are read half of the time: so each look finds several, however many handles
+/// look, and a server that is slow has to answer less often.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(20);
+
+/// How many ask together at most.
+const TOGETHER: usize = 1024;
+
+/// Where a namespace is.
+pub(crate) struct Beat {
+    pub(crate) secret: Secret,
+    /// How many changes there have been.
+    pub(crate) changes: u64,
+    pub(crate) revision: u64,
+    /// How often somebody wrote past the functions.
+    pub(crate) intrusions: Option<i64>,
+}
 
 /// Somebody who listens. Called by the task that reads the connection: it must not block.
+#[async_trait]
 pub(crate) trait Listener: Send + Sync {
     /// A notification of its topic.
     fn receive(&self, text: &str);
 
-    /// So many changes there have been. After `mark_gap`, and first of all, it counts from here.
-    fn count(&self, changes: u64);
+    /// A heartbeat. After `mark_gap`, and first of all, it counts from here.
+    fn beat(&self, _: &Beat) {}
+
+    /// Whether it wants to read.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Reads on; returns whether it could, as nothing is missing there.
+    async fn catch_up(&self, _: &mut PgListener, _namespace: &str) -> Result<bool, Failure> {
+        Ok(true)
+    }
 
     /// Notifications may have been missed.
     fn mark_gap(&self);
 
-    /// Nothing more will come: the handle was closed.
-    fn end(&self);
+    /// Nothing more will come: the handle has ended.
+    fn end(&self, ended: Ended);
 }
 
 /// The connection of a handle that listens; the first listener opens it, it is closed after the last.
@@ -38,6 +71,8 @@ pub(crate) struct Hub {
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
     closed: AtomicBool,
+    /// The handle's own: what runs in it ends with no caller's.
+    runtime: Handle,
 }
 
 struct Shared {
@@ -67,8 +102,12 @@ impl Drop for Serving {
     }
 }
 
+/// What is done once the server tells, and what it told before was handed out.
+pub(crate) type Live = Box<dyn FnOnce() + Send>;
+
 enum Request {
-    Listen(Listed, oneshot::Sender<Result<()>>),
+    /// Somebody wants to listen, or does.
+    Listen(Option<Listed>, Option<Live>, oneshot::Sender<Result<()>>),
     /// Somebody who listened is gone.
     Left,
 }
@@ -93,7 +132,12 @@ impl Hub {
     pub(crate) fn new(connector: Arc<Connector>, names: Arc<Names>) -> Self {
         let (listeners, broken) = (Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Shared { connector, names, listeners, id: AtomicU64::new(0), broken });
-        Self { shared, serving: Mutex::new(None), closed: AtomicBool::new(false) }
+        Self { shared, serving: Mutex::new(None), closed: AtomicBool::new(false), runtime: Handle::current() }
+    }
+
+    /// Runs a background task in the handle's own runtime.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
     }
 
     /// Hands everything of a topic to the listener; returns once it is live at the server.
@@ -102,23 +146,34 @@ impl Hub {
         operation: &'static str,
         topic: Topic,
         listener: Arc<dyn Listener>,
+        live: Option<Live>,
     ) -> Result<Listening> {
         let requests = self.serving(operation)?;
         let hub = self.clone();
         let id = self.shared.id.fetch_add(1, Ordering::Relaxed);
         let listed = Listed { id, topic, listener: Arc::downgrade(&listener) };
-        let listening = Listening { hub, id, _listener: listener, requests: requests.clone() };
+        let listening = Listening { hub, id, _listener: listener, requests };
+        self.ask(operation, Some(listed), live).await?;
+        Ok(listening)
+    }
+
+    /// Does something once all was handed out that the server tells by now: what it tells after that is new.
+    pub(crate) async fn once_live(&self, operation: &'static str, live: Live) -> Result<()> {
+        self.ask(operation, None, Some(live)).await
+    }
+
+    async fn ask(&self, operation: &'static str, listed: Option<Listed>, live: Option<Live>) -> Result<()> {
+        let requests = self.serving(operation)?;
         let limit = self.shared.connector.response_timeout;
         let closed = || Error::closed(operation);
         let asking = async {
             let (done, confirmed) = oneshot::channel();
-            requests.send(Request::Listen(listed, done)).await.map_err(|_| closed())?;
+            requests.send(Request::Listen(listed, live, done)).await.map_err(|_| closed())?;
             confirmed.await.map_err(|_| closed())?
         };
         // Not for ever, as the hub may be reconnecting.
         let asked = timeout(limit, asking).await.unwrap_or_else(|_| Err(Error::timeout(operation, limit)));
-        asked.map_err(|error| error.with_operation(operation).of_read())?;
-        Ok(listening)
+        asked.map_err(|error| error.with_operation(operation).of_read())
     }
 
     /// Whether the connection is away at present.
@@ -126,13 +181,13 @@ impl Hub {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, ended: Ended) {
         let mut serving = self.serving.lock();
         self.closed.store(true, Ordering::Release);
         *serving = None;
         drop(serving);
         for listener in self.shared.all() {
-            listener.end();
+            listener.end(ended);
         }
     }
 
@@ -142,8 +197,8 @@ impl Hub {
             return Err(Error::closed(operation));
         }
         let serving = serving.get_or_insert_with(|| {
-            let (requests, receiver) = mpsc::channel(1024);
-            Serving { requests, task: tokio::spawn(serve(self.shared.clone(), receiver)) }
+            let (requests, receiver) = mpsc::channel(TOGETHER);
+            Serving { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }
         });
         Ok(serving.requests.clone())
     }
@@ -172,6 +227,29 @@ impl Shared {
         topics.dedup();
         topics
     }
+
+    fn behind(&self) -> Option<Arc<dyn Listener>> {
+        self.on(Topic::Changes).into_iter().find(|listener| listener.is_behind())
+    }
+
+    fn beat(&self, beat: &Beat) {
+        for listener in self.on(Topic::Changes) {
+            listener.beat(beat);
+        }
+    }
+
+    /// Hands out what was read from the connection while it was asked something.
+    fn hand_out(&self, server: &mut Server) {
+        while let Some((topic, text)) = server.buffered() {
+            self.take(topic, &text);
+        }
+    }
+
+    fn take(&self, topic: Topic, text: &str) {
+        for listener in self.on(topic) {
+            listener.receive(text);
+        }
+    }
 }
 
 /// Runs for ever: takes requests and notifications, and rebuilds what broke.
@@ -199,24 +277,29 @@ async fn serve_until_broken(
     backoff: &mut Backoff,
 ) -> Result<(), Failure> {
     let mut heartbeat = heartbeat();
+    let mut asked = Vec::new();
+    let mut rested = Instant::now();
     loop {
         let needed = shared.needed();
+        // Whoever listened before has missed something, and is told so before anybody else is listed.
+        if server.is_none() && !needed.is_empty() {
+            rebuild(shared, server, &needed).await?;
+            backoff.reset();
+        }
+        while asked.len() < TOGETHER
+            && let Ok(request) = requests.try_recv()
+        {
+            asked.push(request);
+        }
+        if !asked.is_empty() {
+            answer(shared, server, std::mem::take(&mut asked)).await?;
+            continue;
+        }
         let listening = match server {
-            None if needed.is_empty() => {
+            None => {
                 shared.broken.store(false, Ordering::Relaxed);
                 let Some(request) = requests.recv().await else { return Ok(()) };
-                answer(shared, server, request).await?;
-                continue;
-            }
-            None => {
-                let listening = server.insert(Server::connect(shared).await?);
-                let changes = listening.follow(shared, &needed).await?;
-                for listener in shared.all() {
-                    listener.mark_gap();
-                    listener.count(changes);
-                }
-                shared.broken.store(false, Ordering::Relaxed);
-                backoff.reset();
+                asked.push(request);
                 continue;
             }
             Some(_) if needed.is_empty() => {
@@ -225,24 +308,52 @@ async fn serve_until_broken(
             }
             Some(listening) => listening,
         };
+        shared.hand_out(listening);
+        let behind = shared.behind();
+        let is_behind = behind.is_some();
+        if let Some(listener) = behind.filter(|_| rested <= Instant::now()) {
+            rested = read_on(shared, listening, &*listener).await?;
+            continue;
+        }
         tokio::select! {
             request = requests.recv() => {
                 let Some(request) = request else { return Ok(()) };
-                answer(shared, server, request).await?;
+                asked.push(request);
             }
-            notification = listening.listener.try_recv() => match notification? {
-                Some(notification) => take(shared, notification.channel(), notification.payload()),
-                // The client noticed that the connection broke, and would build another in silence.
-                None => return Err(lost()),
-            },
-            _ = heartbeat.tick() => {
-                let changes = listening.ask(shared, "").await?;
-                for listener in shared.on(Topic::Changes) {
-                    listener.count(changes);
+            notification = listening.next() => {
+                if let Some((topic, text)) = notification? {
+                    shared.take(topic, &text);
                 }
+            }
+            () = sleep_until(rested), if is_behind => {}
+            _ = heartbeat.tick() => {
+                let beat = listening.beat(&shared.names.namespace).await?;
+                shared.beat(&beat);
             }
         }
     }
+}
+
+/// Has somebody read on; returns when the next look may be.
+async fn read_on(shared: &Shared, server: &mut Server, listener: &dyn Listener) -> Result<Instant, Failure> {
+    let started = Instant::now();
+    if !server.catch_up(listener, &shared.names.namespace).await? {
+        listener.mark_gap();
+        listener.beat(&server.beat(&shared.names.namespace).await?);
+    }
+    Ok(Instant::now() + started.elapsed().clamp(SHORTEST_REST, LONGEST_REST))
+}
+
+/// Connects anew.
+async fn rebuild(shared: &Shared, server: &mut Option<Server>, needed: &[Topic]) -> Result<(), Failure> {
+    let listening = server.insert(Server::connect(&shared.connector).await?);
+    let beat = listening.follow(&shared.names.namespace, needed).await?;
+    for listener in shared.all() {
+        listener.mark_gap();
+        listener.beat(&beat);
+    }
+    shared.broken.store(false, Ordering::Relaxed);
+    Ok(())
 }
 
 fn heartbeat() -> Interval {
@@ -251,100 +362,52 @@ fn heartbeat() -> Interval {
     heartbeat
 }
 
-fn take(shared: &Shared, channel: &str, text: &str) {
-    let Some(topic) = shared.names.topic(channel) else { return };
-    for listener in shared.on(topic) {
-        listener.receive(text);
-    }
-}
-
-fn lost() -> Failure {
-    sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()).into()
-}
-
-async fn answer(shared: &Shared, server: &mut Option<Server>, request: Request) -> Result<(), Failure> {
-    let Request::Listen(listed, done) = request else {
-        if let Some(server) = server {
-            server.follow(shared, &shared.needed()).await.map(drop)?;
-        }
-        return Ok(());
+/// Answers all who asked meanwhile, in one round trip.
+async fn answer(shared: &Shared, server: &mut Option<Server>, asked: Vec<Request>) -> Result<(), Failure> {
+    let wanted = |request| match request {
+        Request::Listen(listed, live, done) if !done.is_closed() => Some((listed, live, done)),
+        _ => None,
     };
-    if done.is_closed() {
+    let asked: Vec<_> = asked.into_iter().filter_map(wanted).collect();
+    if asked.is_empty() && server.is_none() {
         return Ok(());
     }
-    let id = listed.id;
-    let outcome = listen(shared, server, listed).await;
-    let told = outcome.as_ref().map_err(|failure| failure.told("subscribe")).copied();
-    // A caller who gave up no longer listens, and took itself off before it was listed.
-    if done.send(told).is_err() {
-        shared.remove(id);
+    let topics = asked.iter().filter_map(|(listed, ..)| listed.as_ref()).map(|listed| listed.topic);
+    let mut topics: Vec<_> = shared.needed().into_iter().chain(topics).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let outcome = follow(shared, server, &topics).await;
+    for (listed, live, done) in asked {
+        let id = listed.as_ref().map(|listed| listed.id);
+        if let Ok(beat) = &outcome {
+            // What was told before is handed out: whoever comes now hears what comes after.
+            if let Some(listed) = listed
+                && let Some(listener) = listed.listener.upgrade()
+            {
+                shared.listeners.lock().push(listed);
+                listener.beat(beat);
+            }
+            if let Some(live) = live {
+                live();
+            }
+        }
+        let told = outcome.as_ref().map(drop).map_err(|failure| failure.told("subscribe"));
+        // A caller who gave up no longer listens, and took itself off before it was listed.
+        if done.send(told).is_err()
+            && let Some(id) = id
+        {
+            shared.remove(id);
+        }
     }
-    outcome
+    outcome.map(drop)
 }
 
-async fn listen(shared: &Shared, server: &mut Option<Server>, listed: Listed) -> Result<(), Failure> {
-    let Some(listener) = listed.listener.upgrade() else { return Ok(()) };
+async fn follow(shared: &Shared, server: &mut Option<Server>, topics: &[Topic]) -> Result<Beat, Failure> {
     let server = match server {
         Some(server) => server,
-        None => server.insert(Server::connect(shared).await?),
+        None => server.insert(Server::connect(&shared.connector).await?),
     };
-    let mut topics = shared.needed();
-    topics.push(listed.topic);
-    let changes = server.follow(shared, &topics).await?;
-    // It counts from what there was after the server began to tell.
-    shared.listeners.lock().push(listed);
-    listener.count(changes);
-    Ok(())
-}
-
-/// The connection.
-struct Server {
-    listener: PgListener,
-    topics: Vec<Topic>,
-}
-
-impl Server {
-    async fn connect(shared: &Shared) -> Result<Self, Failure> {
-        let Connector { options, address, connect_timeout, .. } = &*shared.connector;
-        let connecting = async {
-            let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-            let pool = pool.acquire_timeout(*connect_timeout).connect_lazy_with(options.clone());
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.eager_reconnect(false);
-            Ok(listener)
-        };
-        let late = || Failure::ConnectingLate(address.clone(), *connect_timeout);
-        let listener = timeout(*connect_timeout, connecting).await.map_err(|_| late())?;
-        let failed = |error: sqlx::Error| Failure::Connecting(address.clone(), Arc::new(error));
-        Ok(Self { listener: listener.map_err(failed)?, topics: Vec::new() })
-    }
-
-    /// Listens to these topics, and to no others. Returns how many changes there had been once it did.
-    async fn follow(&mut self, shared: &Shared, topics: &[Topic]) -> Result<u64, Failure> {
-        let statement = |what: &str, topic: &Topic| format!("{what} \"{}\"; ", shared.names.channel(*topic));
-        let new = topics.iter().filter(|topic| !self.topics.contains(topic)).map(|topic| statement("LISTEN", topic));
-        let old = self.topics.iter().filter(|topic| !topics.contains(topic)).map(|topic| statement("UNLISTEN", topic));
-        let statements: String = new.chain(old).collect();
-        // They count once they are committed: what is asked after that misses nothing.
-        let statements = if statements.is_empty() { statements } else { format!("BEGIN; {statements}COMMIT; ") };
-        let changes = self.ask(shared, &statements).await?;
-        self.topics = topics.to_vec();
-        Ok(changes)
-    }
-
-    /// Runs statements, and asks in the same round trip how many changes there have been in the namespace: 0 if it is not
-    /// there. A namespace's name needs no quotes of its own.
-    async fn ask(&mut self, shared: &Shared, statements: &str) -> Result<u64, Failure> {
-        let namespace = &shared.names.namespace;
-        let question = format!("{statements}SELECT changes FROM linchpin.namespaces WHERE name = '{namespace}'");
-        let asked = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_optional(&mut self.listener);
-        let changes = answered(asked).await?.map(|row| row.try_get::<i64, _>(0)).transpose()?;
-        Ok(changes.map_or(0, crate::arguments::number))
-    }
-}
-
-/// The answer of a connection that may be dead without anybody having said so.
-async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
-    let limit = HEARTBEAT * 2;
-    Ok(timeout(limit, answer).await.map_err(|_| Failure::Late(limit))??)
+    let beat = server.follow(&shared.names.namespace, topics).await?;
+    shared.hand_out(server);
+    Ok(beat)
 }

@@ -1,6 +1,6 @@
-//! A lane: one connection whose round trips are shared by all who ask at the same time.
+//! A lane: one round trip at a time, shared by all who ask at the same time.
 
-use crate::connection::Connector;
+use crate::connection::{Behind, Pool};
 use crate::error::Failure;
 use async_trait::async_trait;
 use linchpin_core::{Error, Result, Retry};
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sqlx::postgres::PgConnection;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,6 +22,9 @@ pub(crate) trait Traffic: Send + Sync + 'static {
 
     /// The name of the method whose calls these are.
     const OPERATION: &'static str;
+
+    /// Whom a call may have to wait for.
+    const BEHIND: Behind = Behind::Nobody;
 
     /// How many of those that wait go together, counted from the first; at least one.
     fn together(&self, waiting: &VecDeque<Asked<Self::Question, Self::Answer>>) -> usize;
@@ -59,7 +62,7 @@ impl<Q, A> Asked<Q, A> {
     }
 }
 
-/// A lane; its connection is opened when it is first used, and closed when the lane is dropped.
+/// A lane. Its round trips go over the connections of the handle.
 pub(crate) struct Lane<T: Traffic> {
     requests: Mutex<Option<Requests<T>>>,
     worker: Mutex<Option<JoinHandle<()>>>,
@@ -73,11 +76,12 @@ const UNTOLD: usize = 4096;
 type Requests<T> = mpsc::UnboundedSender<Asked<<T as Traffic>::Question, <T as Traffic>::Answer>>;
 
 impl<T: Traffic> Lane<T> {
-    pub(crate) fn new(connector: Arc<Connector>, traffic: T) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, traffic: T) -> Self {
         // Bounded by those who wait, as each asks one thing at a time, and by `UNTOLD`.
         let (requests, receiver) = mpsc::unbounded_channel();
         let untold = Arc::default();
-        let worker = tokio::spawn(serve(connector, traffic, receiver, Arc::clone(&untold)));
+        let life = pool.life.clone();
+        let worker = life.spawn(serve(pool, traffic, receiver, Arc::clone(&untold)));
         Self { requests: Mutex::new(Some(requests)), worker: Mutex::new(Some(worker)), untold }
     }
 
@@ -124,12 +128,11 @@ const TAKEN: usize = 1024;
 const SUSPICIOUS: Duration = Duration::from_secs(1);
 
 async fn serve<T: Traffic>(
-    connector: Arc<Connector>,
+    pool: Arc<Pool>,
     traffic: T,
     mut requests: mpsc::UnboundedReceiver<Asked<T::Question, T::Answer>>,
     untold: Arc<AtomicUsize>,
 ) {
-    let mut connection = None;
     let mut waiting = VecDeque::new();
     let mut taken = Vec::new();
     loop {
@@ -148,7 +151,7 @@ async fn serve<T: Traffic>(
         }
         let count = traffic.together(&waiting).clamp(1, waiting.len());
         let batch: Vec<_> = waiting.drain(..count).collect();
-        let again = round_trip(&connector, &traffic, &mut connection, batch).await;
+        let again = round_trip(&pool, &traffic, batch).await;
         for asked in again.into_iter().rev() {
             waiting.push_front(asked);
         }
@@ -157,30 +160,29 @@ async fn serve<T: Traffic>(
 
 /// Asks a batch and hands out the answers. What is left is to be asked again.
 async fn round_trip<T: Traffic>(
-    connector: &Connector,
+    pool: &Arc<Pool>,
     traffic: &T,
-    connection: &mut Option<PgConnection>,
     batch: Vec<Asked<T::Question, T::Answer>>,
 ) -> Vec<Asked<T::Question, T::Answer>> {
     let questions: Vec<_> = batch.iter().map(|asked| &asked.question).collect();
+    let is_asked = AtomicBool::new(false);
     let asking = async {
-        // Taken out: a connection that somebody gave up on half way is not used again.
-        let mut used = match connection.take() {
-            Some(connection) => connection,
-            None => connector.connect().await?,
-        };
-        let answers = traffic.ask(&mut used, &questions).await;
-        if answers.as_ref().is_ok() || answers.as_ref().is_err_and(Failure::leaves_the_connection) {
-            *connection = Some(used);
-        }
-        answers
+        // A connection that somebody gave up on half way is not used again.
+        let mut taken = pool.take(T::BEHIND).await?;
+        is_asked.store(true, Ordering::Relaxed);
+        let answers = traffic.ask(&mut taken.connection, &questions).await;
+        taken.give_back(answers)
     };
-    let limit = connector.response_timeout;
+    let limit = pool.response_timeout();
     let answers = tokio::select! {
         biased;
         answers = asking => answers,
         () = sleep(limit) => Err(Failure::Late(limit)),
         () = given_up(&batch) => Err(Failure::Late(SUSPICIOUS)),
+    };
+    let answers = match answers {
+        Err(Failure::Late(limit)) if !is_asked.into_inner() => Err(Failure::Unasked(limit)),
+        answers => answers,
     };
     match answers {
         Ok(answers) => {

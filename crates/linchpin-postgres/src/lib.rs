@@ -22,18 +22,21 @@
 //! # How it uses Postgres
 //! - Everything lies in the schema `linchpin` of the URL's database, all namespaces in the same tables. The first handle
 //!   makes the schema, or an administrator does, with [`SCHEMA`] and [`PRIVILEGES`].
-//! - A transaction is a call of one SQL function, which holds the namespace's row while it decides and writes. Those that
+//! - A transaction is a call of one SQL function, which holds a row of the namespace's while it decides and writes. Those that
 //!   wait at the same time share a call. A namespace is the unit of scaling.
 //! - Keys expire by the server's clock, with a high-water mark, so that it is exact and nothing comes back to life.
 //!   A revision is the time of the write, or one more than the last.
-//! - Every change is told by `NOTIFY`, after its commit; a watch listens to it, and reads its range again where it may
-//!   have missed something. Changes are counted, so that is noticed within two seconds.
+//! - Every commit notes which keys it changed in a table, and rings a doorbell by `NOTIFY` after it. A handle that watches reads
+//!   on from where it was; nothing is believed but the tables. Changes are counted, so one that was not told is noticed within
+//!   two seconds, and so are rows that vanish or come back behind linchpin's back.
+//! - Channels have secret names, and messages a seal: another role of the database hears nothing and forges nothing.
 //! - Messages are `NOTIFY` too, at most once; one of more than about 5,900 bytes is put into a table for a minute. Postgres
 //!   does not tell whether anybody listens.
 //! - Streams are tables. A claim holds the row of its group, an append that of its stream, and neither waits for commits.
-//! - A handle has up to 8 connections: for commits, for reads, for notifications, four for everything else, and one that
-//!   listens. They belong to nobody else, so a pool of the application that is used up stalls no lock. A pooler between
-//!   has to keep a connection for a session: any other is refused when connecting.
+//! - A handle has two connections in the usual case, one that asks and one that listens, and up to 5 where calls wait for
+//!   each other; what is idle is closed. They belong to nobody else, so a pool of the application that is used up stalls no
+//!   lock. A pooler between has to keep a connection for a session: any other is refused when connecting.
+//! - No answer of a standby is taken: each new connection and each read asks whether the server is one.
 //! - An application's own transactions may write through SQL functions, `linchpin.put` and others, and check a lock's
 //!   fencing token: see [the book](https://github.com/linchpin-rs/linchpin/blob/main/docs/postgres.md).
 //!
@@ -44,20 +47,27 @@
 //! tokens, grow even then, as they follow the clock: keep those of the servers in step.
 
 mod arguments;
-mod bell;
 mod changes;
+mod claims;
 mod commit;
 mod config;
 mod connection;
 mod driver;
 mod erase;
 mod error;
+mod feed;
+mod forgetting;
 mod hub;
 mod lane;
+mod listening;
 mod messages;
 mod migrate;
 mod names;
 mod notices;
+mod patience;
+mod records;
+mod secret;
+mod seen;
 mod server;
 mod state;
 mod streams;

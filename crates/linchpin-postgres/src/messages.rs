@@ -1,17 +1,20 @@
-//! Messages: publishing, subscribing, and the wake-ups of members that wait for a stream.
+//! Messages: publishing and subscribing.
 
 use crate::arguments::{Given, column};
-use crate::connection::Pool;
-use crate::hub::{Hub, Listener, Listening};
+use crate::connection::{Behind, Pool};
+use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
+use crate::secret::SEAL;
 use bytes::Bytes;
 use linchpin_core::fanout::Subscribers;
-use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, StreamName, Subscription};
+use linchpin_core::life::Ended;
+use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::task::JoinHandle;
 
 /// The messages of a handle.
@@ -31,12 +34,15 @@ pub(crate) struct Messages {
 /// The task ends with the last subscription.
 struct Serving {
     _listening: Listening,
-    task: JoinHandle<()>,
+    _task: Handing,
 }
 
-impl Drop for Serving {
+/// The task that hands out.
+struct Handing(JoinHandle<()>);
+
+impl Drop for Handing {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
@@ -51,7 +57,7 @@ impl Messages {
     pub(crate) async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let head = format!("{:x}.{number:x} {}", self.publisher, to_text(channel.as_str().as_bytes()));
-        if head.len() + 1 + payload.len().div_ceil(3) * 4 <= LONGEST {
+        if SEAL + head.len() + 1 + payload.len().div_ceil(3) * 4 <= LONGEST {
             self.notices.publish(format!("{head} {}", to_text(&payload)), None).await?;
         } else {
             let id = fastrand::u128(..).to_be_bytes().to_vec();
@@ -60,27 +66,31 @@ impl Messages {
         Ok(Reach { at_most: None })
     }
 
-    /// Subscribes; returns once the subscription is live at the server.
+    /// Subscribes; returns once the subscription is live at the server: it hears what is published from then on, and
+    /// nothing from before, whatever this handle was receiving already.
     pub(crate) async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        // The stream first: what arrives once the server listens finds it. It then holds what it listens by.
+        // The stream holds what it listens by.
         let held: Arc<Mutex<Option<Arc<Serving>>>> = Arc::default();
-        let given_up = held.clone();
-        let stream = self.intake.subscribers.add(pattern.clone(), move || drop(given_up.lock().take()));
-        *held.lock() = Some(self.serving().await?);
-        Ok(stream)
+        let (sender, joined) = oneshot::channel();
+        let (intake, own, pattern) = (self.intake.clone(), held.clone(), pattern.clone());
+        let join = Box::new(move || intake.put(Arrived::Joins(pattern, own, sender)));
+        *held.lock() = Some(self.serving(join).await?);
+        joined.await.map_err(|_| Error::closed("subscribe"))
     }
 
-    async fn serving(&self) -> Result<Arc<Serving>> {
+    /// Listens, and has somebody join.
+    async fn serving(&self, join: Live) -> Result<Arc<Serving>> {
         let mut slot = self.serving.lock().await;
         if let Some(serving) = slot.upgrade() {
+            drop(slot);
+            self.hub.once_live("subscribe", join).await?;
             return Ok(serving);
         }
-        let (sender, arrived) = mpsc::channel(Intake::CAPACITY);
-        *self.intake.sender.lock() = Some(sender);
-        let listening = self.hub.listen("subscribe", Topic::Messages, self.intake.clone()).await?;
+        self.intake.arrived.lock().clear();
         let (intake, names, pool) = (self.intake.clone(), self.names.clone(), self.pool.clone());
-        let task = tokio::spawn(async move { hand_out(&intake, &names, &pool, arrived).await });
-        let serving = Arc::new(Serving { _listening: listening, task });
+        let task = Handing(self.hub.spawn(async move { hand_out(&intake, &names, &pool).await }));
+        let listening = self.hub.listen("subscribe", Topic::Messages, self.intake.clone(), Some(join)).await?;
+        let serving = Arc::new(Serving { _listening: listening, _task: task });
         *slot = Arc::downgrade(&serving);
         Ok(serving)
     }
@@ -90,7 +100,8 @@ impl Messages {
 #[derive(Default)]
 struct Intake {
     subscribers: Subscribers,
-    sender: Mutex<Option<mpsc::Sender<Arrived>>>,
+    arrived: Mutex<VecDeque<Arrived>>,
+    more: Notify,
 }
 
 /// What has arrived.
@@ -99,6 +110,8 @@ enum Arrived {
     /// A message that is to be fetched by this id.
     Spilled(String, Vec<u8>),
     Gap,
+    /// Somebody who hears what comes after, and holds what it listens by.
+    Joins(Pattern, Arc<Mutex<Option<Arc<Serving>>>>, oneshot::Sender<Subscription>),
 }
 
 impl Intake {
@@ -106,11 +119,24 @@ impl Intake {
     const CAPACITY: usize = 4096;
 
     fn put(&self, arrived: Arrived) {
-        let sender = self.sender.lock();
-        let Some(sender) = &*sender else { return };
-        if sender.try_send(arrived).is_err() {
-            // It comes before those that wait, not after: that a gap is told too early is no loss.
-            self.subscribers.mark_gap();
+        let mut waiting = self.arrived.lock();
+        // Whoever joins waits for an answer, so these are few.
+        if waiting.len() < Self::CAPACITY || matches!(arrived, Arrived::Joins(..)) {
+            waiting.push_back(arrived);
+        } else if !matches!(waiting.back(), Some(Arrived::Gap)) {
+            // It stands where something is missed: after all that wait, and before what comes later.
+            waiting.push_back(Arrived::Gap);
+        }
+        drop(waiting);
+        self.more.notify_one();
+    }
+
+    async fn next(&self) -> Arrived {
+        loop {
+            if let Some(next) = self.arrived.lock().pop_front() {
+                return next;
+            }
+            self.more.notified().await;
         }
     }
 }
@@ -123,14 +149,12 @@ impl Listener for Intake {
         }));
     }
 
-    fn count(&self, _: u64) {}
-
     fn mark_gap(&self) {
         self.put(Arrived::Gap);
     }
 
-    fn end(&self) {
-        self.subscribers.end(|| Error::closed("subscribe"));
+    fn end(&self, ended: Ended) {
+        self.subscribers.end(move || ended.error("subscribe"));
     }
 }
 
@@ -146,9 +170,14 @@ fn read(text: &str) -> Option<Arrived> {
 }
 
 /// Hands what has arrived to the subscribers, in its order.
-async fn hand_out(intake: &Intake, names: &Names, pool: &Pool, mut arrived: mpsc::Receiver<Arrived>) {
-    while let Some(next) = arrived.recv().await {
-        match next {
+async fn hand_out(intake: &Intake, names: &Names, pool: &Arc<Pool>) {
+    loop {
+        match intake.next().await {
+            Arrived::Joins(pattern, held, joined) => {
+                let stream = intake.subscribers.add(pattern, move || drop(held.lock().take()));
+                // One who gave up drops it.
+                let _ = joined.send(stream);
+            }
             Arrived::Message(message) => {
                 intake.subscribers.dispatch(&message);
             }
@@ -168,57 +197,13 @@ async fn hand_out(intake: &Intake, names: &Names, pool: &Pool, mut arrived: mpsc
 }
 
 /// The payload of a large message; `None` if it was removed meanwhile.
-async fn fetch(names: &Names, pool: &Pool, id: Vec<u8>) -> Result<Option<Vec<u8>>> {
+async fn fetch(names: &Names, pool: &Arc<Pool>, id: Vec<u8>) -> Result<Option<Vec<u8>>> {
     const FETCH: &str = "SELECT m.payload FROM linchpin.namespaces AS n JOIN linchpin.messages AS m ON m.namespace = n.id \
                          WHERE n.name = $1 AND m.id = $2";
     let given = Given::default().with(&names.namespace).with(id).of("subscribe")?;
-    let rows = pool.rows("subscribe", FETCH, given).await?;
+    let rows = pool.rows_behind(Behind::Nobody, "subscribe", FETCH, given).await?;
     let payload = rows.first().map(|row| column(row, 0)).transpose();
     payload.map_err(|error| crate::error::unexpected("subscribe", "no payload").with_source(error))
-}
-
-/// A member's wait for a stream: woken when it is appended to, and by anything else that makes a claim worth
-/// another look.
-pub(crate) struct Waker {
-    woken: Arc<Woken>,
-    _listening: Listening,
-}
-
-struct Woken {
-    stream: String,
-    notify: Notify,
-}
-
-impl Listener for Woken {
-    fn receive(&self, stream: &str) {
-        if stream == self.stream {
-            self.notify.notify_one();
-        }
-    }
-
-    fn count(&self, _: u64) {}
-
-    fn mark_gap(&self) {
-        self.notify.notify_one();
-    }
-
-    fn end(&self) {
-        self.notify.notify_one();
-    }
-}
-
-impl Waker {
-    pub(crate) async fn of(hub: &Arc<Hub>, stream: &StreamName) -> Result<Self> {
-        let stream = to_text(stream.storage_name().as_bytes());
-        let woken = Arc::new(Woken { stream, notify: Notify::new() });
-        let listening = hub.listen("claim", Topic::Streams, woken.clone()).await?;
-        Ok(Self { woken, _listening: listening })
-    }
-
-    /// Returns when the stream is to be looked at again; remembers a wake-up that came before the call.
-    pub(crate) async fn woken(&mut self) {
-        self.woken.notify.notified().await;
-    }
 }
 
 #[cfg(test)]

@@ -5,26 +5,40 @@ use linchpin_core::{Error, ErrorKind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 
+/// What is in the schema. Nobody's `search_path` has a say in what it is made of.
+macro_rules! contents {
+    () => {
+        concat!(
+            "SET LOCAL search_path = pg_catalog, pg_temp;\n",
+            "CREATE TABLE linchpin.version (number integer NOT NULL);\n",
+            "INSERT INTO linchpin.version VALUES (2);\n\n",
+            include_str!("sql/tables.sql"),
+            "\n",
+            include_str!("sql/namespaces.sql"),
+            "\n",
+            include_str!("sql/feed.sql"),
+            "\n",
+            include_str!("sql/state.sql"),
+            "\n",
+            include_str!("sql/commit.sql"),
+            "\n",
+            include_str!("sql/messages.sql"),
+            "\n",
+            include_str!("sql/streams.sql"),
+            "\n",
+            include_str!("sql/application.sql"),
+            "\n",
+            include_str!("sql/fixed.sql"),
+        )
+    };
+}
+
 /// What the schema `linchpin` consists of, as SQL: what the first handle runs that connects to a database, if its role may.
 /// An administrator may run it instead, in one transaction, and then grant [`PRIVILEGES`].
-pub const SCHEMA: &str = concat!(
-    "CREATE SCHEMA linchpin;\n",
-    "CREATE TABLE linchpin.version (number integer NOT NULL);\n",
-    "INSERT INTO linchpin.version VALUES (1);\n\n",
-    include_str!("sql/tables.sql"),
-    "\n",
-    include_str!("sql/namespaces.sql"),
-    "\n",
-    include_str!("sql/state.sql"),
-    "\n",
-    include_str!("sql/commit.sql"),
-    "\n",
-    include_str!("sql/messages.sql"),
-    "\n",
-    include_str!("sql/streams.sql"),
-    "\n",
-    include_str!("sql/application.sql"),
-);
+pub const SCHEMA: &str = concat!("CREATE SCHEMA IF NOT EXISTS linchpin;\n", contents!());
+
+/// As [`SCHEMA`], where an administrator made the schema itself: it takes no right to make one.
+const CONTENTS: &str = contents!();
 
 /// What a role needs that uses the schema and did not set it up, as SQL; write its name instead of `application`.
 pub const PRIVILEGES: &str = "\
@@ -33,7 +47,7 @@ pub const PRIVILEGES: &str = "\
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA linchpin TO application;\n";
 
 /// The version that this build needs.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The lock under which the schema is set up: concurrent starters wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7812733471026)";
@@ -58,7 +72,9 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), Failure> {
     let mut transaction = connection.begin().await?;
     transaction.execute(LOCK).await?;
     if version(&mut transaction).await?.is_none() {
-        transaction.execute(SCHEMA).await?;
+        const THERE: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'linchpin'";
+        let is_there = sqlx::query(THERE).fetch_optional(&mut *transaction).await?.is_some();
+        transaction.execute(if is_there { CONTENTS } else { SCHEMA }).await?;
     }
     transaction.commit().await?;
     Ok(())

@@ -1,9 +1,8 @@
-//! What is told on NOTIFY's channels: messages, and the doorbells of changes and streams.
+//! What is told by notifications: messages, and the doorbells of changes and streams.
 //!
 //! The server takes a lock of the whole cluster while it commits a notification, so no commit of ours has one in it.
 
 use crate::arguments::Given;
-use crate::bell::Told;
 use crate::error::Failure;
 use crate::lane::{Asked, Lane, Traffic};
 use crate::names::{Names, Topic};
@@ -11,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::Result;
 use sqlx::postgres::PgConnection;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Where notices are sent.
@@ -20,35 +19,33 @@ pub(crate) type Notices = Lane<Telling>;
 /// The traffic of the lane.
 pub(crate) struct Telling(pub(crate) Arc<Names>);
 
-/// A notification, or several that are told together or not at all: who gets the last part has all of them.
+/// A notification.
 pub(crate) struct Notice {
     topic: Topic,
-    texts: Vec<String>,
+    text: String,
     /// What does not fit into it, and the id that the text names it by.
     spilled: Option<(Vec<u8>, Bytes)>,
 }
 
 impl Notices {
-    /// Tells the watchers of changes. If it does not arrive they find out by themselves, a moment later.
-    pub(crate) fn ring(&self, told: &Told) {
-        let texts = told.write();
-        let parts = texts.len();
-        self.tell(Notice { topic: Topic::Changes, texts, spilled: None }, parts);
+    /// Tells the watchers how many changes there are. If it does not arrive they find out by themselves, a moment later.
+    pub(crate) fn ring(&self, changes: u64) {
+        self.tell(Notice { topic: Topic::Changes, text: changes.to_string(), spilled: None }, 1);
     }
 
     /// Wakes who waits for a stream.
     pub(crate) fn wake(&self, stream: &str) {
         let text = crate::names::to_text(stream.as_bytes());
-        self.tell(Notice { topic: Topic::Streams, texts: vec![text], spilled: None }, 1);
+        self.tell(Notice { topic: Topic::Streams, text, spilled: None }, 1);
     }
 
     /// Sends a message; returns when the server has it.
     pub(crate) async fn publish(&self, text: String, spilled: Option<(Vec<u8>, Bytes)>) -> Result<()> {
-        self.ask(Notice { topic: Topic::Messages, texts: vec![text], spilled }).await
+        self.ask(Notice { topic: Topic::Messages, text, spilled }).await
     }
 }
 
-const TELL: &str = "SELECT pg_notify(channel, text) FROM unnest($1::text[], $2::text[]) AS told (channel, text)";
+const TELL: &str = "SELECT linchpin.tell($1, $2, $3)";
 
 /// Old ones go as new ones come: so many more at once that they never pile up.
 const SPILL: &str = "SELECT linchpin.spill($1, $2::bytea[], $3::bytea[])";
@@ -66,7 +63,7 @@ impl Traffic for Telling {
         const BYTES: usize = 4 * 1024 * 1024;
         let mut bytes = 0;
         let fits = |asked: &&Asked<Notice, ()>| {
-            bytes += asked.question.texts.iter().map(String::len).sum::<usize>();
+            bytes += asked.question.text.len();
             bytes += asked.question.spilled.as_ref().map_or(0, |(_, rest)| rest.len());
             bytes <= BYTES
         };
@@ -86,10 +83,36 @@ impl Traffic for Telling {
             let given = Given::default().with(&self.0.namespace).with(ids).with(payloads);
             sqlx::query_with(SPILL, given.arguments()?).execute(&mut *connection).await?;
         }
-        let told = questions.iter().flat_map(|notice| notice.texts.iter().map(|text| (notice.topic, text.as_str())));
-        let (channels, texts): (Vec<_>, Vec<_>) = told.map(|(topic, text)| (self.0.channel(topic), text)).unzip();
-        let given = Given::default().with(channels).with(texts);
+        let (kinds, texts): (Vec<_>, Vec<_>) = once(questions).into_iter().unzip();
+        let given = Given::default().with(&self.0.namespace).with(kinds).with(texts);
         sqlx::query_with(TELL, given.arguments()?).execute(connection).await?;
         Ok(questions.iter().map(|_| Ok(())).collect())
+    }
+}
+
+/// Of the doorbells the last one of each kind says all; messages each stand for themselves.
+fn once<'a>(notices: &[&'a Notice]) -> Vec<(&'static str, &'a str)> {
+    let mut rung = HashSet::new();
+    let needed = |notice: &&&'a Notice| match notice.topic {
+        Topic::Messages => true,
+        Topic::Changes => rung.insert(None),
+        Topic::Streams => rung.insert(Some(notice.text.as_str())),
+    };
+    let mut told: Vec<_> = notices.iter().rev().filter(needed).map(|n| (n.topic.kind(), n.text.as_str())).collect();
+    told.reverse();
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doorbells_ring_once_in_a_round_trip() {
+        let notice = |topic, text: &str| Notice { topic, text: text.to_owned(), spilled: None };
+        let (c, m, s) = (Topic::Changes, Topic::Messages, Topic::Streams);
+        let notices = [(c, "1"), (m, "a"), (s, "x"), (c, "2"), (m, "a"), (s, "y"), (s, "x")].map(|(t, n)| notice(t, n));
+        let told = once(&notices.iter().collect::<Vec<_>>());
+        assert_eq!(told, [("m", "a"), ("c", "2"), ("m", "a"), ("s", "y"), ("s", "x")]);
     }
 }

@@ -1,8 +1,8 @@
 //! What the server is, and what follows for what may be promised.
 
 use crate::arguments::{Given, field};
-use crate::connection::{Connector, Pool};
-use crate::error::Failure;
+use crate::connection::{Behind, Connector, Pool};
+use crate::error::{Failure, unexpected};
 use crate::names::Names;
 use crate::{commit, migrate, streams};
 use linchpin_core::{
@@ -11,7 +11,8 @@ use linchpin_core::{
 };
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Executor, Row};
+use sqlx::{Connection, Executor, Row};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The oldest version that is tried by anybody: its number as the server writes it.
@@ -21,6 +22,7 @@ const OLDEST: i32 = 130_000;
 pub(crate) struct Facts {
     version: String,
     number: i32,
+    /// What it says may be old, and it refuses writes.
     is_standby: bool,
     fsync: bool,
     full_page_writes: bool,
@@ -35,9 +37,18 @@ impl Facts {
             current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', \
             current_setting('synchronous_commit'), pg_notification_queue_usage()";
 
-    pub(crate) async fn ask(pool: &Pool, operation: &'static str) -> Result<Self> {
-        let row = pool.row(operation, Self::ASK, Given::default().of(operation)?).await.map_err(Error::of_read)?;
-        Self::read(operation, &row)
+    /// Asks anew; `None` if the server is a standby.
+    pub(crate) async fn ask(pool: &Arc<Pool>, operation: &'static str) -> Result<Option<Self>> {
+        let rows = pool.ask(Behind::Nobody, Self::ASK, Given::default().of(operation)?).await;
+        match rows {
+            Ok(rows) => {
+                let row = rows.first().ok_or_else(|| unexpected(operation, "no row"))?;
+                let facts = Self::read(operation, row)?;
+                Ok((!facts.is_standby).then_some(facts))
+            }
+            Err(Failure::Standby) => Ok(None),
+            Err(failure) => Err(failure.told(operation).of_read()),
+        }
     }
 
     fn read(operation: &'static str, row: &PgRow) -> Result<Self> {
@@ -55,9 +66,6 @@ impl Facts {
 
     pub(crate) fn degraded(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if self.is_standby {
-            reasons.push("the server is a standby and refuses writes".to_owned());
-        }
         if self.queue > 0.5 {
             let full = (self.queue * 100.0).round();
             reasons.push(format!("the queue of notifications is {full} % full: some client listens in a transaction"));
@@ -89,13 +97,13 @@ impl Facts {
 const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1";
 
 /// Connects, checks that this will do, and sets up what is missing.
-pub(crate) async fn prepare(connector: &Connector, pool: &Pool, names: &Names) -> Result<Facts> {
-    if is_shared(connector).await.map_err(told)? {
+pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Names) -> Result<Facts> {
+    let Some(mut connection) = unshared(connector).await.map_err(told)? else {
         let problem = "a pooler that keeps a connection for a session: this one gives it to another after each \
                        transaction; use PgBouncer with pool_mode = session, or connect to the server itself";
         return Err(Error::unsupported("connect", "postgres", problem));
-    }
-    let mut connection = connector.connect().await.map_err(told)?;
+    };
+    let is_crowded = connector.settle(&mut connection).await.map_err(told)?;
     let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
     let facts = Facts::read("connect", &row)?;
     if facts.number < OLDEST {
@@ -103,11 +111,13 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Pool, names: &Names) -
         return Err(Error::unsupported("connect", &found, "what linchpin needs: Postgres 13 or later"));
     }
     migrate::set_up(&mut connection).await?;
-    pool.put(connection);
+    pool.adopt(connection, is_crowded);
     let given = Given::default().with(&names.namespace).of("connect")?;
-    if pool.rows("connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
+    if pool.rows_behind(Behind::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
         let given = Given::default().with(&names.namespace).of("connect")?;
-        pool.row("connect", "SELECT (linchpin.hold($1)).id", given).await.map_err(Error::of_read)?;
+        pool.row_behind(Behind::Namespace, "connect", "SELECT (linchpin.hold($1)).id", given)
+            .await
+            .map_err(Error::of_read)?;
     }
     Ok(facts)
 }
@@ -116,31 +126,33 @@ fn told(failure: impl Into<Failure>) -> Error {
     failure.into().told("connect").of_read()
 }
 
-/// Whether a pooler gives our connection to the server to others between our transactions: then what is listened to and
-/// set would be theirs. Another connection that has a transaction open gets ours then, or makes us get another: at once
+/// A connection, unless a pooler gives it to others between our transactions: then what is listened to and set would be
+/// theirs. Another connection that has a transaction open gets ours then, or makes us get another: at once
 /// where nobody else uses the pooler, else more likely than not.
 ///
 /// It leaves nothing behind, no setting and no prepared statement: who has that connection next is somebody else.
-async fn is_shared(connector: &Connector) -> Result<bool, Failure> {
+async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure> {
     const ROUNDS: usize = 4;
-    let mut ours = connector.connect_untold().await?;
-    let mut other = connector.connect_untold().await?;
+    let mut ours = connector.connect_untold_at_last().await?;
+    let mut other = connector.connect_untold_at_last().await?;
     for _ in 0..ROUNDS {
         // Whoever is not in between tells the server's own process.
         let before = process(&mut ours).await?;
         match other.execute("BEGIN").await {
             // A pooler of statements.
-            Err(error) if refuses_transactions(&error) => return Ok(true),
+            Err(error) if refuses_transactions(&error) => return Ok(None),
             begun => begun?,
         };
         let others = process(&mut other).await?;
         let after = process(&mut ours).await?;
         other.execute("ROLLBACK").await?;
         if others == before || after != before {
-            return Ok(true);
+            return Ok(None);
         }
     }
-    Ok(false)
+    // So that another handle finds a place at once.
+    other.close().await?;
+    Ok(Some(ours))
 }
 
 /// The server's process that answers, asked without a prepared statement.

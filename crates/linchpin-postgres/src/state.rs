@@ -1,20 +1,21 @@
 //! State: reading keys, scanning and clearing. Reads at the same time share a round trip.
 
 use crate::arguments::{Given, column, field, key, number, ttl};
-use crate::bell::Told;
-use crate::commit::{Committing, Work};
-use crate::connection::Pool;
+use crate::commit::Committing;
+use crate::connection::{Behind, Pool};
 use crate::error::Failure;
+use crate::forgetting::Forgetting;
 use crate::lane::{Asked, Lane, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
+use crate::seen::Seen;
 use async_trait::async_trait;
-use linchpin_core::fanout::Change;
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, Revision, ScanPage, Snapshot, Transaction};
-use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// A namespace's keys, and the ways to them.
 pub(crate) struct State {
@@ -23,32 +24,78 @@ pub(crate) struct State {
     reads: Lane<Reading>,
     commits: Lane<Committing>,
     notices: Arc<Notices>,
+    seen: Arc<Seen>,
+    forgetting: Forgetting,
+    is_catching_up: Arc<AtomicBool>,
 }
 
 /// The traffic of the lane for reads.
-struct Reading(Arc<Names>);
+struct Reading(Arc<Names>, Arc<Seen>);
 
-/// What was found at keys as of one revision. One that has ended is there until it is removed.
-struct Found {
+/// What a namespace says of itself.
+#[derive(Clone, Copy)]
+struct Moment {
     revision: Revision,
+    /// The time, in microseconds.
+    now: i64,
+    /// The server's clock has stepped back behind what was seen.
+    is_behind: bool,
+}
+
+impl Moment {
+    /// What columns 0 to 3 hold.
+    fn read(row: &PgRow) -> Result<Self, Failure> {
+        // Less is how exactly clocks are read.
+        const STEP: i64 = 1000;
+        if column(row, 1)? {
+            return Err(Failure::Standby);
+        }
+        let (clock, now): (i64, i64) = (column(row, 2)?, column(row, 3)?);
+        Ok(Self { revision: Revision(number(column(row, 0)?)), now, is_behind: clock + STEP < now })
+    }
+}
+
+/// What was found at keys. One that has ended is there until it is removed.
+struct Found {
+    moment: Moment,
     entries: Vec<Option<Entry>>,
     ended: Vec<Key>,
 }
 
-const READ: &str = "\
-    SELECT n.revision, asked.i, k.version, k.created, k.ends, greatest(linchpin.clock() + n.ahead, n.acted), k.value \
-    FROM linchpin.namespaces AS n LEFT JOIN unnest($2::bytea[]) WITH ORDINALITY AS asked (key, i) ON true \
+/// Of a namespace: its revision, whether the server is a standby, the clock, the time, which is never before `$2`, and its id.
+/// Its newest generation is the only one.
+macro_rules! namespace {
+    () => {
+        "SELECT n.revision, n.standby, n.clock, greatest(n.clock, n.acted, $2::bigint) AS now, n.id FROM ( \
+            SELECT n.revision, pg_is_in_recovery() AS standby, linchpin.clock() + n.ahead AS clock, n.acted, n.id \
+            FROM linchpin.namespaces AS n WHERE n.name = $1 ORDER BY n.generation DESC LIMIT 1 \
+        ) AS n"
+    };
+}
+
+const READ: &str = concat!(
+    "SELECT n.revision, n.standby, n.clock, n.now, asked.i, k.version, k.created, k.ends, k.value FROM (",
+    namespace!(),
+    ") AS n LEFT JOIN unnest($3::bytea[]) WITH ORDINALITY AS asked (key, i) ON true \
     LEFT JOIN LATERAL ( \
         SELECT * FROM linchpin.keys AS k WHERE k.namespace = n.id AND k.key = asked.key OFFSET 0 \
-    ) AS k ON true WHERE n.name = $1";
+    ) AS k ON true"
+);
 
-const SCAN: &str = "\
-    SELECT n.revision, k.key, k.version, k.created, k.ends, greatest(linchpin.clock() + n.ahead, n.acted), \
-        CASE WHEN $6 THEN k.value ELSE ''::bytea END \
-    FROM linchpin.namespaces AS n LEFT JOIN LATERAL ( \
-        SELECT * FROM linchpin.keys AS k \
-        WHERE k.namespace = n.id AND k.key >= $2 AND k.key < $3 AND k.key > $4 ORDER BY k.key LIMIT $5 \
-    ) AS k ON true WHERE n.name = $1 ORDER BY k.key";
+const SCAN: &str = concat!(
+    "SELECT n.revision, n.standby, n.clock, n.now, k.key, k.version, k.created, k.ends, \
+        CASE WHEN $7 THEN k.value ELSE ''::bytea END, k.found FROM (",
+    namespace!(),
+    ") AS n LEFT JOIN LATERAL ( \
+        SELECT k.*, count(*) OVER () AS found, sum(length(k.value)) OVER (ORDER BY k.key) - length(k.value) AS before FROM ( \
+            SELECT * FROM linchpin.keys AS k \
+            WHERE k.namespace = n.id AND k.key >= $3 AND k.key < $4 AND k.key > $5 ORDER BY k.key LIMIT $6 \
+        ) AS k \
+    ) AS k ON k.before < $8 OR NOT $7 ORDER BY k.key"
+);
+
+/// So many bytes of values make a page: it is to arrive in time, also over a slow line.
+const PAGE: i64 = 1024 * 1024;
 
 /// How many keys a call removes: everybody else waits for it.
 const CLEARED: i32 = 512;
@@ -82,23 +129,23 @@ impl Traffic for Reading {
     ) -> Result<Vec<Result<Option<Found>>>, Failure> {
         let keys: Vec<&Key> = questions.iter().flat_map(|keys| keys.iter()).collect();
         let bytes: Vec<_> = keys.iter().map(|key| key.as_str().as_bytes()).collect();
-        let given = Given::default().with(&self.0.namespace).with(bytes).arguments()?;
+        let given = Given::default().with(&self.0.namespace).with(self.1.latest()).with(bytes).arguments()?;
         let rows = sqlx::query_with(READ, given).fetch_all(connection).await?;
         let Some(first) = rows.first() else { return Ok(questions.iter().map(|_| Ok(None)).collect()) };
-        let revision = Revision(number(column(first, 0)?));
+        let moment = Moment::read(first)?;
         let mut read: Vec<Option<(Entry, bool)>> = keys.iter().map(|_| None).collect();
         for row in &rows {
-            let (Some(place), Some(_)) = (column::<Option<i64>>(row, 1)?, column::<Option<i64>>(row, 2)?) else {
+            let (Some(place), Some(_)) = (column::<Option<i64>>(row, 4)?, column::<Option<i64>>(row, 5)?) else {
                 continue;
             };
             let index = usize::try_from(place - 1).unwrap_or(usize::MAX);
             if let (Some(key), Some(place)) = (keys.get(index), read.get_mut(index)) {
-                *place = Some(entry(row, (*key).clone())?);
+                *place = Some(entry(row, (*key).clone(), moment.now)?);
             }
         }
         let mut read = read.into_iter();
         let found = |keys: &&Vec<Key>| {
-            let mut found = Found { revision, entries: Vec::with_capacity(keys.len()), ended: Vec::new() };
+            let mut found = Found { moment, entries: Vec::with_capacity(keys.len()), ended: Vec::new() };
             for entry in read.by_ref().take(keys.len()) {
                 let (entry, has_ended) = entry.unzip();
                 if has_ended == Some(true) {
@@ -112,45 +159,49 @@ impl Traffic for Reading {
     }
 }
 
-/// What columns 2 to 6 hold, and whether it has ended.
-fn entry(row: &PgRow, key: Key) -> Result<(Entry, bool), sqlx::Error> {
-    let (version, created) = (Revision(number(column(row, 2)?)), Revision(number(column(row, 3)?)));
-    let (ends, now): (Option<i64>, i64) = (column(row, 4)?, column(row, 5)?);
-    let value: Vec<u8> = column(row, 6)?;
+/// What columns 5 to 8 hold, and whether it has ended.
+fn entry(row: &PgRow, key: Key, now: i64) -> Result<(Entry, bool), sqlx::Error> {
+    let (version, created) = (Revision(number(column(row, 5)?)), Revision(number(column(row, 6)?)));
+    let (ends, value): (Option<i64>, Vec<u8>) = (column(row, 7)?, column(row, 8)?);
     let left = ends.map(|ends| ends - now);
     let ttl = left.and_then(ttl);
     Ok((Entry { key, value: value.into(), created, version, ttl }, left.is_some_and(|left| left <= 0)))
 }
 
 impl State {
-    pub(crate) fn new(
-        names: Arc<Names>,
-        pool: Arc<Pool>,
-        reads: Arc<crate::connection::Connector>,
-        notices: Arc<Notices>,
-    ) -> Self {
-        let committing = Committing { names: names.clone(), notices: notices.clone() };
-        let commits = Lane::new(reads.clone(), committing);
-        let reads = Lane::new(reads, Reading(names.clone()));
-        Self { names, pool, reads, commits, notices }
+    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>) -> Self {
+        let seen = Arc::<Seen>::default();
+        let committing = Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone() };
+        let commits = Lane::new(pool.clone(), committing);
+        let reads = Lane::new(pool.clone(), Reading(names.clone(), seen.clone()));
+        let forgetting = Forgetting::default();
+        forgetting.later(&pool);
+        Self { names, pool, reads, commits, notices, seen, forgetting, is_catching_up: Arc::default() }
     }
 
     pub(crate) async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+        let waiting = Instant::now();
         loop {
             let Some(found) = self.reads.ask(keys.to_vec()).await.map_err(Error::of_read)? else {
                 self.hold("get").await?;
                 continue;
             };
-            if found.ended.is_empty() {
-                return Ok(Snapshot { revision: found.revision, entries: found.entries });
+            let Found { moment, mut entries, ended } = found;
+            self.heed(moment);
+            if ended.is_empty() || self.are_gone("get", &ended, moment, waiting).await? {
+                for entry in &mut entries {
+                    entry.take_if(|entry| ended.contains(&entry.key));
+                }
+                return Ok(Snapshot { revision: moment.revision, entries });
             }
-            // Whoever was told that it is gone must never see it again, wherever the clock goes.
-            self.remove("get", found.ended).await?;
         }
     }
 
     pub(crate) async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.commits.ask(Work::Commit(transaction.clone())).await
+        if transaction.id.is_some() {
+            self.forgetting.later(&self.pool);
+        }
+        self.commits.ask(transaction.clone()).await
     }
 
     pub(crate) async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
@@ -163,31 +214,101 @@ impl State {
             }
             Range::Prefix(start) => start.as_bytes(),
         };
-        let after = page.after.as_ref().map_or(&[][..], |after| after.as_str().as_bytes());
+        let waiting = Instant::now();
+        let mut after = page.after.clone();
         loop {
-            let limit = i64::try_from(page.limit).unwrap_or(i64::MAX - 1) + 1;
-            let given = Given::default().with(&self.names.namespace).with(start).with(end_of(start)).with(after);
-            let given = given.with(limit).with(page.values).of("scan")?;
-            let rows = self.pool.rows("scan", SCAN, given).await.map_err(Error::of_read)?;
-            let Some(first) = rows.first() else {
+            let read = self.page(start, after.as_ref(), page).await;
+            let Some((moment, mut entries, ended, more)) = read.map_err(|failure| failure.told("scan").of_read())?
+            else {
                 self.hold("scan").await?;
                 continue;
             };
-            let revision = Revision(number(field("scan", first, 0)?));
-            let (mut entries, mut ended) = (Vec::with_capacity(rows.len()), Vec::new());
-            for row in rows.iter().filter(|row| row.try_get_raw(1).is_ok_and(|key| !sqlx::ValueRef::is_null(&key))) {
-                let key = key("scan", field("scan", row, 1)?)?;
-                let (entry, has_ended) = entry(row, key).map_err(|error| Failure::from(error).told("scan"))?;
-                if has_ended { ended.push(entry.key) } else { entries.push(entry) }
-            }
-            if !ended.is_empty() {
-                self.remove("scan", ended).await?;
+            self.heed(moment);
+            if !ended.is_empty() && !self.are_gone("scan", &ended, moment, waiting).await? {
                 continue;
             }
-            let more = entries.len() > page.limit;
+            if more && entries.is_empty() {
+                // Nothing to go on from: what has ended does not make a page.
+                after = ended.into_iter().next_back();
+                continue;
+            }
             entries.truncate(page.limit);
-            return Ok(ScanPage { revision, entries, more });
+            return Ok(ScanPage { revision: moment.revision, entries, more });
         }
+    }
+
+    /// A page, with one entry more if there is one, and the keys in it that have ended. `None` for a namespace that is not
+    /// there.
+    async fn page(
+        &self,
+        start: &[u8],
+        after: Option<&Key>,
+        page: &Page,
+    ) -> Result<Option<(Moment, Vec<Entry>, Vec<Key>, bool)>, Failure> {
+        let after = after.map_or(&[][..], |after| after.as_str().as_bytes());
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX - 1) + 1;
+        let given = Given::default().with(&self.names.namespace).with(self.seen.latest()).with(start);
+        let given = given.with(end_of(start)).with(after).with(limit).with(page.values).with(PAGE).arguments()?;
+        let rows = self.pool.ask(Behind::Nobody, SCAN, given).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let moment = Moment::read(first)?;
+        let (mut entries, mut ended) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in &rows {
+            let Some(name) = column::<Option<Vec<u8>>>(row, 4)? else { continue };
+            // All that is stored was a key once.
+            let Ok(key) = key("scan", name) else { continue };
+            let (entry, has_ended) = entry(row, key, moment.now)?;
+            if has_ended { ended.push(entry.key) } else { entries.push(entry) }
+        }
+        // Some were more than fit, or one more than was asked for.
+        let told = (entries.len() + ended.len()).min(page.limit);
+        let found = column::<Option<i64>>(first, 9)?.map_or(0, number);
+        let more = usize::try_from(found).unwrap_or(usize::MAX) > told;
+        Ok(Some((moment, entries, ended, more)))
+    }
+
+    /// Takes note of the time, and lets it go on where the clock has stepped back.
+    fn heed(&self, moment: Moment) {
+        self.seen.note(moment.now);
+        if !moment.is_behind || self.is_catching_up.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (pool, is_catching_up) = (Arc::downgrade(&self.pool), self.is_catching_up.clone());
+        let given = Given::default().with(&self.names.namespace).with(moment.now).of("get");
+        self.pool.life.spawn(async move {
+            if let (Some(pool), Ok(given)) = (pool.upgrade(), given) {
+                let went_on = pool.rows_behind(Behind::Nobody, "get", "SELECT linchpin.go_on($1, $2)", given).await;
+                tracing::debug!(error = ?went_on.err(), "the server's clock has stepped back");
+            }
+            is_catching_up.store(false, Ordering::Release);
+        });
+    }
+
+    /// Whether these keys, which have ended, are to be left out of an answer: as a writer has held the namespace for a while
+    /// and does not write to them. If not, they were removed, and are to be looked at again: it has its own revision that
+    /// they are gone.
+    async fn are_gone(&self, operation: &'static str, ended: &[Key], moment: Moment, since: Instant) -> Result<bool> {
+        const REMOVE: &str = "SELECT * FROM linchpin.remove_ended($1, $2, $3)";
+        const ENDED: &str = "SELECT linchpin.ended($1, $2, $3)";
+        const AGAIN: Duration = Duration::from_millis(20);
+        let ended: BTreeSet<_> = ended.iter().map(|key| key.as_str().as_bytes()).collect();
+        let ended: Vec<_> = ended.into_iter().collect();
+        let given = || Given::default().with(&self.names.namespace).with(&ended).with(moment.now).of(operation);
+        match self.pool.row_behind(Behind::Namespace, operation, REMOVE, given()?).await {
+            Ok(row) => return self.removed(operation, &row).map(|_| false).map_err(Error::of_read),
+            Err(error) if !error.is_transient() => return Err(error.of_read()),
+            Err(error) => tracing::debug!(%error, "keys that have ended cannot be removed yet"),
+        }
+        let rows = self.pool.rows_behind(Behind::Nobody, operation, ENDED, given()?).await.map_err(Error::of_read)?;
+        if rows.len() == ended.len() {
+            return Ok(true);
+        }
+        let limit = self.pool.response_timeout();
+        if since.elapsed() > limit {
+            return Err(Error::timeout(operation, limit).of_read());
+        }
+        tokio::time::sleep(AGAIN).await;
+        Ok(false)
     }
 
     /// Removes the keys that start with this.
@@ -195,7 +316,7 @@ impl State {
         const CLEAR: &str = "SELECT * FROM linchpin.clear_keys($1, $2, $3)";
         loop {
             let given = Given::default().with(&self.names.namespace).with(start.as_bytes()).with(CLEARED);
-            let row = self.pool.row("clear", CLEAR, given.of("clear")?).await?;
+            let row = self.pool.row_behind(Behind::Namespace, "clear", CLEAR, given.of("clear")?).await?;
             if self.removed("clear", &row)? < usize::try_from(CLEARED).unwrap_or(0) {
                 return Ok(());
             }
@@ -204,42 +325,32 @@ impl State {
 
     /// Removes keys that have ended. Returns the microseconds until the next one ends, if one does.
     pub(crate) async fn sweep(&self) -> Result<Option<u64>> {
-        const SWEEP: &str = "SELECT * FROM linchpin.sweep($1, $2)";
-        let given = Given::default().with(&self.names.namespace).with(CLEARED).of("watch")?;
-        let row = self.pool.row("watch", SWEEP, given).await.map_err(Error::of_read)?;
+        const SWEEP: &str = "SELECT * FROM linchpin.sweep($1, $2, $3)";
+        let given = Given::default().with(&self.names.namespace).with(CLEARED).with(self.seen.latest()).of("watch")?;
+        let row = self.pool.row_behind(Behind::Namespace, "watch", SWEEP, given).await.map_err(Error::of_read)?;
+        self.seen.note(field("watch", &row, 5)?);
         self.removed("watch", &row)?;
         Ok(field::<Option<i64>>("watch", &row, 4)?.map(number))
     }
 
     /// Ends the lanes, once what is on its way was answered.
-    pub(crate) async fn close(&self, limit: std::time::Duration) {
+    pub(crate) async fn close(&self, limit: Duration) {
         tokio::join!(self.reads.close(limit), self.commits.close(limit));
     }
 
-    /// Tells the watchers which keys a statement removed; returns how many.
+    /// Tells the watchers that a statement removed keys; returns how many.
     fn removed(&self, operation: &'static str, row: &PgRow) -> Result<usize> {
-        let number = |index| field::<i64>(operation, row, index).map(number);
-        let (before, after, revision) = (number(0)?, number(1)?, Revision(number(2)?));
-        let keys: Vec<Vec<u8>> = field(operation, row, 3)?;
-        let count = keys.len();
-        let deleted = |bytes| Ok((Change::Deleted(key(operation, bytes)?, revision), None));
-        let changes = keys.into_iter().map(deleted).collect::<Result<_>>()?;
+        let (before, after): (i64, i64) = (field(operation, row, 0)?, field(operation, row, 1)?);
         if after != before {
-            self.notices.ring(&Told { before, after, changes });
+            self.notices.ring(number(after));
         }
-        Ok(count)
-    }
-
-    /// Removes these keys if they have ended, as whoever asks found.
-    async fn remove(&self, operation: &'static str, keys: Vec<Key>) -> Result<()> {
-        let removed = self.commits.ask(Work::Remove(keys)).await;
-        removed.map(drop).map_err(|error| error.with_operation(operation).of_read())
+        Ok(field::<Vec<Vec<u8>>>(operation, row, 3)?.len())
     }
 
     /// Makes the namespace be there: it was erased, or the server lost its data.
     async fn hold(&self, operation: &'static str) -> Result<()> {
         let given = Given::default().with(&self.names.namespace).of(operation)?;
-        let held = self.pool.row(operation, "SELECT (linchpin.hold($1)).id", given).await;
+        let held = self.pool.row_behind(Behind::Namespace, operation, "SELECT (linchpin.hold($1)).id", given).await;
         held.map(drop).map_err(Error::of_read)
     }
 }

@@ -1,29 +1,24 @@
 //! Streams: appending, claiming and settling.
 
 use crate::arguments::{Given, field, micros, number, stored};
-use crate::connection::Pool;
+use crate::claims::Queues;
+use crate::connection::{Behind, Pool};
 use crate::error::unexpected;
 use crate::hub::Hub;
-use crate::messages::Waker;
 use crate::names::Names;
 use crate::notices::Notices;
+use crate::patience::Patience;
+use crate::records::{write_headers, write_text};
 use linchpin_core::{
-    Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, MAX_TTL, Position, Receipt, Record, Result,
-    Retention, Retry, Settled, Settlement, StreamInfo, StreamName, dead_letter,
+    Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Retry, Settled, Settlement,
+    StreamInfo, StreamName,
 };
-use serde::Deserialize;
-use sqlx::postgres::PgRow;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
 
 /// For how long a record's id is remembered.
 pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
-
-/// A member that waits looks again after this time, should nobody wake it.
-const SLOW_POLL: Duration = Duration::from_secs(1);
 
 /// How many rows a call removes: others wait for it.
 const REMOVED: i32 = 1024;
@@ -32,18 +27,22 @@ const REMOVED: i32 = 1024;
 pub(crate) struct Streams {
     names: Arc<Names>,
     pool: Arc<Pool>,
-    hub: Arc<Hub>,
-    notices: Arc<Notices>,
+    pub(crate) patience: Patience,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) queues: Queues,
 }
 
 impl Streams {
     pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, hub: Arc<Hub>, notices: Arc<Notices>) -> Self {
-        Self { names, pool, hub, notices }
+        let (patience, queues) = (Patience::new(pool.clone()), Queues::default());
+        Self { names, pool, patience, hub, notices, queues }
     }
 
     /// Appends records, in their order, next to each other.
     pub(crate) async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        const APPEND: &str = "SELECT * FROM linchpin.append_records($1, $2, $3, $4, $5, $6, $7)";
+        const APPEND: &str = "SELECT a.* FROM linchpin.patience AS p, LATERAL \
+                              linchpin.append_records($1 || p.nothing, $2, $3, $4, $5, $6, $7) AS a";
         if records.is_empty() {
             return Ok(Vec::new());
         }
@@ -52,8 +51,11 @@ impl Streams {
         let delays: Vec<_> = records.iter().map(|record| record.delay.map(micros)).collect();
         let headers: Vec<_> = records.iter().map(write_headers).collect();
         let payloads: Vec<&[u8]> = records.iter().map(|record| &record.payload[..]).collect();
-        let given = self.given().with(name.as_bytes()).with(micros(DEDUPE_WINDOW)).with(ids).with(delays);
-        let row = self.pool.row("append", APPEND, given.with(headers).with(payloads).of("append")?).await?;
+        let given = || {
+            let given = self.given().with(name.as_bytes()).with(micros(DEDUPE_WINDOW)).with(&ids).with(&delays);
+            given.with(&headers).with(&payloads)
+        };
+        let row = self.patience.row("append", &name, APPEND, given).await?;
         let positions: Vec<i64> = field("append", &row, 0)?;
         let duplicates: Vec<bool> = field("append", &row, 1)?;
         if duplicates.contains(&false) {
@@ -61,42 +63,6 @@ impl Streams {
         }
         let appended = |(position, duplicate)| Appended { position: Position(number(position)), duplicate };
         Ok(positions.into_iter().zip(duplicates).map(appended).collect())
-    }
-
-    /// Claims, and waits for as long as the claim says: until the stream wakes it, or until something pending becomes due.
-    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        let deadline = Instant::now() + claim.wait.min(MAX_TTL);
-        let (given, _) = self.claim_now(claim).await?;
-        if !given.is_empty() || claim.wait.is_zero() {
-            return Ok(given);
-        }
-        let mut waker = Waker::of(&self.hub, &claim.stream).await?;
-        loop {
-            // Looked at after the server listens: what was appended before is found, what comes later wakes.
-            let (given, due) = self.claim_now(claim).await?;
-            let now = Instant::now();
-            if !given.is_empty() || now >= deadline {
-                return Ok(given);
-            }
-            let next = deadline.min(now + due.map_or(SLOW_POLL, |due| due.min(SLOW_POLL)));
-            // Woken or not, it is looked at again.
-            let _ = timeout_at(next, waker.woken()).await;
-        }
-    }
-
-    /// Claims what there is; if nothing, tells when something pending becomes due.
-    async fn claim_now(&self, claim: &Claim) -> Result<(Vec<Delivery>, Option<Duration>)> {
-        const CLAIM: &str = "SELECT * FROM linchpin.claim_records($1, $2, $3, $4, $5, $6, $7)";
-        let most = i32::try_from(claim.max).unwrap_or(i32::MAX);
-        let enough = claim.max_deliveries.map_or(0, |enough| i32::try_from(enough).unwrap_or(i32::MAX));
-        let given = self.given().with(claim.stream.storage_name().as_bytes()).with(claim.group.as_str().as_bytes());
-        let given = given.with(claim.member.as_str().as_bytes()).with(most).with(micros(claim.visibility)).with(enough);
-        let row = self.pool.row("claim", CLAIM, given.of("claim")?).await?;
-        if field("claim", &row, 1)? {
-            self.notices.wake(&claim.stream.dead_letters(&claim.group).storage_name());
-        }
-        let wait: Option<i64> = field("claim", &row, 0)?;
-        Ok((deliveries(claim, &row)?, wait.map(|wait| Duration::from_micros(number(wait)))))
     }
 
     /// Settles deliveries, each on its own.
@@ -133,7 +99,7 @@ impl Streams {
     pub(crate) async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         const INSPECT: &str = "SELECT * FROM linchpin.inspect_stream($1, $2)";
         let given = self.given().with(stream.storage_name().as_bytes()).of("inspect")?;
-        let rows = self.pool.rows("inspect", INSPECT, given).await.map_err(Error::of_read)?;
+        let rows = self.pool.rows_behind(Behind::Nobody, "inspect", INSPECT, given).await.map_err(Error::of_read)?;
         let Some(first) = rows.first() else { return Ok(StreamInfo::default()) };
         let count = |row, index| field::<i64>("inspect", row, index).map(number);
         let group = |row| {
@@ -150,17 +116,18 @@ impl Streams {
 
     /// Drops old records, but none that a group has not settled; returns how many.
     pub(crate) async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        const TRIM: &str = "SELECT * FROM linchpin.trim_records($1, $2, $3, $4, $5)";
+        const TRIM: &str = "SELECT a.* FROM linchpin.patience AS p, LATERAL \
+                            linchpin.trim_records($1 || p.nothing, $2, $3, $4, $5) AS a";
         let (newest, count) = match keep {
-            Retention::Newest(count) => (true, count),
-            Retention::From(position) => (false, position.0),
-            Retention::Unsettled if self.inspect(stream).await?.groups.is_empty() => return Ok(0),
-            Retention::Unsettled => (false, u64::MAX),
+            Retention::Newest(count) => (true, Some(stored(count))),
+            Retention::From(position) => (false, Some(stored(position.0))),
+            Retention::Unsettled => (false, None),
         };
+        let name = stream.storage_name();
         let mut dropped = 0;
         loop {
-            let given = self.given().with(stream.storage_name().as_bytes()).with(newest).with(stored(count));
-            let row = self.pool.row("trim", TRIM, given.with(REMOVED).of("trim")?).await;
+            let given = || self.given().with(name.as_bytes()).with(newest).with(count).with(REMOVED);
+            let row = self.patience.row("trim", &name, TRIM, given).await;
             // What went before stays removed, and would not be counted again.
             let row = row.map_err(|error| if dropped > 0 { error.with_retry(Retry::Unknown) } else { error })?;
             dropped += number(field("trim", &row, 0)?);
@@ -170,48 +137,46 @@ impl Streams {
         }
     }
 
+    /// Removes a group with its dead letters; returns whether there was one.
+    pub(crate) async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        const REMOVE: &str = "SELECT a FROM linchpin.patience AS p, LATERAL \
+                              linchpin.remove_group($1 || p.nothing, $2, $3) AS a";
+        const SWEEP: &str = "SELECT linchpin.sweep_streams(n.id, $2) FROM linchpin.namespaces AS n WHERE n.name = $1";
+        let name = stream.storage_name();
+        let given = || self.given().with(name.as_bytes()).with(group.as_str().as_bytes());
+        let row = self.patience.row("remove_group", &name, REMOVE, given).await?;
+        if !field::<bool>("remove_group", &row, 0)? {
+            return Ok(false);
+        }
+        self.notices.wake(&name);
+        // What it had is rubbish now: whoever sweeps next removes what is left if this fails.
+        loop {
+            let rows = self.pool.rows("remove_group", SWEEP, self.given().with(REMOVED).of("remove_group")?).await;
+            let more = rows.ok().and_then(|rows| rows.first().and_then(|row| field("remove_group", row, 0).ok()));
+            if more != Some(true) {
+                return Ok(true);
+            }
+        }
+    }
+
     /// Removes the streams that start with this, with their groups and dead letters.
     pub(crate) async fn clear(&self, prefix: &str) -> Result<()> {
-        const CLEAR: &str = "SELECT linchpin.clear_streams($1, $2, $3)";
+        const CLEAR: &str = "SELECT a FROM linchpin.patience AS p, LATERAL \
+                             linchpin.clear_streams($1 || p.nothing, $2, $3) AS a";
         loop {
-            let given = self.given().with(prefix.as_bytes()).with(REMOVED).of("clear")?;
-            if field("clear", &self.pool.row("clear", CLEAR, given).await?, 0)? {
+            let given = || self.given().with(prefix.as_bytes()).with(REMOVED);
+            if field("clear", &self.patience.row("clear", prefix, CLEAR, given).await?, 0)? {
                 return Ok(());
             }
         }
     }
 
-    fn given(&self) -> Given {
+    pub(crate) fn given(&self) -> Given {
         Given::default().with(&self.names.namespace)
     }
 }
 
-/// What a claim was given.
-fn deliveries(claim: &Claim, row: &PgRow) -> Result<Vec<Delivery>> {
-    let positions: Vec<i64> = field("claim", row, 2)?;
-    let counts: Vec<i32> = field("claim", row, 3)?;
-    let ids: Vec<Option<Vec<u8>>> = field("claim", row, 4)?;
-    let headers: Vec<Option<String>> = field("claim", row, 5)?;
-    let stories: Vec<Option<String>> = field("claim", row, 6)?;
-    let payloads: Vec<Vec<u8>> = field("claim", row, 7)?;
-    let texts = headers.iter().zip(&stories);
-    let records = ids.into_iter().zip(texts).zip(payloads);
-    let delivery = |((position, count), ((id, (headers, story)), payload)): ((_, _), ((Option<_>, _), Vec<u8>))| {
-        let (headers, story): (&Option<String>, &Option<String>) = (headers, story);
-        let (stream, group) = (claim.stream.clone(), claim.group.clone());
-        let delivery = u32::try_from(count).unwrap_or(u32::MAX);
-        let receipt = Receipt { stream, group, position: Position(number(position)), delivery };
-        Ok(Delivery {
-            receipt,
-            payload: payload.into(),
-            id: id.map(|id| text("claim", id)).transpose()?,
-            headers: read_headers(headers.as_deref(), story.as_deref())?,
-        })
-    };
-    positions.into_iter().zip(counts).zip(records).map(delivery).collect()
-}
-
-fn text(operation: &'static str, bytes: Vec<u8>) -> Result<String> {
+pub(crate) fn text(operation: &'static str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| unexpected(operation, "a name that is not UTF-8"))
 }
 
@@ -261,79 +226,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Headers as JSON; `None` without any.
-fn write_headers(record: &Record) -> Option<String> {
-    let pair = |(name, value): &(String, String)| format!("[{},{}]", write_text(name), write_text(value));
-    let pairs: Vec<_> = record.headers.iter().map(pair).collect();
-    (!pairs.is_empty()).then(|| format!("[{}]", pairs.join(",")))
-}
-
-/// Text as JSON, in ASCII: then it is no matter in which encoding the database has its text.
-fn write_text(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => json.extend(['\\', letter]),
-            ' '..='~' => json.push(letter),
-            _ => {
-                for unit in letter.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string does not fail.
-                    let _ = write!(json, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    json.push('"');
-    json
-}
-
-/// Why a dead letter is one.
-#[derive(Deserialize)]
-struct Story {
-    reason: String,
-    deliveries: u32,
-    position: u64,
-}
-
-/// Headers as they were appended, and those that tell why a record is dead.
-fn read_headers(headers: Option<&str>, story: Option<&str>) -> Result<Vec<(String, String)>> {
-    let unreadable = |error| unexpected("claim", "headers").with_source(error);
-    let mut headers: Vec<(String, String)> =
-        headers.map_or_else(|| Ok(Vec::new()), serde_json::from_str).map_err(unreadable)?;
-    if let Some(story) = story {
-        let Story { reason, deliveries, position } = serde_json::from_str(story).map_err(unreadable)?;
-        headers.push((dead_letter::REASON.to_owned(), reason));
-        headers.push((dead_letter::DELIVERIES.to_owned(), deliveries.to_string()));
-        headers.push((dead_letter::POSITION.to_owned(), position.to_string()));
-    }
-    Ok(headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_come_back_as_they_were() {
-        let record =
-            Record::new("").with_header("", "a\0\"\\\n").with_header("é", "\u{1f980}").with_header("", "again");
-        let written = write_headers(&record).expect("headers");
-        assert!(written.is_ascii());
-        assert_eq!(read_headers(Some(&written), None).expect("readable"), record.headers);
-        assert_eq!(write_headers(&Record::new("")), None);
-        assert_eq!(read_headers(None, None).expect("readable"), []);
-        assert!(read_headers(Some("[1]"), None).is_err());
-    }
-
-    #[test]
-    fn a_dead_letter_tells_its_story() {
-        let story = format!("{{\"reason\": {}, \"deliveries\": 3, \"position\": 7}}", write_text("\"é\""));
-        let headers = read_headers(Some("[[\"a\",\"b\"]]"), Some(&story)).expect("readable");
-        let expected =
-            [("a", "b"), (dead_letter::REASON, "\"é\""), (dead_letter::DELIVERIES, "3"), (dead_letter::POSITION, "7")];
-        assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
+    use linchpin_core::Receipt;
 
     #[test]
     fn what_is_settled_twice_comes_in_rounds() {

@@ -252,7 +252,7 @@ async fn streams_that_hang_stall_no_lock() {
         &server,
         "SELECT string_agg('linchpin.' || relname, ', ') FROM pg_class JOIN pg_namespace n \
                                ON n.oid = relnamespace WHERE nspname = 'linchpin' AND relkind = 'r' AND relname NOT IN \
-                               ('namespaces', 'keys', 'outcomes', 'messages', 'version')",
+                               ('namespaces', 'holds', 'keys', 'changes', 'intrusions', 'outcomes', 'messages', 'version')",
     )
     .await;
     let pool = pool(&server.url(), 1).await;

@@ -23,7 +23,7 @@ async fn nothing_is_left_behind_by_a_handle_that_is_closed_or_dropped() {
         let stream = StreamName::new("s").expect("valid");
         coordinator.driver().append(&stream, &[Record::new("r")]).await.expect("appended");
         let guard = coordinator.lock("l").acquire().await.expect("a lock");
-        assert!(ask(&server, OURS).await.parse::<u32>().expect("a number") >= 3);
+        assert!(ask(&server, OURS).await.parse::<u32>().expect("a number") >= 2);
         // The last one is shut down while all that it gave is still there.
         match round {
             0 => drop((messages, events, guard, coordinator)),

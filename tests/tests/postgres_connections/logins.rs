@@ -99,16 +99,29 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
     let server = server().await;
     let postgres = connect(&server.url()).await;
     let add = Transaction::new().add(key("n"), 1, None).with_id(linchpin::TransactionId::random());
-    postgres.commit(&Transaction::new().put(key("other"), "v", None)).await.expect("a commit");
-    server.pause().await.expect("paused");
+    // It is on its way when the server hangs.
+    let mut holding = pool(&server.url(), 1).await.begin().await.expect("a transaction");
+    let hold = "SELECT linchpin.put('default', 'other', 'v')";
+    sqlx::raw_sql(hold).execute(&mut *holding).await.expect("held");
     let started = std::time::Instant::now();
-    let error = postgres.commit(&add).await.expect_err("nobody answers");
+    let committing = {
+        let (postgres, add) = (postgres.clone(), add.clone());
+        tokio::spawn(async move { postgres.commit(&add).await })
+    };
+    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    while ask(&server, waits).await != "t" {}
+    server.pause().await.expect("paused");
+    let error = committing.await.expect("no panic").expect_err("nobody answers");
     assert!(started.elapsed() < LIMIT * 2, "{:?}", started.elapsed());
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown), "{error}");
     assert!(error.maybe_applied() && error.to_string().contains("may have been applied"), "{error}");
     let read = Driver::get(&postgres, &[key("n")]).await.expect_err("nobody answers");
     assert!(!read.maybe_applied(), "{read}");
+    // What begins while it hangs is not even sent.
+    let error = postgres.commit(&add).await.expect_err("nobody answers");
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
     server.resume().await.expect("resumed");
+    holding.rollback().await.expect("rolled back");
     // The first attempt may run now, as a ghost; with its id the repeat adds nothing to it.
     for _ in 0..3 {
         postgres.commit(&add).await.expect("the server is back");

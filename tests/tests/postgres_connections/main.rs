@@ -2,10 +2,18 @@
 //! server that ends connections, dies and returns. Local servers, because these need configurations of their own.
 
 mod bouncer;
+mod clock;
+mod crowd;
 mod faults;
+mod held;
+mod idle;
 mod leftovers;
 mod logins;
+mod paths;
+mod runtimes;
 mod schema;
+mod snapshots;
+mod standby;
 mod tls;
 
 use linchpin::{Coordinator, Driver, Key};

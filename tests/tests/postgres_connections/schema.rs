@@ -61,9 +61,9 @@ async fn one_of_a_newer_version_is_refused() {
     ask(&server, "UPDATE linchpin.version SET number = number + 1").await;
     let error = refused(config(&server.url())).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unsupported, Retry::Never), "{error}");
-    assert!(error.to_string().contains("version 2") && error.to_string().contains("needs 1"), "{error}");
+    assert!(error.to_string().contains("version 3") && error.to_string().contains("needs 2"), "{error}");
     // It was left as it is.
-    assert_eq!(ask(&server, "SELECT number FROM linchpin.version").await, "2");
+    assert_eq!(ask(&server, "SELECT number FROM linchpin.version").await, "3");
     ask(&server, "UPDATE linchpin.version SET number = number - 1").await;
     connect(&server.url()).await;
 }
@@ -82,4 +82,34 @@ async fn it_keeps_to_itself() {
     everything(connect(&server.url()).await.share()).await.expect("everything works");
     assert_eq!(ask(&server, outside).await, before);
     assert_eq!(ask(&server, "SELECT count(*) FROM public.keys").await, "0");
+}
+
+#[tokio::test]
+async fn an_empty_one_of_an_administrator_is_filled() {
+    let server = server().await;
+    ask(&server, "CREATE ROLE app LOGIN; REVOKE CREATE ON DATABASE postgres FROM PUBLIC").await;
+    ask(&server, "CREATE SCHEMA linchpin AUTHORIZATION app").await;
+    everything(connect(&url_for(&server, "app")).await.share()).await.expect("everything works");
+    // The administrator may fill it as well.
+    ask(&server, "DROP SCHEMA linchpin CASCADE; CREATE SCHEMA linchpin").await;
+    ask(&server, SCHEMA).await;
+    ask(&server, &PRIVILEGES.replace("application", "app")).await;
+    everything(connect(&url_for(&server, "app")).await.share()).await.expect("everything works");
+}
+
+#[tokio::test]
+async fn a_guard_of_a_prefix_sees_what_came_before_it_in_a_batch() {
+    let server = server().await;
+    let postgres = connect(&server.url()).await;
+    let put = Transaction::new().put(super::key("a/1"), "v", Some(super::SOON));
+    let linchpin::Outcome::Committed { revision, .. } = postgres.commit(&put).await.expect("a commit") else {
+        panic!()
+    };
+    // One transaction extends a key, and the next one is refused by it.
+    let batch = format!(
+        "SELECT found_numbers[3] > 1000000 * 100::bigint FROM linchpin.commit('default', ARRAY[NULL, NULL]::bytea[], \
+            ARRAY[0, 0]::bigint[], ARRAY[1, 2], ARRAY[13, 4], ARRAY[1, 2], ARRAY[{revision}, 0]::bigint[], \
+            ARRAY[1000000 * 500::bigint, 0], ARRAY['a/1', 'a/']::bytea[], ARRAY[]::bytea[], 0, 0)"
+    );
+    assert_eq!(ask(&server, &batch).await, "t");
 }

@@ -59,7 +59,7 @@ pub(super) const CLOSING: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "A claim that ended because its handle was closed has taken no record.",
+            text: "A claim that ended because its handle was closed takes nothing that is appended later.",
             cases: &["errors.a_claim_that_was_closed_holds_nothing"],
         },
         Clause {

@@ -16,7 +16,8 @@ pub(super) const LAYERS: Chapter = Chapter {
         },
         Clause {
             text: "A retry repeats what was surely not applied, and what may have been only if that cannot apply it \
-                   twice.",
+                   twice. A write may still end as unknown: when its attempts or their time are used up while the last of \
+                   them had no answer, or when its id is remembered no longer.",
             cases: &[
                 "faults.retries_apply_nothing_twice",
                 "errors.a_lost_answer_is_not_applied_twice",

@@ -45,8 +45,23 @@ pub(super) const TIME: Chapter = Chapter {
             cases: &["state.a_ttl_is_told_alike_by_every_read", "state.a_watcher_is_told_the_ttl"],
         },
         Clause {
-            text: "A server's clock that steps back revives nothing, and stops no time.",
-            cases: &["faults.a_clock_that_steps_back_revives_nothing"],
+            text: "A server's clock that steps back revives nothing that was seen to be gone, and stops no time: what lives \
+                   ends later by a second at most, and by the time for which nobody had asked the server anything, \
+                   whether what was asked were reads, renewals or writes.",
+            cases: &[
+                "faults.a_clock_that_steps_back_revives_nothing",
+                "faults.a_clock_that_steps_back_under_reads_stops_no_time",
+                "faults.a_clock_that_steps_back_under_renewals_stops_no_time",
+                "faults.a_clock_that_steps_back_under_writes_stops_no_time",
+                "faults.a_clock_that_steps_back_keeps_no_dead_holder",
+                "faults.a_clock_that_steps_back_keeps_no_dead_member",
+                "faults.a_clock_that_is_put_right_stops_no_time",
+            ],
+        },
+        Clause {
+            text: "A server's clock that steps forward may end what lives earlier, by no more than it went; then time goes \
+                   on.",
+            cases: &["faults.a_clock_that_steps_forward_takes_no_more_than_it_went"],
         },
         Clause {
             text: "Its TTL alone ends a key: closing the handle that wrote it does not.",

@@ -294,3 +294,17 @@ fn clearing_takes_streams_with_groups_dead_letters_and_ids() {
     drop(machine.clear(at(0), "other"));
     assert_eq!(machine.inspect(&stream()).length, 1);
 }
+
+#[test]
+fn ids_are_forgotten_in_time_though_nobody_appends() {
+    let mut machine = Machine::new();
+    let named = |n: u32| Record::new("").with_id(format!("{n:0>200}")).expect("valid");
+    let records: Vec<_> = (0..100).map(named).collect();
+    append_records(&mut machine, at(0), &records);
+    let trimmed = machine.trim(at(0), &stream(), Retention::Newest(0));
+    assert_eq!(trimmed.outcome, 100);
+    let size = |machine: &Machine| machine.snapshot().encode().expect("encodes").len();
+    let before = size(&machine);
+    let _ = machine.tick(at(120_000));
+    assert!(before > 20_000 && size(&machine) < 1_000, "{before} and then {}", size(&machine));
+}

@@ -37,6 +37,23 @@ fn urls_are_read() {
 }
 
 #[test]
+fn without_a_user_it_is_who_runs_this() {
+    let id = std::process::Command::new("id").arg("-un").output().expect("it runs");
+    let user = String::from_utf8(id.stdout).expect("a name");
+    assert_eq!(from_url("postgres://h").username, user.trim());
+}
+
+#[test]
+fn how_many_connections_there_are_at_most_is_read() {
+    assert_eq!(from_url("postgres://u@h?max_connections=3").max_connections, 3);
+    for wrong in ["2", "0", "-1", "many", ""] {
+        let error = PostgresConfig::read(&format!("postgres://u@h?max_connections={wrong}"), |_| None);
+        let error = error.expect_err(wrong);
+        assert!(error.to_string().contains("max_connections") && error.to_string().contains('3'), "{error}");
+    }
+}
+
+#[test]
 fn what_is_read_reaches_the_client_whatever_the_environment() {
     let options = from_url("postgres://me:p%40ss@[::1]:7000/shop").options().expect("valid");
     assert_eq!((options.get_host(), options.get_port()), ("::1", 7000));

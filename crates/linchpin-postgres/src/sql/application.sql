@@ -27,7 +27,6 @@ DECLARE
     name constant bytea := linchpin.admit(namespace, 'a key', key);
     micros bigint := 0;
     did record;
-    told text;
 BEGIN
     IF length(value) > 1048576 THEN
         RAISE EXCEPTION 'a value has at most 1048576 bytes, not %', length(value) USING ERRCODE = '22023';
@@ -42,7 +41,7 @@ BEGIN
         micros := ceil(extract(epoch FROM ttl) * 1000000);
     END IF;
     SELECT * INTO did FROM linchpin.commit(namespace, ARRAY[NULL::bytea], ARRAY[0::bigint], ARRAY[2],
-        ARRAY[guard, mutation], ARRAY[1, 1], ARRAY[expected, number], ARRAY[0, micros], ARRAY[name], ARRAY[value], 0);
+        ARRAY[guard, mutation], ARRAY[1, 1], ARRAY[expected, number], ARRAY[0, micros], ARRAY[name], ARRAY[value], 0, 0);
     IF did.statuses[1] IN (4, 5) THEN
         RAISE EXCEPTION 'the value at this key is no counter, or would leave the range of a bigint'
             USING ERRCODE = '22003';
@@ -51,16 +50,7 @@ BEGIN
     revision := did.revisions[1];
     result := did.results[1];
     IF did.after <> did.before THEN
-        told := did.before || ' ' || did.after;
-        FOR i IN 1 .. cardinality(did.ended) LOOP
-            told := told || ' d ' || linchpin.base64(did.ended[i]) || ' ' || did.ended_at[i];
-        END LOOP;
-        IF applied AND mutation = 11 AND result = '1' THEN
-            told := told || ' d ' || linchpin.base64(name) || ' ' || revision;
-        ELSIF applied AND mutation IN (10, 12) THEN
-            told := told || ' b ' || linchpin.base64(name) || ' ' || revision || ' ' || micros;
-        END IF;
-        PERFORM pg_notify(linchpin.channel(namespace, 'c'), told);
+        PERFORM linchpin.tell(namespace, '{c}', ARRAY[did.after::text]);
     END IF;
 END $$;
 
@@ -69,8 +59,10 @@ $$ SELECT translate(encode(bytes, 'base64'), E'\n', '') $$;
 
 -- The value at a key; null if there is none.
 CREATE FUNCTION linchpin.get(namespace text, key text) RETURNS bytea LANGUAGE sql STABLE AS $$
-    SELECT k.value FROM linchpin.namespaces AS n JOIN linchpin.keys AS k ON k.namespace = n.id
-        WHERE n.name = get.namespace AND k.key = convert_to(get.key, 'UTF8')
+    SELECT k.value FROM (
+            SELECT * FROM linchpin.namespaces AS n WHERE n.name = get.namespace ORDER BY n.generation DESC LIMIT 1
+        ) AS n JOIN linchpin.keys AS k ON k.namespace = n.id
+        WHERE k.key = convert_to(get.key, 'UTF8')
             AND (k.ends IS NULL OR k.ends > greatest(linchpin.clock() + n.ahead, n.acted))
 $$;
 
@@ -139,9 +131,9 @@ BEGIN
     IF told IS NULL THEN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = '22004';
     END IF;
-    IF length(told) > 7999 THEN
-        RAISE EXCEPTION 'a message that is published from SQL fits into a notification, of 7999 characters in base64'
+    IF length(told) > 7999 - 25 THEN
+        RAISE EXCEPTION 'a message that is published from SQL fits into a notification, of 7974 characters in base64'
             USING ERRCODE = '22023';
     END IF;
-    PERFORM pg_notify(linchpin.channel(publish.namespace, 'm'), told);
+    PERFORM linchpin.tell(publish.namespace, '{m}', ARRAY[told]);
 END $$;

@@ -7,23 +7,23 @@
 --                                                            13  extends version `number` to a TTL
 -- Operations name their key by its index among `keys`, so that each is looked up once.
 --
--- Up to `sweeps` other keys that have ended are removed as well, so that they never pile up.
+-- Up to `sweeps` other keys that have ended are removed as well, so that they never pile up. Nothing is decided by a time
+-- before `floor`, which somebody has seen.
 --
 -- -> the count of changes before and after; the keys that had ended, and at which revision they were removed; per
 -- transaction its status (1 committed, 2 refused, 3 refused by what was found, 4 no counter, 5 overflow, 6 the id is
 -- another's; 10 more if it was decided before), revision, the operation that decided it (from 0, of its guards or of its
--- mutations), and what its mutations did; per status 3 what was found.
+-- mutations), and what its mutations did; per status 3 what was found; and the time.
 CREATE FUNCTION linchpin.commit(
     namespace text, ids bytea[], fingerprints bigint[], lasts integer[],
     kinds integer[], slots integer[], numbers bigint[], ttls bigint[], keys bytea[], "values" bytea[],
-    sweeps integer, OUT before bigint, OUT after bigint, OUT ended bytea[], OUT ended_at bigint[],
+    sweeps integer, floor bigint, OUT before bigint, OUT after bigint, OUT ended bytea[], OUT ended_at bigint[],
     OUT statuses integer[], OUT revisions bigint[], OUT details integer[], OUT results text[],
-    OUT found_keys bytea[], OUT found_values bytea[], OUT found_numbers bigint[]
+    OUT found_keys bytea[], OUT found_values bytea[], OUT found_numbers bigint[], OUT now bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    held linchpin.namespaces := linchpin.hold(namespace);
-    now bigint := held.acted;
+    held linchpin.namespaces := linchpin.hold(namespace, floor);
     window_us constant bigint := 60 * 1000000;
     -- What stands at each key: version 0 for nothing, ends 0 for never; its value is the one in the table (0), one of
     -- `values`, or below 0 one of `sums`; and what is to be written (0 nothing, 1 all, 2 removed, 3 its end).
@@ -41,7 +41,11 @@ DECLARE
     did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
     o_found integer[] := '{}'; finds integer := 0;
     touched integer[] := '{}'; other integer;
+    -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
+    c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
+    forgets integer; forgotten bigint; is_all boolean; notes boolean := false;
 BEGIN
+    now := held.acted;
     before := held.changes;
     ended := '{}'; ended_at := '{}'; statuses := '{}'; revisions := '{}'; details := '{}'; results := '{}';
     found_keys := '{}'; found_values := '{}'; found_numbers := '{}';
@@ -49,13 +53,16 @@ BEGIN
     IF sweeps > 0 THEN
         WITH gone AS (
             DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
-                SELECT old.key FROM linchpin.keys AS old WHERE old.namespace = held.id AND old.ends <= now
+                SELECT old.key FROM linchpin.keys AS old
+                    WHERE old.namespace = held.id AND old.ends > held.swept AND old.ends <= now
                     ORDER BY old.ends LIMIT sweeps))
             RETURNING k.key
         ) SELECT coalesce(array_agg(gone.key), '{}') INTO ended FROM gone;
+        IF cardinality(ended) < sweeps THEN
+            held.swept := now;
+        END IF;
         IF cardinality(ended) > 0 THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended_at := array_fill(reached, ARRAY[cardinality(ended)]);
         END IF;
     END IF;
@@ -82,7 +89,6 @@ BEGIN
     FOR s IN 1 .. coalesce(cardinality(s_ends), 0) LOOP
         IF s_ends[s] <> 0 AND s_ends[s] <= now THEN
             reached := greatest(reached + 1, now);
-            held.changes := held.changes + 1;
             ended := ended || all_keys[s];
             ended_at := ended_at || reached;
             s_version[s] := 0;
@@ -106,14 +112,28 @@ BEGIN
                 statuses[t] := 6; revisions[t] := reached; details[t] := 0; results[t] := '';
                 CONTINUE;
             END IF;
-            statuses[t] := had.status + 10; revisions[t] := had.revision; details[t] := had.detail;
-            results[t] := had.results;
-            IF had.status = 3 THEN
-                found_keys := found_keys || had.found_key;
-                found_values := found_values || had.found_value;
-                found_numbers := found_numbers || ARRAY[had.found_created, had.found_version, had.found_ttl];
-                finds := finds + 1;
+            status := had.status;
+            IF status = 3 THEN
+                -- What refused it is told again only if it still stands there, and was not just written.
+                SELECT k.* INTO seen FROM linchpin.keys AS k
+                    WHERE k.namespace = held.id AND k.key = had.found_key AND k.version = had.found_version
+                        AND (k.ends IS NULL OR k.ends > now);
+                s := array_position(all_keys, had.found_key);
+                IF s_version[s] <> had.found_version THEN
+                    seen := NULL;
+                END IF;
+                IF seen.key IS NULL THEN
+                    status := 2;
+                ELSE
+                    finds := finds + 1;
+                    found_keys := found_keys || seen.key;
+                    found_values := found_values || seen.value;
+                    seen.ends := CASE WHEN s IS NULL THEN seen.ends ELSE nullif(s_ends[s], 0) END;
+                    found_numbers := found_numbers || ARRAY[seen.created, seen.version, coalesce(seen.ends - now, 0)];
+                END IF;
             END IF;
+            statuses[t] := status + 10; revisions[t] := had.revision; details[t] := had.detail;
+            results[t] := had.results;
             CONTINUE;
         END IF;
         status := 1;
@@ -134,6 +154,10 @@ BEGIN
                         AND (k.ends IS NULL OR k.ends > now)
                         AND NOT EXISTS (SELECT FROM unnest(touched) AS n WHERE all_keys[n] = k.key)
                     ORDER BY k.key LIMIT 1;
+                IF extends THEN
+                    other := array_position(all_keys, seen.key);
+                    seen.ends := CASE WHEN other IS NULL THEN seen.ends ELSE s_ends[other] END;
+                END IF;
                 IF touched <> '{}' THEN
                     SELECT n INTO other FROM unnest(touched) AS n
                         WHERE s_version[n] <> 0 AND all_keys[n] >= all_keys[s] AND all_keys[n] < all_keys[s] || decode('ff', 'hex')
@@ -189,7 +213,7 @@ BEGIN
                         ELSE
                             current := CASE WHEN s_value[s] > 0 THEN all_values[s_value[s]] ELSE sums[-s_value[s]] END;
                         END IF;
-                        IF length(current) > 40 OR encode(current, 'escape') !~ '^[-+]?[0-9]+$' THEN
+                        IF length(current) > 20 OR encode(current, 'escape') !~ '^(0|-?[1-9][0-9]*)$' THEN
                             status := 4;
                         ELSE
                             summed := encode(current, 'escape')::numeric;
@@ -216,7 +240,6 @@ BEGIN
         IF status = 1 THEN
             IF ticks THEN
                 reached := greatest(reached + 1, now);
-                held.changes := held.changes + 1;
             END IF;
             FOR i IN first + guards .. last LOOP
                 kind := kinds[i];
@@ -235,6 +258,7 @@ BEGIN
                     END IF;
                     s_write[s] := 1;
                     writes := true;
+                    c_slots := c_slots || s; c_created := c_created || s_created[s]; c_versions := c_versions || reached;
                     IF kind = 10 THEN
                         s_value[s] := numbers[i];
                         did := did || (s_created[s] || ':' || ttls[i]);
@@ -253,6 +277,7 @@ BEGIN
                         END IF;
                         s_write[s] := 2;
                         removes := true;
+                        c_slots := c_slots || s; c_created := c_created || 0::bigint; c_versions := c_versions || reached;
                     END IF;
                 ELSIF s_version[s] <> 0 AND s_version[s] = numbers[i] THEN
                     -- Never earlier than before, and no new version.
@@ -299,21 +324,36 @@ BEGIN
     IF remembers THEN
         INSERT INTO linchpin.outcomes
             SELECT held.id, ids[n], fingerprints[n], now, statuses[n], revisions[n], details[n], results[n],
-                found_keys[o_found[n]], found_values[o_found[n]], found_numbers[o_found[n] * 3 - 2],
-                found_numbers[o_found[n] * 3 - 1], found_numbers[o_found[n] * 3]
+                found_keys[o_found[n]], found_numbers[o_found[n] * 3 - 1]
             FROM generate_series(1, cardinality(statuses)) AS n WHERE ids[n] IS NOT NULL AND statuses[n] < 6;
         -- Now and then, more than were added since, so that they never pile up, also where all are refused and the
-        -- revision stands still; of all namespaces, as one may be used no more. By the clock: time may run further
-        -- ahead of it here than where they were noted.
+        -- revision stands still.
         IF random() < 0.125 OR cardinality(statuses) > 1 THEN
-            DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
-                SELECT old.ctid FROM linchpin.outcomes AS old WHERE old.at < now - held.ahead - window_us
-                    ORDER BY old.at LIMIT 512 + 2 * cardinality(statuses) FOR UPDATE SKIP LOCKED));
+            forgets := 512 + 2 * cardinality(statuses);
+            WITH gone AS (
+                DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
+                    SELECT old.ctid FROM linchpin.outcomes AS old
+                        WHERE old.namespace = held.id AND old.at > held.forgotten AND old.at < now - window_us
+                        ORDER BY old.at LIMIT forgets FOR UPDATE SKIP LOCKED))
+                RETURNING o.at
+            ) SELECT count(*) < forgets, max(gone.at) INTO is_all, forgotten FROM gone;
+            -- Of those noted at the same time some may be left.
+            forgotten := CASE WHEN is_all THEN now - window_us - 1 ELSE forgotten - 1 END;
+            notes := forgotten > held.forgotten + 1000000;
+            held.forgotten := greatest(held.forgotten, forgotten);
         END IF;
     END IF;
-    after := held.changes;
+    after := before + cardinality(ended) + cardinality(c_slots);
     IF after <> before THEN
-        UPDATE linchpin.namespaces AS n SET revision = reached, changes = after, acted = now
-            WHERE n.id = held.id;
+        PERFORM linchpin.note(held, before, after, reached,
+            ended || ARRAY(SELECT all_keys[c.slot] FROM unnest(c_slots) WITH ORDINALITY AS c (slot, n) ORDER BY c.n),
+            array_fill(0::bigint, ARRAY[cardinality(ended)]) || c_created, ended_at || c_versions);
+        held.revision := reached;
+        held.changes := after;
+        PERFORM linchpin.keep(held, before);
+    ELSIF extends OR notes THEN
+        -- How late it is, so that no clock that steps back stops time where only leases are renewed.
+        UPDATE linchpin.namespaces AS n SET acted = now, forgotten = held.forgotten
+            WHERE n.name = held.name AND n.generation = held.generation AND n.acted < now - 100000;
     END IF;
 END $$;

@@ -5,7 +5,7 @@ DECLARE
     now constant bigint := linchpin.clock();
     space integer;
 BEGIN
-    SELECT n.id INTO space FROM linchpin.namespaces AS n WHERE n.name = namespace;
+    SELECT n.id INTO space FROM linchpin.namespaces AS n WHERE n.name = namespace ORDER BY n.generation DESC LIMIT 1;
     IF space IS NULL THEN
         space := (linchpin.hold(namespace)).id;
     END IF;

@@ -1,22 +1,43 @@
--- Removes up to `most` keys that have ended. -> the count of changes before and after, the revision, the keys, and the
--- microseconds until the next one ends, or null if none will.
+-- Removes up to `most` keys that have ended by a time that is not before `floor`. -> the count of changes before and after,
+-- the revision, the keys, the microseconds until the next one ends, or null if none will, and the time.
 CREATE FUNCTION linchpin.sweep(
-    namespace text, most integer,
-    OUT before bigint, OUT after bigint, OUT revision bigint, OUT keys bytea[], OUT next bigint
+    namespace text, most integer, floor bigint,
+    OUT before bigint, OUT after bigint, OUT revision bigint, OUT keys bytea[], OUT next bigint, OUT now bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    held linchpin.namespaces := linchpin.hold(namespace);
+    held linchpin.namespaces := linchpin.hold(namespace, floor);
 BEGIN
+    now := held.acted;
     WITH gone AS (
         DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
-            SELECT old.key FROM linchpin.keys AS old WHERE old.namespace = held.id AND old.ends <= held.acted
-                ORDER BY old.ends LIMIT most))
+            SELECT old.key FROM linchpin.keys AS old
+                WHERE old.namespace = held.id AND old.ends > held.swept AND old.ends <= now ORDER BY old.ends LIMIT most))
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
-    SELECT greatest(k.ends - held.acted, 0) INTO next FROM linchpin.keys AS k
-        WHERE k.namespace = held.id AND k.ends IS NOT NULL ORDER BY k.ends LIMIT 1;
+    IF cardinality(keys) < most THEN
+        held.swept := now;
+    END IF;
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
+    SELECT greatest(k.ends - now, 0) INTO next FROM linchpin.keys AS k
+        WHERE k.namespace = held.id AND k.ends > held.swept ORDER BY k.ends LIMIT 1;
+END $$;
+
+-- Removes those of these keys that have ended, as `sweep` does. Does not wait for long: whoever reads waits for it.
+CREATE FUNCTION linchpin.remove_ended(
+    namespace text, asked bytea[], floor bigint,
+    OUT before bigint, OUT after bigint, OUT revision bigint, OUT keys bytea[], OUT next bigint, OUT now bigint
+) LANGUAGE plpgsql SET lock_timeout = '200ms' AS $$
+#variable_conflict use_variable
+DECLARE
+    held linchpin.namespaces := linchpin.hold(namespace, floor);
+BEGIN
+    now := held.acted;
+    WITH gone AS (
+        DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (asked) AND k.ends <= now
+        RETURNING k.key
+    ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
 -- Removes up to `most` keys that start with this. -> as `sweep`
@@ -35,39 +56,94 @@ BEGIN
                 ORDER BY old.key LIMIT most))
         RETURNING k.key
     ) SELECT coalesce(array_agg(gone.key), '{}') INTO keys FROM gone;
-    SELECT * INTO before, after, revision FROM linchpin.removed(held, cardinality(keys) > 0);
+    SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
--- Notes that keys were removed, if they were.
+-- Notes that keys were removed, if they were, and otherwise now and then how late it is.
 CREATE FUNCTION linchpin.removed(
-    held linchpin.namespaces, any_were boolean, OUT before bigint, OUT after bigint, OUT revision bigint
+    held linchpin.namespaces, keys bytea[], OUT before bigint, OUT after bigint, OUT revision bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
+DECLARE
+    count constant integer := cardinality(keys);
 BEGIN
     before := held.changes;
-    after := held.changes;
+    after := before + count;
     revision := held.revision;
-    IF any_were THEN
-        after := before + 1;
+    IF count > 0 THEN
         revision := greatest(revision + 1, held.acted);
-        UPDATE linchpin.namespaces AS n SET revision = removed.revision, changes = removed.after, acted = held.acted
-            WHERE n.id = held.id;
+        PERFORM linchpin.note(held, before, after, revision, keys, array_fill(0::bigint, ARRAY[count]),
+            array_fill(revision, ARRAY[count]));
+        held.revision := revision;
+        held.changes := after;
+        PERFORM linchpin.keep(held, before);
+    ELSE
+        UPDATE linchpin.namespaces AS n SET acted = held.acted, swept = held.swept
+            WHERE n.name = held.name AND n.generation = held.generation AND n.acted < held.acted - 1000000;
     END IF;
 END $$;
 
--- Removes a namespace with all that is in it.
-CREATE FUNCTION linchpin.erase(namespace text) RETURNS void LANGUAGE plpgsql AS $$
+-- The keys among these that had ended at this time, and that nobody is writing at present.
+CREATE FUNCTION linchpin.ended(namespace text, keys bytea[], at bigint) RETURNS SETOF bytea LANGUAGE sql AS $$
+    SELECT k.key FROM linchpin.keys AS k WHERE k.namespace = (
+            SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = ended.namespace ORDER BY n.generation DESC LIMIT 1
+        ) AND k.key = ANY (ended.keys) AND k.ends <= ended.at FOR NO KEY UPDATE SKIP LOCKED
+$$;
+
+-- Forgets up to `most` outcomes of each namespace that nobody may ask for any more. Waits for nobody.
+-- -> whether some may be left
+CREATE FUNCTION linchpin.forget(most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    window_us constant bigint := 60 * 1000000;
+    forgotten bigint;
+BEGIN
+    WITH gone AS (
+        DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.namespaces AS n, LATERAL (
+                SELECT o.ctid FROM linchpin.outcomes AS o WHERE o.namespace = n.id AND o.at > n.forgotten
+                    AND o.at < greatest(linchpin.clock() + n.ahead, n.acted) - window_us
+                    ORDER BY o.at LIMIT most FOR UPDATE SKIP LOCKED
+            ) AS old))
+        RETURNING 1
+    ) SELECT count(*) INTO forgotten FROM gone;
+    RETURN forgotten >= most;
+END $$;
+
+-- Removes about `most` rows of a namespace, and the namespace with the last. -> whether that was all
+CREATE FUNCTION linchpin.erase(namespace text, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     held linchpin.namespaces := linchpin.hold(namespace);
+    remaining integer := most;
+    removed integer;
 BEGIN
-    DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id;
-    DELETE FROM linchpin.outcomes AS o WHERE o.namespace = held.id;
-    DELETE FROM linchpin.messages AS m WHERE m.namespace = held.id;
-    INSERT INTO linchpin.rubbish (namespace, stream, "group")
-        SELECT s.namespace, s.id, 0 FROM linchpin.streams AS s WHERE s.namespace = held.id;
-    DELETE FROM linchpin.streams AS s WHERE s.namespace = held.id;
-    WHILE linchpin.sweep_streams(held.id, 2147483647) LOOP
-    END LOOP;
-    DELETE FROM linchpin.namespaces AS n WHERE n.id = held.id;
+    DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
+        SELECT old.key FROM linchpin.keys AS old WHERE old.namespace = held.id LIMIT remaining));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM linchpin.outcomes AS old WHERE old.namespace = held.id LIMIT remaining));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    DELETE FROM linchpin.changes AS c WHERE c.namespace = held.id AND c.number = ANY (ARRAY(
+        SELECT old.number FROM linchpin.changes AS old WHERE old.namespace = held.id LIMIT remaining));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM linchpin.messages AS old WHERE old.namespace = held.id LIMIT remaining));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    WITH gone AS (
+        DELETE FROM linchpin.streams AS s WHERE s.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.streams AS old WHERE old.namespace = held.id LIMIT remaining))
+        RETURNING s.namespace, s.id
+    ) INSERT INTO linchpin.rubbish (namespace, stream, "group") SELECT gone.namespace, gone.id, 0 FROM gone;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    remaining := remaining - removed;
+    IF remaining <= 0 OR linchpin.sweep_streams(held.id, remaining) THEN
+        RETURN false;
+    END IF;
+    DELETE FROM linchpin.namespaces AS n WHERE n.name = namespace;
+    DELETE FROM linchpin.holds AS h WHERE h.name = namespace;
+    RETURN true;
 END $$;

@@ -71,6 +71,9 @@ CREATE TABLE linchpin.rubbish (
     PRIMARY KEY (namespace, stream, "group")
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200);
 
+-- Who joins this waits for a lock for a moment only, until the end of the transaction.
+CREATE VIEW linchpin.patience AS SELECT left(set_config('lock_timeout', '30ms', true), 0) AS nothing OFFSET 0;
+
 -- A namespace's row, which is not held.
 CREATE FUNCTION linchpin.space(namespace text) RETURNS linchpin.namespaces LANGUAGE plpgsql AS $$
 DECLARE
@@ -79,7 +82,7 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'linchpin needs transactions that are READ COMMITTED' USING ERRCODE = 'LP001';
     END IF;
-    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace;
+    SELECT * INTO found_space FROM linchpin.namespaces AS n WHERE n.name = space.namespace ORDER BY n.generation DESC LIMIT 1;
     IF NOT FOUND THEN
         found_space := linchpin.hold(namespace);
     END IF;
@@ -94,9 +97,7 @@ DECLARE
     now bigint := linchpin.clock() + space.ahead;
 BEGIN
     IF now < reached THEN
-        UPDATE linchpin.namespaces AS n SET acted = greatest(n.acted, reached),
-                ahead = n.ahead + greatest(greatest(n.acted, reached) - (linchpin.clock() + n.ahead), 0)
-            WHERE n.id = space.id RETURNING n.acted INTO now;
+        now := (linchpin.hold(space.name, reached)).acted;
     END IF;
     RETURN now;
 END $$;
@@ -191,34 +192,42 @@ BEGIN
     END IF;
 END $$;
 
--- Puts a record into the dead letters of a group, with the reason as JSON. Dead letters of dead letters are those of the
--- stream itself; a group's own are there already.
+-- Puts records into the dead letters of a group, in their order, each with the reason as JSON. Whoever calls this holds all
+-- that is pending and waits for nothing more but streams, by their names: so two never wait for each other. What a group
+-- rejects of dead letters is gone. -> whether some were
 CREATE FUNCTION linchpin.bury(
-    space linchpin.namespaces, home bigint, stream bytea, "group" bytea, place bigint, deliveries integer, reason text
-) RETURNS void LANGUAGE plpgsql AS $$
+    space linchpin.namespaces, home bigint, stream bytea, "group" bytea, places bigint[], deliveries integer[], reasons text[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    nul constant integer := position('\x00'::bytea IN stream);
-    dead constant bytea := CASE WHEN nul = 0 THEN stream ELSE substr(stream, 1, nul - 1) END || '\x00'::bytea || "group";
+    dead constant bytea := stream || decode('00', 'hex') || "group";
     held linchpin.streams;
+    buried integer;
 BEGIN
-    IF dead = stream THEN
-        RETURN;
+    IF position(decode('00', 'hex') IN stream) > 0 THEN
+        RETURN false;
     END IF;
     held := linchpin.hold_stream(space, dead);
     INSERT INTO linchpin.records (stream, position, id, headers, story, payload)
-        SELECT held.id, held.last + 1, r.id, r.headers,
-                ('{"reason": ' || reason || ', "deliveries": ' || deliveries || ', "position": ' || place || '}')::json,
+        SELECT held.id, held.last + row_number() OVER (ORDER BY b.n), r.id, r.headers,
+                ('{"reason": ' || b.reason || ', "deliveries": ' || b.deliveries || ', "position": ' || b.place || '}')::json,
                 r.payload
-            FROM linchpin.records AS r WHERE r.stream = home AND r.position = place;
-    IF FOUND THEN
-        UPDATE linchpin.streams AS s SET last = held.last + 1 WHERE s.namespace = space.id AND s.name = dead;
+            FROM unnest(places, deliveries, reasons) WITH ORDINALITY AS b (place, deliveries, reason, n)
+            CROSS JOIN LATERAL (
+                SELECT * FROM linchpin.records AS r WHERE r.stream = home AND r.position = b.place OFFSET 0
+            ) AS r;
+    GET DIAGNOSTICS buried = ROW_COUNT;
+    IF buried > 0 THEN
+        UPDATE linchpin.streams AS s SET last = held.last + buried WHERE s.namespace = space.id AND s.name = dead;
     END IF;
+    RETURN buried > 0;
 END $$;
 
 -- Claims up to `most` records for a member of a group: first what is due again, then what the group has not looked at.
--- What was delivered `enough` times, if that is not 0, goes to the dead letters instead.
--- -> if nothing is given: the us until something pending becomes due, or null; whether something was buried; what is given
+-- What was delivered `enough` times, if that is not 0, goes to the dead letters instead. What is not due, or was delivered
+-- often enough, holds up nothing that is behind it.
+-- -> if nothing is given: the us until something pending becomes due, 0 if there may be more now, or null; whether something
+-- was buried; what is given
 CREATE FUNCTION linchpin.claim_records(
     namespace text, stream bytea, "group" bytea, member bytea, most integer, visibility bigint, enough integer,
     OUT wait bigint, OUT buried boolean, OUT positions bigint[], OUT deliveries integer[], OUT ids bytea[],
@@ -226,9 +235,10 @@ CREATE FUNCTION linchpin.claim_records(
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    enough_bytes constant bigint := 4194304;
+    enough_bytes constant bigint := 1048576;
     -- The group is held for so long: others wait for it.
-    enough_looks constant integer := 1024;
+    enough_looks constant integer := 8192;
+    enough_burials constant integer := 4096;
     space linchpin.namespaces := linchpin.space(namespace);
     home linchpin.streams;
     held linchpin.groups;
@@ -236,8 +246,12 @@ DECLARE
     last bigint;
     bytes bigint := 0;
     looks integer := 0;
+    is_due boolean;
+    first bigint;
     seen record;
+    dead record;
 BEGIN
+    SELECT 0 AS count, NULL::bigint[] AS positions, NULL::integer[] AS deliveries, false AS more INTO dead;
     buried := false;
     positions := '{}'; deliveries := '{}'; ids := '{}'; headers := '{}'; stories := '{}'; payloads := '{}';
     LOOP
@@ -258,6 +272,7 @@ BEGIN
             wait := seen.due - now;
             RETURN;
         END IF;
+        is_due := seen.due IS NOT NULL AND seen.due <= now;
         SELECT * INTO held FROM linchpin.groups AS g WHERE g.stream = seen.stream AND g.name = "group"
             FOR NO KEY UPDATE;
         CONTINUE WHEN NOT FOUND;
@@ -274,33 +289,67 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT * FROM linchpin.records AS r WHERE r.stream = held.stream AND r.position = p.position OFFSET 0
         ) AS r ON true
-        WHERE p."group" = held.id AND p.due <= now AND p.due > 0
-        ORDER BY p.due, p.position LIMIT enough_looks FOR UPDATE OF p SKIP LOCKED
+        WHERE is_due AND p."group" = held.id AND p.due <= now AND p.due > 0 AND (enough = 0 OR p.deliveries < enough)
+        ORDER BY p.due, p.position LIMIT most FOR UPDATE OF p SKIP LOCKED
     LOOP
         looks := looks + 1;
-        IF seen.payload IS NULL OR (enough > 0 AND seen.deliveries >= enough) THEN
-            IF seen.payload IS NOT NULL THEN
-                PERFORM linchpin.bury(
-                    space, held.stream, stream, "group", seen.position, seen.deliveries, '"max deliveries"');
-                buried := true;
-            END IF;
+        IF seen.payload IS NULL THEN
             DELETE FROM linchpin.pending AS p WHERE p."group" = held.id AND p.position = seen.position;
-        ELSE
-            UPDATE linchpin.pending AS p
-                SET due = now + visibility, deliveries = seen.deliveries + 1, member = claim_records.member
-                WHERE p."group" = held.id AND p.position = seen.position;
-            positions := positions || seen.position;
-            deliveries := deliveries || seen.deliveries + 1;
-            ids := ids || seen.id;
-            headers := headers || seen.headers::text;
-            stories := stories || seen.story::text;
-            payloads := payloads || seen.payload;
-            bytes := bytes + length(seen.payload);
-            EXIT WHEN cardinality(positions) >= most OR bytes >= enough_bytes;
+            CONTINUE;
         END IF;
+        UPDATE linchpin.pending AS p
+            SET due = now + visibility, deliveries = seen.deliveries + 1, member = claim_records.member
+            WHERE p."group" = held.id AND p.position = seen.position;
+        positions := positions || seen.position;
+        deliveries := deliveries || seen.deliveries + 1;
+        ids := ids || seen.id;
+        headers := headers || seen.headers::text;
+        stories := stories || seen.story::text;
+        payloads := payloads || seen.payload;
+        bytes := bytes + length(seen.payload);
+        EXIT WHEN bytes >= enough_bytes;
     END LOOP;
+    IF is_due AND enough > 0 THEN
+        WITH due AS MATERIALIZED (
+            SELECT o.position, o.due FROM linchpin.pending AS o
+                WHERE o."group" = held.id AND o.due <= now AND o.due > 0 AND o.deliveries >= enough
+                ORDER BY o.due, o.position LIMIT enough_burials FOR UPDATE SKIP LOCKED
+        ), sized AS MATERIALIZED (
+            SELECT d.position, sum(coalesce(r.size, 0)) OVER (ORDER BY d.due, d.position) - coalesce(r.size, 0) AS before
+                FROM due AS d LEFT JOIN LATERAL (
+                    SELECT length(r.payload) AS size FROM linchpin.records AS r
+                        WHERE r.stream = held.stream AND r.position = d.position OFFSET 0
+                ) AS r ON true
+        ), gone AS (
+            DELETE FROM linchpin.pending AS p WHERE p."group" = held.id AND p.position = ANY (ARRAY(
+                SELECT s.position FROM sized AS s WHERE s.before < 4 * enough_bytes))
+            RETURNING p.*
+        ) SELECT count(*) AS count, array_agg(g.position ORDER BY g.due, g.position) AS positions,
+                array_agg(g.deliveries ORDER BY g.due, g.position) AS deliveries,
+                (SELECT count(*) FROM due) >= enough_burials OR (SELECT count(*) FROM due) > count(*) AS more
+            INTO dead FROM gone AS g;
+        IF dead.count > 0 THEN
+            buried := linchpin.bury(space, held.stream, stream, "group", dead.positions, dead.deliveries,
+                array_fill('"max deliveries"'::text, ARRAY[dead.count::integer]));
+            looks := looks + dead.count;
+        END IF;
+    END IF;
 
     WHILE held.looked < last AND cardinality(positions) < most AND bytes < enough_bytes AND looks < enough_looks LOOP
+        -- What is not due yet is put aside, so that it does not hold up what comes after it.
+        SELECT r.position INTO first FROM linchpin.records AS r
+            WHERE r.stream = held.stream AND r.position > held.looked AND r.position <= last
+                AND (r.due IS NULL OR r.due <= now)
+            ORDER BY r.position LIMIT 1;
+        first := least(coalesce(first, last + 1), held.looked + 1 + enough_looks - looks);
+        IF first > held.looked + 1 THEN
+            INSERT INTO linchpin.pending ("group", position, due, deliveries)
+                SELECT held.id, r.position, r.due, 0 FROM linchpin.records AS r
+                    WHERE r.stream = held.stream AND r.position > held.looked AND r.position < first;
+            looks := looks + (first - 1 - held.looked);
+            held.looked := first - 1;
+            CONTINUE;
+        END IF;
         WITH next AS MATERIALIZED (
             SELECT f.*, coalesce(f.due > now, false) AS waits, sum(length(f.payload)) OVER (ORDER BY f.position) AS size
                 FROM (
@@ -311,7 +360,6 @@ BEGIN
         ), taken AS MATERIALIZED (
             SELECT * FROM next WHERE next.size - length(next.payload) < enough_bytes - bytes ORDER BY next.position
         ), noted AS (
-            -- What is not due yet is put aside, so that it does not hold up what comes after it.
             INSERT INTO linchpin.pending ("group", position, due, deliveries, member)
                 SELECT held.id, t.position, CASE WHEN t.waits THEN t.due ELSE now + visibility END,
                         CASE WHEN t.waits THEN 0 ELSE 1 END, CASE WHEN t.waits THEN NULL ELSE member END
@@ -341,9 +389,11 @@ BEGIN
         UPDATE linchpin.groups AS g SET looked = held.looked, acted = now
             WHERE g.stream = held.stream AND g.name = "group";
     END IF;
-    IF looks >= enough_looks THEN
+    IF cardinality(positions) > 0 THEN
+        wait := NULL;
+    ELSIF held.looked < last OR dead.more OR looks >= most THEN
         wait := 0;
-    ELSIF cardinality(positions) = 0 THEN
+    ELSE
         -- What is due and was left is looked at again in a moment.
         SELECT greatest(p.due - now, 5000) INTO wait FROM linchpin.pending AS p
             WHERE p."group" = held.id AND p.due > 0 ORDER BY p.due LIMIT 1;
@@ -367,6 +417,7 @@ DECLARE
     acked tid[];
     seen record;
     until bigint;
+    rejected integer[] := '{}';
 BEGIN
     SELECT array_agg(f.stream ORDER BY q.n), array_agg(f.id ORDER BY q.n), max(f.acted)
         INTO home_ids, group_ids, now
@@ -377,6 +428,16 @@ BEGIN
                 WHERE s.namespace = space.id AND s.name = q.stream AND g.name = q."group" OFFSET 0
         ) AS f ON true;
     now := linchpin.time(space, coalesce(now, 0));
+    IF 3 = ANY (actions) THEN
+        -- All that is pending first: streams of dead letters are waited for after it, as whoever claims does.
+        PERFORM FROM (
+                SELECT DISTINCT group_ids[asked.slot] AS "group", asked.position
+                    FROM unnest(slots, positions) AS asked (slot, position) ORDER BY 1, 2
+            ) AS a
+            CROSS JOIN LATERAL (
+                SELECT FROM linchpin.pending AS p WHERE p."group" = a."group" AND p.position = a.position FOR UPDATE
+            ) AS p;
+    END IF;
     FOR round IN 0 .. (SELECT max(r) FROM unnest(rounds) AS r) LOOP
         acked := '{}';
         -- All in the same order, so that nobody waits for who waits for him.
@@ -384,7 +445,7 @@ BEGIN
                 SELECT asked.* FROM unnest(slots, positions, deliveries, actions, rounds) WITH ORDINALITY
                     AS asked (slot, position, delivery, action, round, n)
                     WHERE asked.round = round
-                    ORDER BY streams[asked.slot], groups[asked.slot], asked.position
+                    ORDER BY group_ids[asked.slot], asked.position
             ) AS a
             CROSS JOIN LATERAL (
                 SELECT p.ctid, p.due FROM linchpin.pending AS p
@@ -397,8 +458,7 @@ BEGIN
             IF seen.action = 0 THEN
                 acked := acked || seen.ctid;
             ELSIF seen.action = 3 THEN
-                PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.position,
-                    seen.delivery, reasons[seen.n]);
+                rejected := rejected || seen.n::integer;
                 acked := acked || seen.ctid;
             ELSE
                 until := now + times[seen.n];
@@ -412,6 +472,14 @@ BEGIN
         END LOOP;
         DELETE FROM linchpin.pending AS p WHERE p.ctid = ANY (acked);
     END LOOP;
+    FOR seen IN SELECT slots[r.n] AS slot, array_agg(positions[r.n] ORDER BY r.o) AS places,
+            array_agg(deliveries[r.n] ORDER BY r.o) AS counts, array_agg(reasons[r.n] ORDER BY r.o) AS reasons
+        FROM unnest(rejected) WITH ORDINALITY AS r (n, o) GROUP BY slots[r.n]
+        ORDER BY streams[slots[r.n]] || decode('00', 'hex') || groups[slots[r.n]]
+    LOOP
+        PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.places, seen.counts,
+            seen.reasons);
+    END LOOP;
     RETURN settled;
 END $$;
 
@@ -422,9 +490,8 @@ LANGUAGE sql STABLE AS $$
     SELECT s.last - s.first + 1, CASE WHEN s.last > s.cleared THEN s.last END, g.name,
             (SELECT count(*) FROM linchpin.pending AS p WHERE p."group" = g.id),
             s.last - greatest(g.looked, s.first - 1),
-            coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id AND d.name =
-                CASE position('\x00'::bytea IN s.name) WHEN 0 THEN s.name
-                    ELSE substr(s.name, 1, position('\x00'::bytea IN s.name) - 1) END || '\x00'::bytea || g.name), 0)
+            coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id
+                AND position(decode('00', 'hex') IN s.name) = 0 AND d.name = s.name || decode('00', 'hex') || g.name), 0)
         FROM linchpin.namespaces AS n
         JOIN linchpin.streams AS s ON s.namespace = n.id AND s.name = inspect_stream.stream
         LEFT JOIN linchpin.groups AS g ON g.stream = s.id
@@ -433,7 +500,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Drops up to `most` of the oldest records before a position, or all but so many of the newest; what a group has not
--- settled, or not looked at, stays. -> how many, and whether that was all
+-- settled, or not looked at, stays. Without a number all that every group has settled, and nothing where there is no group.
+-- -> how many, and whether that was all
 CREATE FUNCTION linchpin.trim_records(
     namespace text, stream bytea, newest boolean, number bigint, most integer, OUT dropped bigint, OUT done boolean
 ) LANGUAGE plpgsql AS $$
@@ -450,6 +518,10 @@ BEGIN
         RETURN;
     END IF;
     kept := least(CASE WHEN newest THEN held.last - number + 1 ELSE number END, held.last + 1);
+    -- A group comes to be while the stream is held.
+    IF number IS NULL AND NOT EXISTS (SELECT FROM linchpin.groups AS g WHERE g.stream = held.id) THEN
+        RETURN;
+    END IF;
     -- In one statement, as a claim moves what a group has not looked at to what is pending.
     SELECT least(kept, min(least(g.looked + 1, (
             SELECT p.position FROM linchpin.pending AS p WHERE p."group" = g.id ORDER BY p.position LIMIT 1
@@ -464,8 +536,44 @@ BEGIN
     END IF;
 END $$;
 
+-- Clears a stream that is held. For a day a new stream of the name goes on after the old one: a receipt of that must not fit
+-- the new one.
+CREATE FUNCTION linchpin.clear_stream(space linchpin.namespaces, old linchpin.streams, now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO linchpin.rubbish (namespace, stream, "group") VALUES (space.id, old.id, 0);
+    UPDATE linchpin.streams AS s SET id = DEFAULT, first = old.last + 1, cleared = old.last, ends = now + 86400 * 1000000::bigint
+        WHERE s.namespace = space.id AND s.name = old.name;
+END $$;
+
+-- Removes a group, its dead letters with it. -> whether there was one
+CREATE FUNCTION linchpin.remove_group(namespace text, stream bytea, "group" bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    space linchpin.namespaces := linchpin.space(namespace);
+    gone bigint;
+    dead linchpin.streams;
+BEGIN
+    -- First the group, then what it buries in: as whoever claims for it does.
+    DELETE FROM linchpin.groups AS g WHERE g.name = "group" AND g.stream = (
+        SELECT s.id FROM linchpin.streams AS s WHERE s.namespace = space.id AND s.name = remove_group.stream
+    ) RETURNING g.id INTO gone;
+    IF gone IS NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO linchpin.rubbish (namespace, stream, "group") VALUES (space.id, 0, gone);
+    IF position(decode('00', 'hex') IN stream) = 0 THEN
+        SELECT * INTO dead FROM linchpin.streams AS s
+            WHERE s.namespace = space.id AND s.name = stream || decode('00', 'hex') || "group" AND s.ends IS NULL
+            FOR NO KEY UPDATE;
+        IF FOUND THEN
+            PERFORM linchpin.clear_stream(space, dead, linchpin.time(space, 0));
+        END IF;
+    END IF;
+    RETURN true;
+END $$;
+
 -- Clears some streams whose name starts with this; if there are none, removes about `most` rows of what cleared ones had.
--- For a day a new stream of the name goes on after the old one: a receipt of that must not fit the new one.
 -- -> whether that was all
 CREATE FUNCTION linchpin.clear_streams(namespace text, start bytea, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -484,10 +592,7 @@ BEGIN
         WHERE s.namespace = space.id AND s.name >= start AND s.name < start || decode('ff', 'hex') AND s.ends IS NULL
         ORDER BY s.name LIMIT 16 FOR NO KEY UPDATE
     LOOP
-        INSERT INTO linchpin.rubbish (namespace, stream, "group") VALUES (space.id, old.id, 0);
-        UPDATE linchpin.streams AS s
-            SET id = DEFAULT, first = old.last + 1, cleared = old.last, ends = now + 86400 * 1000000::bigint
-            WHERE s.namespace = space.id AND s.name = old.name;
+        PERFORM linchpin.clear_stream(space, old, now);
     END LOOP;
     PERFORM linchpin.forget_streams(space);
     RETURN false;
@@ -565,7 +670,7 @@ BEGIN
     SELECT * INTO did FROM linchpin.append_records(namespace, name, 120 * 1000000::bigint, ARRAY[known], ARRAY[micros],
         ARRAY[written], ARRAY[payload]);
     IF NOT did.duplicates[1] THEN
-        PERFORM pg_notify(linchpin.channel(namespace, 's'), linchpin.base64(name));
+        PERFORM linchpin.tell(namespace, '{s}', ARRAY[linchpin.base64(name)]);
     END IF;
     RETURN did.positions[1];
 END $$;

@@ -1,0 +1,19 @@
+//! The latest time of the server that a handle has seen.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Whoever was told that something had ended by this time must not see it again, wherever the server's clock goes: so
+/// each call says it, and the server goes on from there.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(AtomicI64);
+
+impl Seen {
+    /// In microseconds, as the server writes it.
+    pub(crate) fn latest(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note(&self, now: i64) {
+        self.0.fetch_max(now, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,105 @@
+//! Many handles on a server that has few connections.
+
+use super::{SOON, ask, config, connect, key, url_for};
+use futures::StreamExt;
+use futures::future::join_all;
+use linchpin::{Coordinator, Driver, Range, RetryPolicy, Transaction, WatchEvent};
+use linchpin_postgres::PostgresCoordination;
+use linchpin_tests::servers::PostgresServer;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+const OURS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
+
+async fn crowded() -> (PostgresServer, String) {
+    let server = PostgresServer::start_local(&["-c", "max_connections=100"]).await.expect("a server");
+    ask(&server, "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app").await;
+    let url = url_for(&server, "app");
+    (server, url)
+}
+
+#[tokio::test]
+async fn sixty_coordinators_lock_and_watch_on_a_hundred_connections() {
+    const NODES: usize = 60;
+    const TTL: Duration = Duration::from_secs(6);
+    let (server, url) = crowded().await;
+    let node = async |n: usize| {
+        let config = config(&url).connect_timeout(SOON).response_timeout(SOON);
+        let driver = PostgresCoordination::connect(config).await.expect("connects").share();
+        let patient = RetryPolicy { attempts: 100, total: SOON * 3, ..RetryPolicy::default() };
+        let coordinator = Coordinator::over(driver).retry(patient).connect().await.expect("connects");
+        let mut events = coordinator.driver().watch(&Range::prefix("told/").expect("a prefix")).await.expect("a watch");
+        while !matches!(events.next().await.expect("open").expect("an event"), WatchEvent::Synced { .. }) {}
+        let guard = coordinator.lock(&format!("l{n}")).ttl(TTL).acquire().await.expect("a lock");
+        (coordinator, guard, events)
+    };
+    let mut nodes = timeout(SOON * 6, join_all((0..NODES).map(node))).await.expect("in time");
+    // All keep their locks, for longer than these live by themselves.
+    sleep(TTL + TTL / 2).await;
+    for (_, guard, _) in &nodes {
+        assert!(guard.is_held(), "a lock was lost");
+    }
+    let now: u32 = ask(&server, OURS).await.parse().expect("a number");
+    assert!(now <= 97, "{now} connections");
+    let (first, ..) = &nodes[0];
+    first.driver().commit(&Transaction::new().put(key("told/k"), "v", None)).await.expect("a commit");
+    for (_, _, events) in &mut nodes {
+        let told = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
+        assert!(matches!(told, WatchEvent::Put(entry) if entry.value == "v"));
+    }
+    let released = join_all(nodes.into_iter().map(|(_, guard, _)| guard.release()));
+    for released in timeout(SOON * 3, released).await.expect("in time") {
+        released.expect("released");
+    }
+}
+
+#[tokio::test]
+async fn a_handle_has_two_connections_in_the_usual_case_and_one_when_it_only_listens() {
+    let (server, url) = crowded().await;
+    let coordinator = Coordinator::over(connect(&url).await.share()).connect().await.expect("connects");
+    let _events = coordinator.driver().watch(&Range::all()).await.expect("a watch");
+    let guard = coordinator.lock("l").acquire().await.expect("a lock");
+    let mut most = 0;
+    for n in 0..40_u32 {
+        coordinator.set("k", &n.to_be_bytes(), None).await.expect("is set");
+        coordinator.get("k").await.expect("a read");
+        most = most.max(ask(&server, OURS).await.parse::<u32>().expect("a number"));
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(most <= 3, "{most} connections");
+    let quiet = async {
+        while ask(&server, OURS).await != "1" {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(SOON, quiet).await.expect("what asks is closed when it is idle");
+    assert!(guard.is_held());
+    guard.release().await.expect("released");
+}
+
+#[tokio::test]
+async fn a_handle_opens_no_more_than_it_is_told() {
+    let (server, url) = crowded().await;
+    let postgres = connect(&format!("{url}?max_connections=3")).await;
+    let calls = (0..200).map(|n| {
+        let postgres = postgres.clone();
+        async move {
+            let put = Transaction::new().put(key(&format!("k{n}")), "v", None);
+            postgres.commit(&put).await.expect("a commit");
+            postgres
+                .scan(&Range::all(), &linchpin::Page { after: None, limit: 10, values: true })
+                .await
+                .expect("a scan");
+        }
+    });
+    let count = async {
+        let mut most = 0;
+        for _ in 0..30 {
+            most = most.max(ask(&server, OURS).await.parse::<u32>().expect("a number"));
+            sleep(Duration::from_millis(10)).await;
+        }
+        most
+    };
+    let (_, most) = tokio::join!(join_all(calls), count);
+    assert!(most <= 3, "{most} connections");
+}

@@ -1,0 +1,62 @@
+//! Connections that somebody closes while they are idle.
+
+use super::{ask, connect, key, server};
+use linchpin::{
+    Action, Channel, Claim, Driver, GroupName, MemberName, Record, Result, Settlement, StreamName, Transaction,
+};
+use linchpin_postgres::PostgresCoordination;
+use linchpin_tests::servers::PostgresServer;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Does each thing that may not be done twice, after something happened to the connection that it would go over.
+async fn each(postgres: &PostgresCoordination, happens: impl AsyncFn()) -> Result<()> {
+    let stream = StreamName::new("s").expect("valid");
+    let (group, member) = (GroupName::new("g").expect("valid"), MemberName::new("m").expect("valid"));
+    postgres.append(&stream, &[Record::new("r")]).await?;
+    let claimed = postgres.claim(&Claim::new(stream.clone(), group, member)).await?;
+
+    happens().await;
+    Driver::publish(postgres, &Channel::new("c").expect("valid"), "m".into()).await?;
+    happens().await;
+    let receipt = claimed.into_iter().next().expect("a record").receipt;
+    postgres.settle(&[Settlement { receipt, action: Action::Ack }]).await?;
+    happens().await;
+    postgres.append(&stream, &[Record::new("r")]).await?;
+    happens().await;
+    postgres.commit(&Transaction::new().add(key("n"), 1, None)).await?;
+    happens().await;
+    postgres.inspect(&stream).await?;
+    happens().await;
+    postgres.health().await.map(drop)
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_as_it_was_idle_is_not_used() {
+    let server = PostgresServer::start_local(&["-c", "idle_session_timeout=200ms"]).await.expect("a server");
+    let postgres = connect(&server.url()).await;
+    each(&postgres, async || sleep(Duration::from_millis(500)).await).await.expect("nothing fails");
+    let closed = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin' AND state = 'idle'";
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(ask(&server, closed).await, "0", "the server closed none");
+}
+
+#[tokio::test]
+async fn a_connection_to_a_server_that_was_restarted_is_not_used() {
+    let server = server().await;
+    let postgres = connect(&server.url()).await;
+    each(&postgres, async || server.restart().await.expect("restarted")).await.expect("nothing fails");
+}
+
+#[tokio::test]
+async fn a_connection_that_an_administrator_ended_is_not_used() {
+    let server = server().await;
+    let postgres = connect(&server.url()).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
+    let ends = async || {
+        ask(&server, end).await;
+        while ask(&server, left).await != "0" {}
+    };
+    each(&postgres, ends).await.expect("nothing fails");
+}

@@ -1,0 +1,39 @@
+//! What others who use the same Postgres can do to the adapter: another role, whoever writes to its tables, an application
+//! that holds a stream, many members at once. Local servers, because these have roles and settings of their own.
+
+mod feed;
+mod roles;
+mod streams;
+
+use linchpin::{Driver, Key, Namespace, Transaction};
+use linchpin_postgres::{PostgresConfig, PostgresCoordination};
+use linchpin_tests::servers::{PostgresServer, sql};
+use std::time::Duration;
+
+/// What takes longer does not happen.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A server that counts the calls of functions.
+async fn server() -> PostgresServer {
+    PostgresServer::start_local(&["-c", "track_functions=all"]).await.expect("a server")
+}
+
+/// A handle to the namespace `shop`.
+async fn connect(server: &PostgresServer) -> PostgresCoordination {
+    let config = PostgresConfig::from_url(&server.url()).expect("a good URL");
+    let shop = Namespace::new("shop").expect("a good name");
+    PostgresCoordination::connect(config.namespace(shop)).await.expect("connects")
+}
+
+/// What the server says to its administrator.
+async fn ask(server: &PostgresServer, query: &str) -> String {
+    sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a good key")
+}
+
+async fn put(driver: &PostgresCoordination, name: &str, value: &'static str) {
+    driver.commit(&Transaction::new().put(key(name), value, None)).await.expect("a commit");
+}
