@@ -1,5 +1,7 @@
 //! What the conformance runs on one NATS server share, whichever version it is.
 
+mod not_yet;
+
 use futures::future::BoxFuture;
 use linchpin_conformance::{FaultServer, Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
@@ -9,23 +11,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// What the adapter does not do yet, and will once it is built on a replicated log: the cases that it cannot pass, and why.
-pub(crate) const NOT_YET: &[(&str, &str)] = &[
-    (
-        "transactions.another_way_to_write_a_number_is_no_counter",
-        "it takes a plus and leading zeros for part of a counter",
-    ),
-    (
-        "transactions.an_id_survives_a_clear",
-        "a clear removes what a repeat is to be told, and the repeat is a conflict",
-    ),
-    ("transactions.a_refused_repeat_tells_what_still_stands", "it keeps the value that refused a transaction"),
-    (
-        "messages.a_second_subscription_hears_nothing_from_before",
-        "a second subscription hears what is on its way to the first one",
-    ),
-];
 
 /// Starts a server of the version that a run is on.
 pub(crate) type Start = fn() -> BoxFuture<'static, Result<NatsServer, String>>;
@@ -47,7 +32,7 @@ impl Nats {
     /// Runs the cases. A transaction over several keys costs a server with one copy a sync to its disk, and the
     /// histories are made of them.
     pub(crate) fn run(self) -> ExitCode {
-        let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(NOT_YET);
+        let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(not_yet::NOT_YET);
         linchpin_conformance::run_with(self, &options)
     }
 
