@@ -26,7 +26,7 @@ where
     M: FnOnce(Arc<dyn Driver>) -> F + Send + 'static,
 {
     let ctx = ctx.clone();
-    let making = tokio::task::spawn_blocking(move || {
+    let thread = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(format!("there is no second runtime: {error}")))?;
         runtime.block_on(async {
@@ -35,7 +35,7 @@ where
             Ok((driver, made))
         })
     });
-    making.await.map_err(|error| Failure::new(format!("the thread of the second runtime failed: {error}")))?
+    thread.await.map_err(|error| Failure::new(format!("the thread of the second runtime failed: {error}")))?
 }
 
 /// Whether the handle is of no more use; any other failure is one of the case.
@@ -54,7 +54,7 @@ fn says_so<T>(result: linchpin_core::Result<T>) -> Result<Option<T>, Failure> {
 async fn a_handle_that_outlives_its_runtime_works_or_says_so(ctx: Context) -> CaseResult {
     let key = Key::new("k")?;
     let own = key.clone();
-    let write = move |driver: Arc<dyn Driver>| async move { Ok(put(&*driver, &own, "1").await.map(drop)?) };
+    let write = move |driver: Arc<dyn Driver>| async move { put(&*driver, &own, "1").await.map(drop) };
     let (driver, ()) = made_elsewhere(&ctx, write).await?;
     for _ in 0..3 {
         let asked =

@@ -206,7 +206,9 @@ impl Inner {
             lifeline.abort();
         }
         let callbacks = std::mem::take(&mut *self.callbacks.lock());
-        callbacks.into_iter().for_each(|callback| callback(ended));
+        for callback in callbacks {
+            callback(ended);
+        }
         true
     }
 }

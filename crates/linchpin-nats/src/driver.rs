@@ -197,7 +197,7 @@ impl Driver for NatsCoordination {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let handle = self.handle("claim")?;
         handle.capabilities.admit_claim(claim)?;
-        handle.life.run("claim", handle.streams.claim(claim)).await
+        handle.life.run("claim", Box::pin(handle.streams.claim(claim))).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
