@@ -106,16 +106,21 @@ pub(crate) async fn scan(connection: &Connection, prefix: &Prefix, range: &Range
     let (min, max) = lex_bounds(start, page.after.as_ref().map(Key::as_str));
     let mut script = prefix.invoke(&commands::SCAN);
     script.arg(min).arg(max).arg(page.limit).arg(if page.values { "1" } else { "0" });
-    let mut answer = read.list(connection.run("scan", &script).await.map_err(Error::of_read)?)?.into_iter();
-    let revision = read.revision(answer.next())?;
-    let more = read.text(answer.next())? == "1";
-    let mut entries = Vec::new();
-    for fields in read.list(answer.next().unwrap_or(Value::Nil))? {
-        let mut fields = read.list(fields)?.into_iter();
-        let key = Key::stored(read.text(fields.next())?)?;
-        entries.push(read.entry(key, fields)?);
+    loop {
+        let mut answer = read.list(connection.run("scan", &script).await.map_err(Error::of_read)?)?.into_iter();
+        let revision = read.revision(answer.next())?;
+        let more = read.text(answer.next())? == "1";
+        let mut entries = Vec::new();
+        for fields in read.list(answer.next().unwrap_or(Value::Nil))? {
+            let mut fields = read.list(fields)?.into_iter();
+            let key = Key::stored(read.text(fields.next())?)?;
+            entries.push(read.entry(key, fields)?);
+        }
+        // All of them had ended, and are removed now: nobody could read on from there.
+        if !entries.is_empty() || !more {
+            return Ok(ScanPage { revision, entries, more });
+        }
     }
-    Ok(ScanPage { revision, entries, more })
 }
 
 pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction: &Transaction) -> Result<Outcome> {
