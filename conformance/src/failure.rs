@@ -62,6 +62,8 @@ impl From<Error> for Failure {
 #[track_caller]
 pub(crate) fn here<T>(work: impl Future<Output = Result<T, Failure>>) -> impl Future<Output = Result<T, Failure>> {
     let at = Location::caller();
+    // Boxed, or it would be twice as large with each helper on the way.
+    let work = Box::pin(work);
     async move { work.await.map_err(|failure| failure.at(at)) }
 }
 

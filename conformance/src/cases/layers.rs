@@ -185,7 +185,7 @@ async fn a_waiting_claim_is_repeated_for_what_is_left(ctx: Context) -> CaseResul
     ensure_eq!(asked.len(), 2, "the attempts at a claim that broke once while it waited: {asked:?}");
     ensure_eq!(asked[0], wait, "how long the first attempt waits");
     ensure!(
-        asked[1] <= wait - breaks_after,
+        asked[1] <= wait.saturating_sub(breaks_after),
         "of {wait:?} it had waited {breaks_after:?}, then it waits {:?}",
         asked[1]
     );

@@ -31,8 +31,8 @@ where
         let runtime = runtime.map_err(|error| Failure::new(format!("there is no second runtime: {error}")))?;
         runtime.block_on(async {
             let driver = ctx.another().await?;
-            let made = make(driver.clone()).await?;
-            Ok((driver, made))
+            let result = make(driver.clone()).await?;
+            Ok((driver, result))
         })
     });
     thread.await.map_err(|error| Failure::new(format!("the thread of the second runtime failed: {error}")))?

@@ -128,7 +128,7 @@ async fn expired_keys_leave_their_page_whole(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let keys = numbered("key-", 30)?;
     let short = ctx.ttl(Duration::from_millis(200));
-    let ends = |n: usize| n % 3 != 0;
+    let ends = |n: usize| !n.is_multiple_of(3);
     let mut last = None;
     for (n, key) in keys.iter().enumerate() {
         if ends(n) {
