@@ -15,4 +15,13 @@ pub(crate) const NOT_YET: &[(&str, &str)] = &[
         "messages.a_second_subscription_hears_nothing_from_before",
         "a second subscription hears what is on its way to the first one",
     ),
+    ("streams.a_removed_group_begins_anew", "a group cannot be removed"),
+    ("streams.a_removed_group_holds_nothing_back", "a group cannot be removed"),
+    ("streams.a_removed_group_is_gone", "a group cannot be removed"),
+    ("streams.a_removed_group_takes_its_dead_letters", "a group cannot be removed"),
+    ("streams.a_waiting_claim_wakes_for_a_removed_group", "a group cannot be removed"),
+    ("streams.members_leave_nothing", "a group cannot be removed"),
+    ("streams.removing_a_group_leaves_the_others", "a group cannot be removed"),
+    ("streams.removing_a_reader_of_dead_letters_leaves_them", "a group cannot be removed"),
+    ("streams.a_dead_letter_has_no_dead_letters", "dead letters have dead letters of their own"),
 ];
