@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Buf;
 use futures::StreamExt;
-use linchpin::{Mutation, Range, Revision, Transaction, WatchEvent};
+use linchpin::{Claim, GroupName, MemberName, Mutation, Range, Record, Revision, Transaction, WatchEvent};
 use linchpin_tests::servers::CLOCK_STEPPED_BACK;
 use tokio::time::{sleep, timeout};
 
@@ -66,6 +66,26 @@ async fn renewals_and_reads_note_the_time() {
     sleep(Duration::from_millis(400)).await;
     redis.scan(&Range::all(), &linchpin::Page::first()).await.expect("scanned");
     assert!(noted_lag(&mut raw).await < Duration::from_millis(200), "a scan notes no time");
+}
+
+/// Where there are streams and no keys, too.
+#[tokio::test]
+async fn what_is_held_comes_again_in_time_though_the_clock_stepped_back() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    redis.append(&stream("s"), &[Record::new("r")]).await.expect("appended");
+    let claim = Claim::new(stream("s"), GroupName::new("g").expect("valid"), MemberName::new("m").expect("valid"));
+    let claim = claim.visibility(Duration::from_millis(300));
+    assert_eq!(redis.claim(&claim).await.expect("claimed").len(), 1);
+    assert!(noted_lag(&mut raw).await < SOON, "streams note no time");
+    // As a clock that was an hour ahead, and was then put right, leaves it.
+    let (meta, hour) = ("linchpin:{default}:meta", "3600000000");
+    let pending =
+        "for i, at in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do redis.call('ZINCRBY', KEYS[2], ARGV[1], at) end";
+    let step = format!("{CLOCK_STEPPED_BACK} {pending}");
+    ask::<()>(&mut raw, &["EVAL", &step, "2", meta, "linchpin:{default}:sp:s\0g", hour]).await;
+    let again = redis.claim(&claim.wait(SOON)).await.expect("claimed");
+    assert_eq!(again[0].receipt.delivery, 2);
 }
 
 #[tokio::test]
