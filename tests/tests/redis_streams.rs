@@ -59,6 +59,20 @@ fn payloads(deliveries: &[Delivery]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_is_held_comes_again_though_the_server_dropped_when() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    append(&redis, &["1", "2", "3"]).await;
+    let given = redis.claim(&claim("g").max(2)).await.expect("claimed");
+    settle(&redis, &given[0], Action::Ack).await.expect("settled");
+    ask::<()>(&mut plain, &["DEL", "linchpin:{default}:sp:s\0g"]).await;
+    assert_eq!(payloads(&redis.claim(&claim("g")).await.expect("claimed")), ["3"]);
+    let again = redis.claim(&claim("g")).await.expect("claimed");
+    assert_eq!((payloads(&again), again[0].receipt.delivery), (vec!["2".to_owned()], 2));
+    assert_eq!(settle(&redis, &given[1], Action::Ack).await.expect("settled"), [Settled::Stale]);
+}
+
+#[tokio::test]
 async fn members_and_groups_leave_nothing_on_the_server() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
     let (redis, mut plain) = (connect(&server).await, plain(&server).await);

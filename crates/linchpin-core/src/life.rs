@@ -154,6 +154,8 @@ impl Life {
                     None => closed,
                 })
             }
+            // It may have come too late to be told.
+            (Ok(_), Some(ended)) if matches!(operation, "watch" | "subscribe") => Err(ended.error(operation)),
             (result, _) => result,
         }
     }
@@ -310,6 +312,18 @@ mod tests {
             );
             let error = life.run(operation, async { Ok(()) }).await.expect_err("closed before");
             assert!(!error.maybe_applied());
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_listens_who_came_while_it_ended() {
+        for operation in ["watch", "subscribe"] {
+            let life = Life::in_runtime();
+            let begin = async {
+                life.close();
+                Ok(())
+            };
+            assert_eq!(life.run(operation, begin).await.expect_err("nobody ends it").kind(), ErrorKind::Closed);
         }
     }
 

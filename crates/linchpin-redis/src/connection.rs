@@ -52,9 +52,10 @@ const ATTEMPTS: usize = 3;
 /// How much later than on a new connection a healthy one may be heard that was asked before.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Operations whose answer must not be that of a server that was demoted.
+/// Operations whose answer must not be that of a server that was demoted. Of those that write it refuses all but what
+/// is published, which nobody hears who listens to the primary.
 fn asks_the_primary(operation: &str) -> bool {
-    matches!(operation, "get" | "scan" | "inspect" | "claim")
+    matches!(operation, "get" | "scan" | "inspect" | "claim" | "publish")
 }
 
 impl Connection {
@@ -253,7 +254,9 @@ impl Connection {
             if line.heard() == heard {
                 tracing::warn!("the connection is silent and the server is not; it is replaced");
                 let mut current = self.0.current.write();
-                if current.as_ref().is_none_or(|current| Arc::ptr_eq(current, line)) {
+                // Closed meanwhile: nobody would end it.
+                let is_open = self.0.life.ended().is_none();
+                if is_open && current.as_ref().is_none_or(|current| Arc::ptr_eq(current, line)) {
                     *current = Some(Arc::new(fresh));
                 }
                 drop(current);

@@ -70,7 +70,9 @@ impl Failure {
             Self::Slow => slow(operation),
             Self::Demoted => {
                 let problem = "the server is a replica now; its answers may be old ones";
-                Error::new(ErrorKind::Unavailable, operation, problem).with_retry(Retry::Safe)
+                // Who listens to the replica may have heard it.
+                let retry = if operation == "publish" { Retry::Unknown } else { Retry::Safe };
+                Error::new(ErrorKind::Unavailable, operation, problem).with_retry(retry)
             }
             Self::Answer(error) => of_command(operation, error),
         }

@@ -329,13 +329,13 @@ impl Server {
         let (starts, channels): (Vec<_>, Vec<_>) = topics.into_iter().partition(Topic::is_start);
         if !channels.is_empty() {
             let names: Vec<_> = channels.iter().map(|topic| topic.on_server(&shared.prefix)).collect();
-            answered(self.line.redis().subscribe(names)).await?;
+            self.answered(self.line.redis().subscribe(names)).await?;
         }
         if !starts.is_empty() && !self.whole_only {
             let globs: Vec<_> = starts.iter().map(|topic| topic.on_server(&shared.prefix)).collect();
-            match answered(self.line.redis().psubscribe(globs)).await {
+            match self.answered(self.line.redis().psubscribe(globs)).await {
                 Err(error) if error.kind() == ErrorKind::Unauthorized => {
-                    answered(self.line.redis().psubscribe(WHOLE.on_server(&shared.prefix))).await?;
+                    self.answered(self.line.redis().psubscribe(WHOLE.on_server(&shared.prefix))).await?;
                     self.whole_only = true;
                 }
                 result => result?,
@@ -362,10 +362,10 @@ impl Server {
         };
         let names = |topics: Vec<Topic>| topics.iter().map(|topic| topic.on_server(&shared.prefix)).collect::<Vec<_>>();
         if !channels.is_empty() {
-            answered(self.line.redis().unsubscribe(names(channels))).await?;
+            self.answered(self.line.redis().unsubscribe(names(channels))).await?;
         }
         if !starts.is_empty() {
-            answered(self.line.redis().punsubscribe(names(starts))).await?;
+            self.answered(self.line.redis().punsubscribe(names(starts))).await?;
         }
         Ok(())
     }
@@ -373,8 +373,24 @@ impl Server {
     /// Whether the server is there, and is the one that everything is told by: a replica is told late, or never.
     async fn ping(&self) -> Result<()> {
         let mut redis = self.line.redis();
-        let answer = answered(async { role().query_async::<Value>(&mut redis).await }).await?;
+        let answer = self.answered(async { role().query_async::<Value>(&mut redis).await }).await?;
         if is_primary(&answer) { Ok(()) } else { Err(error::Failure::Demoted.of_command("subscribe")) }
+    }
+
+    /// The answer of a connection that may be dead without anybody having said so. Over a slow line much may come before
+    /// it that was sent earlier: as long as that comes, it lives.
+    async fn answered<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T> {
+        tokio::pin!(answer);
+        loop {
+            let heard = self.line.heard();
+            match tokio::time::timeout(HEARTBEAT * 2, &mut answer).await {
+                Ok(answer) => return answer.map_err(|error| error::of_command("subscribe", error).of_read()),
+                Err(_) if self.line.heard() == heard => {
+                    return Err(Error::timeout("subscribe", HEARTBEAT * 2).of_read());
+                }
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -386,14 +402,6 @@ fn again(error: &Error) -> Error {
 
 fn lost(problem: &str) -> Error {
     error::unexpected("subscribe", problem)
-}
-
-/// The answer of a connection that may be dead without anybody having said so.
-async fn answered<T>(answer: impl Future<Output = RedisResult<T>>) -> Result<T> {
-    tokio::time::timeout(HEARTBEAT * 2, answer)
-        .await
-        .map_err(|_| Error::timeout("subscribe", HEARTBEAT * 2).of_read())?
-        .map_err(|error| error::of_command("subscribe", error).of_read())
 }
 
 /// Runs the connection for ever: takes requests and messages, asks a silent server whether it is there, and

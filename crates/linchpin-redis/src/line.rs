@@ -117,8 +117,8 @@ impl Line {
     /// Shorter than this no server is taken for silent, and longer than the other one none needs to be waited for.
     const SILENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
-    /// What a line carries in a second at least: a large command takes its time before anything can be heard.
-    const SLOWEST: u64 = 256 * 1024;
+    /// So long each byte that was written may be on its way: what the slowest line carries, 256 KiB a second.
+    const BYTE: Duration = Duration::from_micros(4);
 
     /// For how long a server that was seen to be the primary is taken for it.
     const PROVEN: Duration = Duration::from_secs(1);
@@ -158,8 +158,8 @@ impl Line {
     pub(crate) fn until_suspicious(&self) -> Duration {
         let (least, most) = Self::SILENCE;
         let silent = self.traffic.unanswered.since().map_or(Duration::ZERO, |since| since.elapsed());
-        let sending = Duration::from_micros(self.traffic.unheard.load(Ordering::Acquire) * 1_000_000 / Self::SLOWEST);
-        ((self.setup * 2).clamp(least, most) + sending).saturating_sub(silent)
+        let on_its_way = Self::BYTE * u32::try_from(self.traffic.unheard()).unwrap_or(u32::MAX);
+        ((self.setup * 2).clamp(least, most) + on_its_way).saturating_sub(silent)
     }
 
     /// Whether nobody looks yet what its silence means; whoever is told so does.
@@ -192,8 +192,9 @@ impl Line {
 struct Traffic {
     written: AtomicU64,
     heard: AtomicU64,
-    /// How much was written that nothing came in after, and since when.
-    unheard: AtomicU64,
+    /// How much was written when something came in last.
+    written_before: AtomicU64,
+    /// Since when something is written that nothing came in after.
     unanswered: Moment,
     /// When the server was asked whether it is the primary, and said so.
     proven: Moment,
@@ -207,9 +208,9 @@ impl Default for Traffic {
     fn default() -> Self {
         let opened = Instant::now();
         let moment = || Moment { opened, after: AtomicU64::new(0) };
-        let (written, heard, unheard, proving, probed, full) = Default::default();
+        let (written, heard, written_before, proving, probed, full) = Default::default();
         let ended = watch::Sender::new(false);
-        Self { written, heard, unheard, unanswered: moment(), proven: moment(), proving, probed, full, ended }
+        Self { written, heard, written_before, unanswered: moment(), proven: moment(), proving, probed, full, ended }
     }
 }
 
@@ -222,17 +223,34 @@ impl Traffic {
         if self.heard.fetch_add(1, Ordering::AcqRel) == 0 && bytes.starts_with(FULL) {
             self.full.store(true, Ordering::Relaxed);
         }
-        self.unheard.store(0, Ordering::Release);
+        self.written_before.store(self.written.load(Ordering::Acquire), Ordering::Release);
         self.unanswered.clear();
         if bytes.is_empty() {
             self.end();
         }
     }
 
-    fn write(&self, bytes: usize) {
-        self.written.fetch_add(bytes as u64, Ordering::AcqRel);
-        self.unheard.fetch_add(bytes as u64, Ordering::AcqRel);
-        self.unanswered.begin();
+    /// How much was written since something came in last.
+    fn unheard(&self) -> u64 {
+        let before = self.written_before.load(Ordering::Acquire);
+        self.written.load(Ordering::Acquire).saturating_sub(before)
+    }
+
+    /// Counts one byte before anything is written, or fails: so nothing is written any more once somebody has seen that
+    /// it has ended and how much was written until then.
+    fn begin_write(&self) -> io::Result<()> {
+        self.written.fetch_add(1, Ordering::AcqRel);
+        if *self.ended.borrow() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+
+    /// After `begin_write`, whatever became of it.
+    fn end_write(&self, bytes: usize) {
+        if bytes == 0 {
+            self.written.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            self.written.fetch_add(bytes as u64 - 1, Ordering::AcqRel);
+            self.unanswered.begin();
+        }
     }
 }
 
@@ -326,15 +344,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
 
 impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = match self.look() {
-            Ok(()) => ready!(Pin::new(&mut self.stream).poll_write(cx, buf)),
-            Err(error) => Err(error),
+        let result = match self.traffic.begin_write().and_then(|()| self.look()) {
+            Ok(()) => Pin::new(&mut self.stream).poll_write(cx, buf),
+            Err(error) => Poll::Ready(Err(error)),
         };
-        match &result {
-            Ok(written) => self.traffic.write(*written),
-            Err(_) => self.traffic.end(),
+        self.traffic.end_write(if let Poll::Ready(Ok(written)) = &result { *written } else { 0 });
+        if matches!(result, Poll::Ready(Err(_))) {
+            self.traffic.end();
         }
-        Poll::Ready(result)
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -343,5 +361,29 @@ impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Observed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn nothing_goes_over_a_line_that_was_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
+        let (mut peer, _) = listener.accept().await.expect("accepts");
+        let traffic = Arc::new(Traffic::default());
+        let mut line = Observed { stream, traffic: traffic.clone(), used: Instant::now() };
+        line.write_all(b"12").await.expect("written");
+        assert_eq!((traffic.written.load(Ordering::Acquire), traffic.unheard()), (2, 2));
+        traffic.end();
+        line.write_all(b"345").await.expect_err("what was told as unsent is sent");
+        assert_eq!(traffic.written.load(Ordering::Acquire), 2);
+        drop(line);
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).await.expect("read");
+        assert_eq!(got, b"12");
     }
 }

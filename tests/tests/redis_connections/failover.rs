@@ -37,6 +37,27 @@ async fn a_handle_that_only_reads_leaves_a_demoted_primary() {
     drop(Driver::subscribe(&redis, &pattern("a")).await.expect("subscribes again"));
 }
 
+#[tokio::test]
+async fn a_handle_that_only_publishes_leaves_a_demoted_primary() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let publish = async || Driver::publish(&redis, &channel("c"), "m".into()).await;
+    publish().await.expect("published");
+    ask::<()>(&mut raw, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let demoted = Instant::now();
+    let mut last = Duration::ZERO;
+    while demoted.elapsed() < Duration::from_secs(3) {
+        match publish().await {
+            Ok(_) => last = demoted.elapsed(),
+            Err(error) => assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Unavailable, true)),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(last < Duration::from_secs(2), "it was published where nobody listens, {last:?} after the demotion");
+    ask::<()>(&mut raw, &["REPLICAOF", "NO", "ONE"]).await;
+    publish().await.expect("it is the primary again");
+}
+
 /// Connections that can be made to hang: those that are open, and not those that come after.
 struct Hanging {
     address: SocketAddr,

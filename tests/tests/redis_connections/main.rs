@@ -8,6 +8,7 @@ mod lives;
 mod logins;
 mod memory;
 mod messages;
+mod slow;
 mod time;
 mod troubles;
 mod vanished;

@@ -107,6 +107,27 @@ async fn lost_data_are_noticed_though_nobody_writes() {
     }
 }
 
+#[tokio::test]
+async fn a_revision_that_vanished_takes_nothing_with_it() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    redis.commit(&Transaction::new().put(key("a"), "", None).put(key("b"), "", None)).await.expect("written");
+    let mut events = synced(&redis).await;
+    for name in ["c", "d"] {
+        ask::<()>(&mut raw, &["DEL", "linchpin:{default}:meta"]).await;
+        let snapshot = Driver::get(&redis, &[key("a")]).await.expect("read");
+        assert!(snapshot.entries[0].as_ref().expect("there").version <= snapshot.revision);
+        ask::<()>(&mut raw, &["DEL", "linchpin:{default}:meta"]).await;
+        let told = timeout(Duration::from_millis(2500), events.next()).await;
+        assert!(told.is_err(), "nothing changed, and {told:?} was told");
+        let page = redis.scan(&Range::all(), &linchpin::Page::first()).await.expect("listed");
+        assert!(page.entries.len() >= 2 && page.entries.iter().all(|entry| entry.version <= page.revision));
+        redis.commit(&Transaction::new().put(key(name), "", None)).await.expect("written");
+        let told = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
+        assert!(matches!(&told, WatchEvent::Put(entry) if entry.key.as_str() == name), "{told:?}");
+    }
+}
+
 /// What the server holds under these names.
 async fn dump(raw: &mut MultiplexedConnection, names: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut dumps = Vec::new();

@@ -72,7 +72,10 @@ impl RetryLayer {
                 Err(error) => error,
             };
             maybe_applied |= error.maybe_applied();
-            if !waits.is_zero() && asked.elapsed() > self.policy.max_pause {
+            // What a server that is silent took for one more attempt was no such wait.
+            let is_silence = made > 0 && error.kind() == ErrorKind::Timeout;
+            let at_least = if is_silence { self.policy.total } else { self.policy.max_pause };
+            if !waits.is_zero() && asked.elapsed() > at_least {
                 // It had been waiting for good reason until something broke: that is the first failure.
                 (started, made) = (Instant::now(), 0);
             }
@@ -202,6 +205,21 @@ mod tests {
         let call = Call { waits: Duration::from_secs(3600), ..call(true) };
         let (made, result) = attempts(call, Retry::Unknown, 99).await;
         assert_eq!((made, result.expect_err("it never succeeds").kind()), (12, ErrorKind::Unavailable));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_on_purpose_gives_up_as_others_do_when_the_backend_is_silent() {
+        let layer = RetryLayer { policy: RetryPolicy::default() };
+        let started = Instant::now();
+        let call = Call { waits: Duration::from_secs(3600), ..call(true) };
+        let result: Result<()> = layer
+            .around(call, |_| async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Err(Error::timeout("claim", Duration::from_secs(5)))
+            })
+            .await;
+        assert_eq!(result.expect_err("it never succeeds").kind(), ErrorKind::Timeout);
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

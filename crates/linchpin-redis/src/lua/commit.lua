@@ -13,6 +13,7 @@ local function refused(revision, guard, e, key)
   return reply .. pack('<dddI4c0', e.m, e.c, left(e), #key, key) .. e.v
 end
 
+frees = ARGV[5] == 'f'
 local id = ARGV[2]
 if id ~= '' then
   local kept = call('GET', P .. 't:' .. id)
@@ -25,7 +26,6 @@ if id ~= '' then
     return done(refused(revision, guard, e and e.m == version and e, key))
   end
 end
-frees = ARGV[5] == 'f'
 -- Whoever adds keys that end removes some that have ended, so that they never pile up.
 if ARGV[5] == '1' then sweep(8) end
 

@@ -27,7 +27,11 @@ end
 -- How far time is noted to have come may lag behind by so much, in microseconds: a clock that steps back can then give
 -- no more to what lives, whoever came last only read or renewed. A server that takes no write says so where one is needed.
 local NOTED = 100000
-if stood or (meta and now - acted > NOTED) then
+-- A server that drops keys may have dropped this one: what is there was written before now, and is not newer than what
+-- a reader reads at.
+local dropped = not meta and call('EXISTS', P .. 'keys') == 1
+if dropped then rev = now end
+if stood or dropped or (meta and now - acted > NOTED) then
   redis.pcall('SET', META, pack('<dddd', rev, count, now, offset))
 end
 
@@ -104,6 +108,7 @@ local function look(key)
   local stored = call('GET', P .. 'k:' .. key)
   if not stored then return nil, true end
   local m, c, d = struct.unpack('<ddd', stored)
+  if m > rev then rev = m end
   if d > 0 and d <= now then return nil, false end
   return { m = m, c = c, d = d, v = string.sub(stored, 25) }
 end

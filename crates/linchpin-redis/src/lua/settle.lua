@@ -16,6 +16,7 @@ for at = 2, #ARGV, 6 do
     if done then
       local due, before = now + tonumber(argument), call('ZSCORE', pending, position)
       open()
+      keep_time()
       call('ZADD', pending, num(due), position)
       note_time()
       -- Whoever waits for it to come back waits for less.
@@ -24,6 +25,7 @@ for at = 2, #ARGV, 6 do
   else
     done = call('ZREM', marks, held) == 1
     if done and action == 'retry' then
+      keep_time()
       call('ZADD', pending, num(now + tonumber(argument)), position)
       call('ZADD', marks, position, position .. ':' .. delivery .. 'w')
       woken[name] = true

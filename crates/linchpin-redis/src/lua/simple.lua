@@ -1,7 +1,7 @@
 -- Runs before everything else of a commit: one put or delete of one key with at most one guard, which is what
 -- most transactions are. It does what commit.lua does for them, without the functions that the prelude defines
--- anew for each run. Nothing is written before it is sure that nothing is unusual: a repeat, a clock that
--- stepped back, a key past its deadline, a guard that does not hold. That is left to commit.lua.
+-- anew for each run. Nothing is written before it is sure that nothing is unusual: nothing
+-- written before, a repeat, a clock that stepped back, a key past its deadline, a guard that does not hold. That is left to commit.lua.
 local last = #ARGV
 if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or ARGV[last - 3] == 'del') then
   local P, call, id, ttl = ARGV[1], redis.call, ARGV[2], ARGV[last]
@@ -12,7 +12,7 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
   if found[1] then rev, count, acted, offset = struct.unpack('<dddd', found[1]) end
   if found[2] then m, c, d = struct.unpack('<ddd', found[2]) end
   local now = clock[1] * 1000000 + clock[2] + offset
-  local usual = (put or m) and now >= acted and (d == 0 or d > now) and #value <= 4096 and not found[3]
+  local usual = found[1] and (put or m) and now >= acted and (d == 0 or d > now) and #value <= 4096 and not found[3]
   if usual and ARGV[6] == '1' then
     local guarded, condition = ARGV[7], ARGV[8]
     if condition == 'n' then

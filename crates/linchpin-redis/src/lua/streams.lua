@@ -49,9 +49,16 @@ local function read_book(name)
   return fields, groups
 end
 
+-- Where no key was ever written nobody noted how far time has come; what is delayed or held ends by it too.
+local function keep_time()
+  if not meta then redis.pcall('SET', META, pack('<dddd', rev, count, now, offset)) end
+  meta = true
+end
+
 local function append(name, blob, due, story)
   local book = book_of(name)
   local position = call('HINCRBY', book, 'last', 1)
+  keep_time()
   if position == 1 then
     -- It goes on after a cleared one of its name; and after its own records, should a server have lost the book.
     local before = tonumber(call('GET', P .. 'sf:' .. name) or '0')
