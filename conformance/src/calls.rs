@@ -1,6 +1,6 @@
 //! Calls of a driver in the short form that cases use.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, here};
 use bytes::Bytes;
 use linchpin_core::{Driver, Entry, Key, MutationResult, Outcome, Page, Range, Revision, Transaction};
 
@@ -20,100 +20,137 @@ pub(crate) struct Refused {
 }
 
 /// Commits what must be committed.
-pub(crate) async fn commit(driver: &dyn Driver, transaction: Transaction) -> Result<Committed, Failure> {
-    match driver.commit(&transaction).await? {
-        Outcome::Committed { revision, results } if results.len() == transaction.mutations.len() => {
-            Ok(Committed { revision, results })
+#[track_caller]
+pub(crate) fn commit(
+    driver: &dyn Driver,
+    transaction: Transaction,
+) -> impl Future<Output = Result<Committed, Failure>> {
+    here(async move {
+        match driver.commit(&transaction).await? {
+            Outcome::Committed { revision, results } if results.len() == transaction.mutations.len() => {
+                Ok(Committed { revision, results })
+            }
+            other => Err(Failure::new(format!("expected {transaction:?} to be committed, got {other:?}"))),
         }
-        other => Err(Failure::new(format!("expected {transaction:?} to be committed, got {other:?}"))),
-    }
+    })
 }
 
 /// Commits what a guard must refuse.
-pub(crate) async fn refused(driver: &dyn Driver, transaction: Transaction) -> Result<Refused, Failure> {
-    match driver.commit(&transaction).await? {
-        Outcome::Refused { guard, found, revision } => Ok(Refused { guard, found, revision }),
-        other @ Outcome::Committed { .. } => {
-            Err(Failure::new(format!("expected a guard to refuse {transaction:?}, got {other:?}")))
+#[track_caller]
+pub(crate) fn refused(driver: &dyn Driver, transaction: Transaction) -> impl Future<Output = Result<Refused, Failure>> {
+    here(async move {
+        match driver.commit(&transaction).await? {
+            Outcome::Refused { guard, found, revision } => Ok(Refused { guard, found, revision }),
+            other @ Outcome::Committed { .. } => {
+                Err(Failure::new(format!("expected a guard to refuse {transaction:?}, got {other:?}")))
+            }
         }
-    }
+    })
 }
 
 /// Writes a value for ever; the revision that it was written at.
-pub(crate) async fn put(driver: &dyn Driver, key: &Key, value: impl Into<Bytes>) -> Result<Revision, Failure> {
-    Ok(commit(driver, Transaction::new().put(key.clone(), value, None)).await?.revision)
+#[track_caller]
+pub(crate) fn put(
+    driver: &dyn Driver,
+    key: &Key,
+    value: impl Into<Bytes>,
+) -> impl Future<Output = Result<Revision, Failure>> {
+    here(async move { Ok(commit(driver, Transaction::new().put(key.clone(), value, None)).await?.revision) })
 }
 
 /// Deletes a key; whether it existed.
-pub(crate) async fn delete(driver: &dyn Driver, key: &Key) -> Result<bool, Failure> {
-    match commit(driver, Transaction::new().delete(key.clone())).await?.results[..] {
-        [MutationResult::Deleted { existed }] => Ok(existed),
-        ref other => Err(Failure::new(format!("a delete answered {other:?}"))),
-    }
+#[track_caller]
+pub(crate) fn delete(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<bool, Failure>> {
+    here(async move {
+        match commit(driver, Transaction::new().delete(key.clone())).await?.results[..] {
+            [MutationResult::Deleted { existed }] => Ok(existed),
+            ref other => Err(Failure::new(format!("a delete answered {other:?}"))),
+        }
+    })
 }
 
 /// Adds to a counter; its new value.
-pub(crate) async fn add(driver: &dyn Driver, key: &Key, delta: i64) -> Result<i64, Failure> {
-    match commit(driver, Transaction::new().add(key.clone(), delta, None)).await?.results[..] {
-        [MutationResult::Added { value }] => Ok(value),
-        ref other => Err(Failure::new(format!("an add answered {other:?}"))),
-    }
+#[track_caller]
+pub(crate) fn add(driver: &dyn Driver, key: &Key, delta: i64) -> impl Future<Output = Result<i64, Failure>> {
+    here(async move {
+        match commit(driver, Transaction::new().add(key.clone(), delta, None)).await?.results[..] {
+            [MutationResult::Added { value }] => Ok(value),
+            ref other => Err(Failure::new(format!("an add answered {other:?}"))),
+        }
+    })
 }
 
 /// Reads a key.
-pub(crate) async fn read(driver: &dyn Driver, key: &Key) -> Result<Option<Entry>, Failure> {
-    let snapshot = driver.get(std::slice::from_ref(key)).await?;
-    match <[Option<Entry>; 1]>::try_from(snapshot.entries) {
-        Ok([entry]) => Ok(entry),
-        Err(entries) => Err(Failure::new(format!("get answered {} entries for one key", entries.len()))),
-    }
+#[track_caller]
+pub(crate) fn read(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Option<Entry>, Failure>> {
+    here(async move {
+        let snapshot = driver.get(std::slice::from_ref(key)).await?;
+        match <[Option<Entry>; 1]>::try_from(snapshot.entries) {
+            Ok([entry]) => Ok(entry),
+            Err(entries) => Err(Failure::new(format!("get answered {} entries for one key", entries.len()))),
+        }
+    })
 }
 
 /// Reads a key that must exist.
-pub(crate) async fn present(driver: &dyn Driver, key: &Key) -> Result<Entry, Failure> {
-    read(driver, key).await?.ok_or_else(|| Failure::new(format!("the key {key:?} does not exist, but it should")))
+#[track_caller]
+pub(crate) fn present(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Entry, Failure>> {
+    here(async move {
+        read(driver, key).await?.ok_or_else(|| Failure::new(format!("the key {key:?} does not exist, but it should")))
+    })
 }
 
 /// Reads the value of a key.
-pub(crate) async fn value(driver: &dyn Driver, key: &Key) -> Result<Option<Bytes>, Failure> {
-    Ok(read(driver, key).await?.map(|entry| entry.value))
+#[track_caller]
+pub(crate) fn value(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Option<Bytes>, Failure>> {
+    here(async move { Ok(read(driver, key).await?.map(|entry| entry.value)) })
 }
 
 /// Reads a counter; an absent one is 0.
-pub(crate) async fn counter(driver: &dyn Driver, key: &Key) -> Result<i64, Failure> {
-    let Some(value) = value(driver, key).await? else { return Ok(0) };
-    let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| Failure::new(format!("the counter {key:?} holds {value:?}, which is not decimal text")))
+#[track_caller]
+pub(crate) fn counter(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<i64, Failure>> {
+    here(async move {
+        let Some(value) = value(driver, key).await? else { return Ok(0) };
+        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Failure::new(format!("the counter {key:?} holds {value:?}, which is not decimal text")))
+    })
 }
 
 /// Reads a whole range, page by page.
-pub(crate) async fn scan(driver: &dyn Driver, range: &Range) -> Result<Vec<Entry>, Failure> {
-    let mut page = Page::first();
-    let mut entries: Vec<Entry> = Vec::new();
-    loop {
-        let read = driver.scan(range, &page).await?;
-        let last = read.entries.last().map(|entry| entry.key.clone());
-        entries.extend(read.entries);
-        if !read.more {
-            return Ok(entries);
+#[track_caller]
+pub(crate) fn scan(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Vec<Entry>, Failure>> {
+    here(async move {
+        let mut page = Page::first();
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let read = driver.scan(range, &page).await?;
+            let last = read.entries.last().map(|entry| entry.key.clone());
+            entries.extend(read.entries);
+            if !read.more {
+                return Ok(entries);
+            }
+            page.after = last.or(page.after);
         }
-        page.after = last.or(page.after);
-    }
+    })
 }
 
 /// The names of all keys, in the order in which the driver scans them.
-pub(crate) async fn names(driver: &dyn Driver, range: &Range) -> Result<Vec<String>, Failure> {
-    Ok(scan(driver, range).await?.into_iter().map(|entry| entry.key.into()).collect())
+#[track_caller]
+pub(crate) fn names(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Vec<String>, Failure>> {
+    here(async move { Ok(scan(driver, range).await?.into_iter().map(|entry| entry.key.into()).collect()) })
 }
 
 /// Writes the same value to many keys, as many in one transaction as the backend takes.
-pub(crate) async fn put_all(driver: &dyn Driver, keys: &[Key], value: &Bytes) -> Result<(), Failure> {
-    let at_once = driver.capabilities().keys_per_transaction().min(100);
-    for some in keys.chunks(at_once) {
-        let puts = some.iter().fold(Transaction::new(), |puts, key| puts.put(key.clone(), value.clone(), None));
-        commit(driver, puts).await?;
-    }
-    Ok(())
+#[track_caller]
+pub(crate) fn put_all(driver: &dyn Driver, keys: &[Key], value: &Bytes) -> impl Future<Output = Result<(), Failure>> {
+    here(async move {
+        let at_once = driver.capabilities().keys_per_transaction().min(100);
+        for some in keys.chunks(at_once) {
+            let puts = some.iter().fold(Transaction::new(), |puts, key| puts.put(key.clone(), value.clone(), None));
+            commit(driver, puts).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Keys called `{prefix}{number}`, numbered so that they ascend.

@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, GroupName, Health, Key, Outcome, Page, Pattern,
-    PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
-    StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, GroupName, Health, Key, Outcome, Page,
+    Pattern, PortState, Range, Reach, Record, Result, Retention, Retry, ScanPage, Settled, Settlement, Snapshot,
+    StreamInfo, StreamName, Subscription, Transaction, WatchStream,
 };
+use parking_lot::Mutex;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +21,16 @@ pub(crate) enum Trouble {
     AnswerLost,
     /// The backend never hears of it, and nobody can know that.
     NeverArrives,
-    /// Nobody ever answers, not even with an error.
+    /// Nobody ever answers, not even with an error, and the backend never hears of it.
     Hangs,
+    /// The backend does what it is asked to, and nobody ever answers.
+    HangsAfter,
+    /// The backend surely never hears of it.
+    Away,
+    /// The backend refuses it, for good.
+    Hopeless,
+    /// It goes on for so long, then the connection breaks.
+    BreaksAfter(Duration),
 }
 
 /// A driver whose first calls are in trouble; those after them reach the backend.
@@ -30,17 +40,37 @@ pub(crate) struct Troubled {
     trouble: Trouble,
     in_trouble: u32,
     calls: Arc<AtomicU32>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What the driver was asked.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When each commit was.
+    commits: Vec<Instant>,
+    /// How long each claim was to wait.
+    waits: Vec<Duration>,
 }
 
 impl Troubled {
     /// The first `in_trouble` calls are in trouble; one that is tried again is another call.
     pub(crate) fn over(inner: Arc<dyn Driver>, trouble: Trouble, in_trouble: u32) -> Self {
-        Self { inner, trouble, in_trouble, calls: Arc::default() }
+        Self { inner, trouble, in_trouble, calls: Arc::default(), seen: Arc::default() }
     }
 
     /// How many calls there were so far.
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// When each commit so far was sent.
+    pub(crate) fn commits(&self) -> Vec<Instant> {
+        self.seen.lock().commits.clone()
+    }
+
+    /// How long each claim so far was to wait.
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        self.seen.lock().waits.clone()
     }
 
     async fn write<T: Send>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
@@ -51,6 +81,18 @@ impl Troubled {
             Trouble::AnswerLost => drop(call.await?),
             Trouble::NeverArrives => {}
             Trouble::Hangs => pending::<()>().await,
+            Trouble::HangsAfter => {
+                drop(call.await?);
+                pending::<()>().await;
+            }
+            Trouble::Away => {
+                return Err(Error::new(ErrorKind::Unavailable, operation, "nobody is there").with_retry(Retry::Safe));
+            }
+            Trouble::Hopeless => return Err(Error::new(ErrorKind::Backend, operation, "no")),
+            Trouble::BreaksAfter(time) => {
+                sleep(time).await;
+                return Err(Error::new(ErrorKind::Unavailable, operation, "it broke").with_retry(Retry::Unknown));
+            }
         }
         Err(Error::timeout(operation, Duration::from_millis(1)))
     }
@@ -85,6 +127,7 @@ impl Driver for Troubled {
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        self.seen.lock().commits.push(Instant::now());
         self.write("commit", self.inner.commit(transaction)).await
     }
 
@@ -105,6 +148,7 @@ impl Driver for Troubled {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        self.seen.lock().waits.push(claim.wait);
         self.write("claim", self.inner.claim(claim)).await
     }
 

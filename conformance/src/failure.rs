@@ -58,6 +58,13 @@ impl From<Error> for Failure {
     }
 }
 
+/// Does the work of a helper: what fails in it is told with the place in the case that called the helper.
+#[track_caller]
+pub(crate) fn here<T>(work: impl Future<Output = Result<T, Failure>>) -> impl Future<Output = Result<T, Failure>> {
+    let at = Location::caller();
+    async move { work.await.map_err(|failure| failure.at(at)) }
+}
+
 /// A value as a message shows it: long ones are cut, so that half a megabyte does not fill the screen.
 pub(crate) fn shown(value: &(impl fmt::Debug + ?Sized)) -> String {
     const LONGEST: usize = 300;
@@ -132,6 +139,18 @@ mod tests {
         assert!(failure.starts_with("unexpected closed error: get: ") && failure.contains("failure.rs:"), "{failure}");
         let failure = two_is_three().expect_err("fails").to_string();
         assert!(failure.starts_with("the sum of 1 and 1: expected 3, got 2 ("), "{failure}");
+    }
+
+    #[track_caller]
+    fn helper() -> impl Future<Output = Result<(), Failure>> {
+        here(async { question_mark() })
+    }
+
+    #[tokio::test]
+    async fn what_fails_in_a_helper_is_told_with_the_line_that_called_it() {
+        let (failed, line) = (helper(), line!());
+        let failure = failed.await.expect_err("fails").to_string();
+        assert!(failure.ends_with(&format!("failure.rs:{line})")), "{failure}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::calls::{commit, read};
 use crate::context::Context;
-use crate::failure::{Failure, ensure};
+use crate::failure::{Failure, ensure, here};
 use crate::waiting::{Timed, Window, timed};
 use linchpin_core::{Driver, Key, MutationResult, Revision, Transaction};
 use std::time::Duration;
@@ -27,40 +27,54 @@ impl Lease {
     }
 
     /// Writes a key for a time.
-    pub(crate) async fn put(ctx: &Context, driver: &dyn Driver, key: &Key, ttl: Duration) -> Result<Self, Failure> {
-        let put = Transaction::new().put(key.clone(), "leased", Some(ttl));
-        let granted = timed(async {
-            let done = commit(driver, put).await?;
-            match done.results[..] {
-                [MutationResult::Put { ttl: Some(granted), .. }] => Ok((done.revision, granted)),
-                ref other => Err(Failure::new(format!("a put with a ttl of {ttl:?} answered {other:?}"))),
-            }
-        });
-        Self::new(ctx, ttl, &granted.await?)
+    #[track_caller]
+    pub(crate) fn put(
+        ctx: &Context,
+        driver: &dyn Driver,
+        key: &Key,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move {
+            let put = Transaction::new().put(key.clone(), "leased", Some(ttl));
+            let granted = timed(async {
+                let done = commit(driver, put).await?;
+                match done.results[..] {
+                    [MutationResult::Put { ttl: Some(granted), .. }] => Ok((done.revision, granted)),
+                    ref other => Err(Failure::new(format!("a put with a ttl of {ttl:?} answered {other:?}"))),
+                }
+            });
+            Self::new(ctx, ttl, &granted.await?)
+        })
     }
 
     /// Gives the same version of the key another time from now on.
-    pub(crate) async fn extend(
+    #[track_caller]
+    pub(crate) fn extend(
         self,
         ctx: &Context,
         driver: &dyn Driver,
         key: &Key,
         ttl: Duration,
-    ) -> Result<Self, Failure> {
-        let extend = Transaction::new().extend(key.clone(), self.version, ttl);
-        let granted = timed(async {
-            match commit(driver, extend).await?.results[..] {
-                [MutationResult::Extended { ttl: Some(granted) }] => Ok((self.version, granted)),
-                ref other => Err(Failure::new(format!("extending to {ttl:?} answered {other:?}"))),
-            }
-        });
-        Self::new(ctx, ttl, &granted.await?)
+    ) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move {
+            let extend = Transaction::new().extend(key.clone(), self.version, ttl);
+            let granted = timed(async {
+                match commit(driver, extend).await?.results[..] {
+                    [MutationResult::Extended { ttl: Some(granted) }] => Ok((self.version, granted)),
+                    ref other => Err(Failure::new(format!("extending to {ttl:?} answered {other:?}"))),
+                }
+            });
+            Self::new(ctx, ttl, &granted.await?)
+        })
     }
 
     /// Looks at the key until it is gone, and fails if that was too early or too late.
-    pub(crate) async fn ends_in_time(&self, driver: &dyn Driver, key: &Key) -> Result<(), Failure> {
-        let what = format!("the end of {key:?}, which was granted {:?}", self.granted);
-        let look = || async { Ok(read(driver, key).await?.is_none().then_some(())) };
-        self.end.sees(what, look).await
+    #[track_caller]
+    pub(crate) fn ends_in_time(&self, driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<(), Failure>> {
+        here(async move {
+            let what = format!("the end of {key:?}, which was granted {:?}", self.granted);
+            let look = || async { Ok(read(driver, key).await?.is_none().then_some(())) };
+            self.end.sees(what, look).await
+        })
     }
 }

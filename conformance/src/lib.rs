@@ -73,7 +73,7 @@ pub use cases::cases;
 pub use context::Context;
 pub use contract::contract;
 pub use failure::Failure;
-pub use faults::{Direction, FaultServer, Faults, Proxy};
+pub use faults::{ClockStep, Direction, FaultServer, Faults, Proxy};
 pub use harness::{Harness, over};
 pub use history::judge_history;
 pub use need::Need;

@@ -1,45 +1,84 @@
 //! Streams of events as cases read them: with a bound, and checking what every event must obey.
 
-use crate::failure::{Failure, ensure};
-use crate::waiting::soon;
+use crate::failure::{Failure, ensure, here, shown};
+use crate::waiting::PATIENCE;
 use futures::StreamExt;
 use linchpin_core::{
     Driver, Entry, Key, Message, MessageStream, Pattern, Range, Result as DriverResult, Revision, Subscription,
     SubscriptionEvent, WatchEvent, WatchStream,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use tokio::time::timeout;
+
+/// The next item of a stream, which must come soon; the failure says what was awaited of what, and what came last.
+async fn next_of<S: StreamExt + Unpin>(
+    stream: &mut S,
+    awaited: &str,
+    of: &str,
+    last: Option<&(impl Debug + Sync)>,
+) -> Result<S::Item, Failure> {
+    let last = || last.map_or("nothing".to_owned(), shown);
+    match timeout(PATIENCE, stream.next()).await {
+        Ok(Some(item)) => Ok(item),
+        Ok(None) => {
+            Err(Failure::new(format!("{of} ended by itself where {awaited} was due; it told last: {}", last())))
+        }
+        Err(_) => {
+            Err(Failure::new(format!("{of} did not tell {awaited} within {PATIENCE:?}; it told last: {}", last())))
+        }
+    }
+}
 
 /// Reads a watch, and checks that the versions of each key strictly increase.
 pub(crate) struct Watcher {
     stream: WatchStream,
+    name: String,
     versions: HashMap<Key, Revision>,
+    last: Option<WatchEvent>,
     /// What the watcher has been told to exist.
     pub(crate) entries: BTreeMap<Key, Entry>,
 }
 
 impl Watcher {
-    pub(crate) async fn open(driver: &dyn Driver, range: &Range) -> Result<Self, Failure> {
-        let stream = driver.watch(range).await?;
-        Ok(Self { stream, versions: HashMap::new(), entries: BTreeMap::new() })
+    #[track_caller]
+    pub(crate) fn open(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move {
+            let stream = driver.watch(range).await?;
+            let name = match range {
+                Range::Key(key) => format!("the watch of {:?}", key.as_str()),
+                Range::Prefix(prefix) if prefix.is_empty() => "the watch of all keys".to_owned(),
+                Range::Prefix(prefix) => format!("the watch of the prefix {prefix:?}"),
+            };
+            Ok(Self { stream, name, versions: HashMap::new(), last: None, entries: BTreeMap::new() })
+        })
     }
 
     /// Opens a watch and reads up to `Synced`; its revision.
-    pub(crate) async fn synced(driver: &dyn Driver, range: &Range) -> Result<(Self, Revision), Failure> {
-        let mut watcher = Self::open(driver, range).await?;
-        loop {
-            match watcher.next().await? {
-                WatchEvent::Synced { revision } => return Ok((watcher, revision)),
-                WatchEvent::Put(_) | WatchEvent::Deleted { .. } => {}
+    #[track_caller]
+    pub(crate) fn synced(
+        driver: &dyn Driver,
+        range: &Range,
+    ) -> impl Future<Output = Result<(Self, Revision), Failure>> {
+        here(async move {
+            let mut watcher = Self::open(driver, range).await?;
+            loop {
+                match watcher.event("a present entry or Synced").await? {
+                    WatchEvent::Synced { revision } => return Ok((watcher, revision)),
+                    WatchEvent::Put(_) | WatchEvent::Deleted { .. } => {}
+                }
             }
-        }
+        })
     }
 
     /// The next event, which must come soon.
-    pub(crate) async fn next(&mut self) -> Result<WatchEvent, Failure> {
-        let Some(event) = soon("the next event of a watch", self.stream.next()).await? else {
-            return Err(Failure::new("the watch ended by itself"));
-        };
-        let event = event?;
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = Result<WatchEvent, Failure>> {
+        here(self.event("another event"))
+    }
+
+    async fn event(&mut self, awaited: &str) -> Result<WatchEvent, Failure> {
+        let event = next_of(&mut self.stream, awaited, &self.name, self.last.as_ref()).await??;
         match &event {
             WatchEvent::Put(entry) => {
                 self.check_version(&entry.key, entry.version)?;
@@ -51,6 +90,7 @@ impl Watcher {
             }
             WatchEvent::Synced { .. } => {}
         }
+        self.last = Some(event.clone());
         Ok(event)
     }
 
@@ -62,85 +102,122 @@ impl Watcher {
     }
 
     /// The next event, which must be a write of `key`.
-    pub(crate) async fn put(&mut self, key: &Key) -> Result<Entry, Failure> {
-        match self.next().await? {
-            WatchEvent::Put(entry) if entry.key == *key => Ok(entry),
-            other => Err(Failure::new(format!("expected a write of {key:?}, was told {other:?}"))),
-        }
+    #[track_caller]
+    pub(crate) fn put(&mut self, key: &Key) -> impl Future<Output = Result<Entry, Failure>> {
+        here(async move {
+            let awaited = format!("a write of {key:?}");
+            match self.event(&awaited).await? {
+                WatchEvent::Put(entry) if entry.key == *key => Ok(entry),
+                other => Err(Failure::new(format!("{} told {} where {awaited} was due", self.name, shown(&other)))),
+            }
+        })
     }
 
     /// The next event, which must be the end of `key`; its version.
-    pub(crate) async fn deleted(&mut self, key: &Key) -> Result<Revision, Failure> {
-        match self.next().await? {
-            WatchEvent::Deleted { key: gone, version } if gone == *key => Ok(version),
-            other => Err(Failure::new(format!("expected the end of {key:?}, was told {other:?}"))),
-        }
+    #[track_caller]
+    pub(crate) fn deleted(&mut self, key: &Key) -> impl Future<Output = Result<Revision, Failure>> {
+        here(async move {
+            let awaited = format!("the end of {key:?}");
+            match self.event(&awaited).await? {
+                WatchEvent::Deleted { key: gone, version } if gone == *key => Ok(version),
+                other => Err(Failure::new(format!("{} told {} where {awaited} was due", self.name, shown(&other)))),
+            }
+        })
     }
 
     /// Reads on until the watcher has been told of this version of a key, or a later one.
-    pub(crate) async fn until(&mut self, key: &Key, version: Revision) -> Result<(), Failure> {
-        while self.versions.get(key).is_none_or(|told| *told < version) {
-            self.next().await?;
-        }
-        Ok(())
+    #[track_caller]
+    pub(crate) fn until(&mut self, key: &Key, version: Revision) -> impl Future<Output = Result<(), Failure>> {
+        here(async move {
+            let awaited = format!("version {version} of {key:?}");
+            while self.versions.get(key).is_none_or(|told| *told < version) {
+                self.event(&awaited).await?;
+            }
+            Ok(())
+        })
     }
 }
 
 /// Reads a subscription of a driver.
 pub(crate) struct Listener {
     subscription: Subscription,
+    name: String,
+    last: Option<SubscriptionEvent>,
 }
 
 impl Listener {
-    pub(crate) async fn open(driver: &dyn Driver, pattern: &str) -> Result<Self, Failure> {
-        Ok(Self { subscription: driver.subscribe(&Pattern::new(pattern)?).await? })
+    #[track_caller]
+    pub(crate) fn open(driver: &dyn Driver, pattern: &str) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move { Self::over(driver, &Pattern::new(pattern)?).await })
     }
 
     /// Subscribes to one channel, every character of its name taken as it is.
-    pub(crate) async fn exactly(driver: &dyn Driver, channel: &str) -> Result<Self, Failure> {
-        Ok(Self { subscription: driver.subscribe(&Pattern::exact(channel)?).await? })
+    #[track_caller]
+    pub(crate) fn exactly(driver: &dyn Driver, channel: &str) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move { Self::over(driver, &Pattern::exact(channel)?).await })
+    }
+
+    async fn over(driver: &dyn Driver, pattern: &Pattern) -> Result<Self, Failure> {
+        let name = format!("the subscription to {}", shown(pattern.as_str()));
+        Ok(Self { subscription: driver.subscribe(pattern).await?, name, last: None })
     }
 
     /// The next event, which must come soon.
-    pub(crate) async fn next(&mut self) -> Result<SubscriptionEvent, Failure> {
-        match soon("the next event of a subscription", self.subscription.next()).await? {
-            Some(event) => Ok(event?),
-            None => Err(Failure::new("the subscription ended by itself")),
-        }
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = Result<SubscriptionEvent, Failure>> {
+        here(self.event("another event"))
+    }
+
+    async fn event(&mut self, awaited: &str) -> Result<SubscriptionEvent, Failure> {
+        let event = next_of(&mut self.subscription, awaited, &self.name, self.last.as_ref()).await??;
+        self.last = Some(event.clone());
+        Ok(event)
     }
 
     /// The next event, which must be a message.
-    pub(crate) async fn message(&mut self) -> Result<Message, Failure> {
-        match self.next().await? {
-            SubscriptionEvent::Message(message) => Ok(message),
-            SubscriptionEvent::Lagged(missed) => Err(Failure::new(format!("messages were missed: {missed:?}"))),
-        }
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> impl Future<Output = Result<Message, Failure>> {
+        here(async move {
+            match self.event("a message").await? {
+                SubscriptionEvent::Message(message) => Ok(message),
+                SubscriptionEvent::Lagged(missed) => {
+                    Err(Failure::new(format!("{} missed messages: {missed:?}", self.name)))
+                }
+            }
+        })
     }
 
     /// The next event, which must mark a gap.
-    pub(crate) async fn gap(&mut self) -> Result<(), Failure> {
-        match self.next().await? {
-            SubscriptionEvent::Lagged(_) => Ok(()),
-            SubscriptionEvent::Message(message) => {
-                Err(Failure::new(format!("expected the gap to be marked, got {message:?}")))
+    #[track_caller]
+    pub(crate) fn gap(&mut self) -> impl Future<Output = Result<(), Failure>> {
+        here(async move {
+            match self.event("a gap").await? {
+                SubscriptionEvent::Lagged(_) => Ok(()),
+                SubscriptionEvent::Message(message) => {
+                    Err(Failure::new(format!("{} told {} where a gap was due", self.name, shown(&message))))
+                }
             }
-        }
+        })
     }
 
     /// The next message, as channel and payload, both as text.
-    pub(crate) async fn text(&mut self) -> Result<(String, String), Failure> {
-        let message = self.message().await?;
-        Ok((message.channel, String::from_utf8_lossy(&message.payload).into_owned()))
+    #[track_caller]
+    pub(crate) fn text(&mut self) -> impl Future<Output = Result<(String, String), Failure>> {
+        here(async move {
+            let message = self.message().await?;
+            Ok((message.channel, String::from_utf8_lossy(&message.payload).into_owned()))
+        })
     }
 }
 
 /// The next item of a port's subscription, which must come soon.
-pub(crate) async fn next_item(stream: &mut MessageStream) -> Result<DriverResult<Message>, Failure> {
-    let item = soon("the next message", stream.next()).await?;
-    item.ok_or_else(|| Failure::new("the subscription ended by itself"))
+#[track_caller]
+pub(crate) fn next_item(stream: &mut MessageStream) -> impl Future<Output = Result<DriverResult<Message>, Failure>> {
+    here(next_of(stream, "a message", "a subscription of the port", None::<&Message>))
 }
 
 /// The next message of a port's subscription.
-pub(crate) async fn next_message(stream: &mut MessageStream) -> Result<Message, Failure> {
-    Ok(next_item(stream).await??)
+#[track_caller]
+pub(crate) fn next_message(stream: &mut MessageStream) -> impl Future<Output = Result<Message, Failure>> {
+    here(async move { Ok(next_item(stream).await??) })
 }

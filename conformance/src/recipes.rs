@@ -1,7 +1,7 @@
 //! What the cases about recipes share.
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, here};
 use linchpin::{Coordinator, RetryPolicy};
 use linchpin_core::{Area, Driver, Page, Range};
 use std::sync::Arc;
@@ -18,28 +18,39 @@ pub(crate) fn kept(ctx: &Context) -> Duration {
 }
 
 /// A coordinator of its own, as another process would have, and the driver that its fate hangs on.
-pub(crate) async fn node(ctx: &Context) -> Result<(Coordinator, Arc<dyn Driver>), Failure> {
-    let driver = ctx.another().await?;
-    let coordinator = Coordinator::over(driver.clone()).retry(RetryPolicy::NEVER).connect().await?;
-    Ok((coordinator, driver))
+#[track_caller]
+pub(crate) fn node(ctx: &Context) -> impl Future<Output = Result<(Coordinator, Arc<dyn Driver>), Failure>> {
+    here(async move {
+        let driver = ctx.another().await?;
+        let coordinator = Coordinator::over(driver.clone()).retry(RetryPolicy::NEVER).connect().await?;
+        Ok((coordinator, driver))
+    })
 }
 
-pub(crate) async fn coordinator(ctx: &Context) -> Result<Coordinator, Failure> {
-    Ok(node(ctx).await?.0)
+#[track_caller]
+pub(crate) fn coordinator(ctx: &Context) -> impl Future<Output = Result<Coordinator, Failure>> {
+    here(async move { Ok(node(ctx).await?.0) })
 }
 
 /// A coordinator with this node id.
-pub(crate) async fn called(ctx: &Context, node_id: &str) -> Result<Coordinator, Failure> {
-    Ok(Coordinator::over(ctx.another().await?).retry(RetryPolicy::NEVER).node_id(node_id).connect().await?)
+#[track_caller]
+pub(crate) fn called(ctx: &Context, node_id: &str) -> impl Future<Output = Result<Coordinator, Failure>> {
+    here(async move {
+        Ok(Coordinator::over(ctx.another().await?).retry(RetryPolicy::NEVER).node_id(node_id).connect().await?)
+    })
 }
 
 /// How many keys an area has.
-pub(crate) async fn keys_in(driver: &Arc<dyn Driver>, area: Area) -> Result<usize, Failure> {
-    let range = Range::prefix(area.prefix())?;
-    Ok(driver.scan(&range, &Page::first_keys()).await?.entries.len())
+#[track_caller]
+pub(crate) fn keys_in(driver: &Arc<dyn Driver>, area: Area) -> impl Future<Output = Result<usize, Failure>> {
+    here(async move {
+        let range = Range::prefix(area.prefix())?;
+        Ok(driver.scan(&range, &Page::first_keys()).await?.entries.len())
+    })
 }
 
 /// Removes every key of an area, as somebody with a shell would.
-pub(crate) async fn remove(driver: &Arc<dyn Driver>, area: Area) -> Result<(), Failure> {
-    Ok(driver.clear(area.prefix()).await?)
+#[track_caller]
+pub(crate) fn remove(driver: &Arc<dyn Driver>, area: Area) -> impl Future<Output = Result<(), Failure>> {
+    here(async move { Ok(driver.clear(area.prefix()).await?) })
 }

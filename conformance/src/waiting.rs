@@ -35,19 +35,26 @@ pub(crate) fn soon<T>(what: impl Display, future: impl Future<Output = T>) -> im
 }
 
 /// Looks again and again for something that must be there soon.
-pub(crate) async fn eventually<T, F>(what: impl Display, mut look: impl FnMut() -> F) -> Result<T, Failure>
+#[track_caller]
+pub(crate) fn eventually<T, F>(
+    what: impl Display,
+    mut look: impl FnMut() -> F,
+) -> impl Future<Output = Result<T, Failure>>
 where
     F: Future<Output = Result<Option<T>, Failure>>,
 {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(found);
+    let at = Location::caller();
+    async move {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(Failure::new(format!("{what}: it was not so within {PATIENCE:?}")).at(at));
+            }
+            sleep(PAUSE).await;
         }
-        if started.elapsed() > PATIENCE {
-            return Err(Failure::new(format!("{what}: it was not so within {PATIENCE:?}")));
-        }
-        sleep(PAUSE).await;
     }
 }
 
@@ -87,28 +94,47 @@ impl Window {
     }
 
     /// Looks again and again until it has happened, and fails if that was too early or too late.
-    pub(crate) async fn sees<T, F>(self, what: impl Display, mut look: impl FnMut() -> F) -> Result<T, Failure>
+    #[track_caller]
+    pub(crate) fn sees<T, F>(
+        self,
+        what: impl Display,
+        mut look: impl FnMut() -> F,
+    ) -> impl Future<Output = Result<T, Failure>>
     where
         F: Future<Output = Result<Option<T>, Failure>>,
     {
-        loop {
-            let asked = Instant::now();
-            let found = look().await?;
-            let told = Instant::now();
-            match found {
-                Some(_) if told < self.earliest => {
-                    return Err(Failure::new(format!("{what}: {:?} too early", self.earliest - told)));
+        let at = Location::caller();
+        let wrong = move |problem: String| Err(Failure::new(problem).at(at));
+        async move {
+            loop {
+                let asked = Instant::now();
+                let found = look().await?;
+                let told = Instant::now();
+                match found {
+                    Some(_) if told < self.earliest => {
+                        return wrong(format!("{what}: {:?} too early", self.earliest - told));
+                    }
+                    Some(found) => return Ok(found),
+                    None if asked >= self.latest => {
+                        return wrong(format!("{what}: {:?} too late, and still not", asked - self.latest));
+                    }
+                    None => sleep(PAUSE.min(self.latest.saturating_duration_since(told))).await,
                 }
-                Some(found) => return Ok(found),
-                None if asked >= self.latest => {
-                    return Err(Failure::new(format!("{what}: {:?} too late, and still not", asked - self.latest)));
-                }
-                None => sleep(PAUSE.min(self.latest.saturating_duration_since(told))).await,
             }
         }
     }
 
+    /// How late the answer to a call was, that was waiting for something to happen; fails if it was too early.
+    pub(crate) fn lateness<T>(&self, what: impl Display, call: &Timed<T>) -> Result<Duration, Failure> {
+        if call.answered < self.earliest {
+            return Err(Failure::new(format!("{what}: {:?} too early", self.earliest - call.answered)));
+        }
+        // Who asks when it has happened is not late for it.
+        Ok(call.answered - self.latest.max(call.sent).min(call.answered))
+    }
+
     /// Fails if something that was told to us just now came too early, or later than it takes to tell.
+    #[track_caller]
     pub(crate) fn ensure_now(self, what: impl Display) -> Result<(), Failure> {
         let now = Instant::now();
         if now < self.earliest {

@@ -1,13 +1,12 @@
 //! Holds the Redis adapter to the contract.
 
-use linchpin_conformance::{FaultServer, Harness, async_trait};
+use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_redis::{RedisConfig, RedisCoordination};
-use linchpin_tests::servers::{CLOCK_STEPPED_BACK, RedisServer};
+use linchpin_tests::servers::RedisServer;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 #[derive(Default)]
 struct Redis(OnceLock<RedisServer>);
@@ -42,7 +41,7 @@ impl Harness for Redis {
         // A server that somebody else runs is not harmed.
         match self.server().origin() {
             "url" => Ok(None),
-            _ => Ok(Some(Arc::new(Faulty(RedisServer::start().await?)))),
+            _ => Ok(Some(Arc::new(Faulty(RedisServer::start_with_own_clock().await?)))),
         }
     }
 }
@@ -89,12 +88,16 @@ impl FaultServer for Faulty {
         self.0.restart().await
     }
 
-    /// The adapter keeps the time that it has told last: a clock that was ahead leaves that in the future.
-    async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> Result<bool, String> {
-        let meta = format!("linchpin:{{{namespace}}}:meta");
-        let by = i64::try_from(by.as_micros()).map_err(|error| error.to_string())?;
-        self.ask::<()>(redis::cmd("EVAL").arg(CLOCK_STEPPED_BACK).arg(1).arg(&meta).arg(by)).await?;
-        Ok(true)
+    async fn step_clock(&self, step: ClockStep) -> Result<bool, String> {
+        let time = redis::cmd("TIME");
+        let (before, _): (i64, i64) = self.ask(&time).await?;
+        let stepped = self.0.step_clock(step.micros()).await?;
+        let (after, _): (i64, i64) = self.ask(&time).await?;
+        let followed = (step.micros() / 1_000_000 - (after - before)).abs() <= 5;
+        if stepped && !followed {
+            return Err(format!("the server's clock went {} s and not {step:?}", after - before));
+        }
+        Ok(stepped)
     }
 
     async fn lose_everything(&self) -> Result<bool, String> {

@@ -1,10 +1,12 @@
 //! The contract, case by case: a directory or file per area.
 
 mod capabilities;
+mod closing;
 mod election;
 mod errors;
 mod faults;
 mod history;
+mod layers;
 mod lock;
 mod members;
 mod messages;
@@ -33,7 +35,7 @@ pub fn cases() -> &'static [Case] {
             messages::CASES,
             streams::CASES,
             names::CASES,
-            &[errors::CASES, runtimes::CASES],
+            &[errors::CASES, closing::CASES, layers::CASES, runtimes::CASES],
             port::CASES,
             lock::CASES,
             election::CASES,

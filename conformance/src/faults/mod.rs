@@ -11,6 +11,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How somebody sets a server's clock, or the network's time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockStep {
+    /// To what it told before.
+    Back(Duration),
+    /// To what it would tell later.
+    Forward(Duration),
+}
+
+impl ClockStep {
+    /// How far it goes, in microseconds: less than none if it goes back.
+    pub fn micros(self) -> i64 {
+        let micros = |by: Duration| i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        match self {
+            Self::Back(by) => -micros(by),
+            Self::Forward(by) => micros(by),
+        }
+    }
+}
+
 /// A server that one case has for itself, to do harm to. Dropping it ends it.
 #[async_trait]
 pub trait FaultServer: Send + Sync + 'static {
@@ -49,12 +69,12 @@ pub trait FaultServer: Send + Sync + 'static {
     /// Why it could not be restarted: that fails the case.
     async fn restart(&self) -> Result<(), String>;
 
-    /// Leaves a namespace as a server's clock does that was ahead by so much, and was then put right. `false` if this
-    /// harness cannot do that: then the case is reported as not offered.
+    /// Steps the clock that the server goes by, while it runs and serves, and returns once the server sees that. `false`
+    /// if this harness cannot do that: then the case is reported as not offered.
     ///
     /// # Errors
     /// Why it failed: that fails the case.
-    async fn step_clock_back(&self, _namespace: &Namespace, _by: Duration) -> Result<bool, String> {
+    async fn step_clock(&self, _step: ClockStep) -> Result<bool, String> {
         Ok(false)
     }
 
@@ -142,12 +162,12 @@ impl Faults {
         self.server.restart().await.map_err(Failure::new)
     }
 
-    /// Leaves a namespace as a clock does that stepped back.
+    /// Steps the clock that the server goes by.
     ///
     /// # Errors
     /// If it failed, or the harness cannot do that.
-    pub async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> std::result::Result<(), Failure> {
-        offered(self.server.step_clock_back(namespace, by).await)
+    pub async fn step_clock(&self, step: ClockStep) -> std::result::Result<(), Failure> {
+        offered(self.server.step_clock(step).await)
     }
 
     /// Loses everything that the server has stored.

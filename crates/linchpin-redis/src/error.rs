@@ -175,6 +175,13 @@ fn problem(error: &RedisError) -> String {
     format!("the server answered {code}; its own words are in the source")
 }
 
+/// A call that takes several steps failed after some of them were done.
+pub(crate) fn after_a_part(error: Error) -> Error {
+    let retry = error.retry();
+    let error = error.with_retry(Retry::Unknown);
+    if retry == Retry::Never { error.with_retry(retry) } else { error }
+}
+
 /// The server answered something that this adapter cannot have asked for. What was asked was done before.
 pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
     let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));

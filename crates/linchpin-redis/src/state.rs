@@ -3,7 +3,7 @@
 use crate::codec::{Packed, Reader, micros, optional_micros};
 use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
-use crate::error::unexpected;
+use crate::error::{self, unexpected};
 use bytes::Bytes;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
@@ -231,6 +231,13 @@ pub(crate) async fn clear(connection: &Connection, prefix: &Prefix, start: &str)
     let (min, max) = lex_bounds(start, None);
     let mut script = prefix.invoke(&commands::CLEAR);
     script.arg(min).arg(max);
-    while connection.run::<u64>("clear", &script).await? > 0 {}
-    Ok(())
+    let mut removed = false;
+    loop {
+        match connection.run::<u64>("clear", &script).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => removed = true,
+            Err(error) if removed => return Err(error::after_a_part(error)),
+            Err(error) => return Err(error),
+        }
+    }
 }

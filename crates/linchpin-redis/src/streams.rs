@@ -3,6 +3,7 @@
 use crate::codec::{Reader, encode_record, micros, optional_micros};
 use crate::commands::{self, Prefix};
 use crate::connection::Connection;
+use crate::error;
 use crate::hub::Hub;
 use crate::messages::Waker;
 use linchpin_core::{
@@ -180,7 +181,9 @@ pub(crate) async fn trim(
     };
     let mut dropped = 0;
     loop {
-        let mut answer = read.list(connection.run("trim", &script).await?)?.into_iter();
+        let answer = connection.run("trim", &script).await;
+        let answer = answer.map_err(|error| if dropped > 0 { error::after_a_part(error) } else { error })?;
+        let mut answer = read.list(answer)?.into_iter();
         dropped += read.number(answer.next())?;
         if read.text(answer.next())? != "1" {
             return Ok(dropped);

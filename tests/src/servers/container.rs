@@ -1,5 +1,6 @@
 //! A server in a container, by testcontainers.
 
+use super::clock::{Clock, Time};
 use super::guard::Guard;
 use super::server::Server;
 use super::{ATTEMPTS, POLL_EACH, Packaged, Place, free_port, in_time, port_was_taken, unique_name};
@@ -7,12 +8,14 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 use std::error::Error;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::PortBinding;
 use testcontainers::bollard::query_parameters::RemoveContainerOptionsBuilder;
 use testcontainers::core::client::docker_client_instance;
+use testcontainers::core::{AccessMode, Mount};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
 use tokio::runtime;
@@ -21,6 +24,9 @@ use tokio::time::{sleep, timeout};
 /// What a Docker engine may take to say that it is there.
 const ENGINE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Where a container finds its own clock.
+const CLOCK: &str = "/linchpin-clock";
+
 /// A container of our own, published on one loopback port for as long as it exists.
 pub(super) struct Container<S> {
     docker: Docker,
@@ -28,6 +34,7 @@ pub(super) struct Container<S> {
     port: u16,
     // Taken at drop, before the guard goes.
     owned: Option<ContainerAsync<GenericImage>>,
+    clock: Option<Clock>,
     _guard: Guard,
     software: PhantomData<S>,
 }
@@ -45,10 +52,10 @@ pub(super) async fn engine() -> Result<Docker, String> {
 }
 
 impl<S: Packaged> Container<S> {
-    pub(super) async fn start(docker: Docker, image: &str) -> Result<Self, String> {
+    pub(super) async fn start(docker: Docker, image: &str, time: Time) -> Result<Self, String> {
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
-            match Self::start_on(docker.clone(), image, free_port()?).await {
+            match Self::start_on(docker.clone(), image, free_port()?, time).await {
                 Ok(server) => return Ok(server),
                 Err(error) => failure = error,
             }
@@ -63,12 +70,15 @@ impl<S: Packaged> Container<S> {
         ))
     }
 
-    async fn start_on(docker: Docker, image: &str, port: u16) -> Result<Self, String> {
+    async fn start_on(docker: Docker, image: &str, port: u16, time: Time) -> Result<Self, String> {
         let name = unique_name::<S>();
         let guard = Guard::set(r#"docker rm -fv "$1""#, &[&name])?;
-        match Box::pin(request::<S>(image, &Place { name: &name, port, folder: None }).start()).await {
+        let clock = Clock::make::<S>(time).await?;
+        let request = request::<S>(image, &Place { name: &name, port, folder: None });
+        match Box::pin(with_clock(request, clock.as_ref()).start()).await {
             Ok(container) => {
-                let server = Self { docker, name, port, owned: Some(container), _guard: guard, software: PhantomData };
+                let owned = Some(container);
+                let server = Self { docker, name, port, owned, clock, _guard: guard, software: PhantomData };
                 server.ready().await?;
                 Ok(server)
             }
@@ -121,6 +131,13 @@ fn request<S: Packaged>(image: &str, place: &Place<'_>) -> ContainerRequest<Gene
     })
 }
 
+fn with_clock(request: ContainerRequest<GenericImage>, clock: Option<&Clock>) -> ContainerRequest<GenericImage> {
+    let Some(clock) = clock else { return request };
+    let mount = Mount::bind_mount(clock.folder().display().to_string(), CLOCK).with_access_mode(AccessMode::ReadOnly);
+    let variables = Clock::environment(Path::new(CLOCK));
+    variables.into_iter().fold(request.with_mount(mount), |request, (name, value)| request.with_env_var(name, value))
+}
+
 #[async_trait]
 impl<S: Packaged> Server for Container<S> {
     fn url(&self) -> String {
@@ -137,6 +154,10 @@ impl<S: Packaged> Server for Container<S> {
 
     async fn resume(&self) -> Result<(), String> {
         self.docker.unpause_container(&self.name).await.map_err(|error| chain(&error))
+    }
+
+    async fn step_clock(&self, by: i64) -> Result<bool, String> {
+        self.clock.as_ref().map_or(Ok(false), |clock| clock.step(by).map(|()| true))
     }
 
     async fn kill(&self) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! Servers for tests: bound to 127.0.0.1, and gone with their data when dropped, when a test panics and even
 //! when the test process is killed.
 
+mod clock;
 mod container;
 mod family;
 mod folder;
@@ -18,7 +19,7 @@ pub use nats::{Nats, NatsServer};
 pub use nats_cluster::NatsCluster;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresServer};
-pub use redis::{CLOCK_STEPPED_BACK, Redis, RedisServer};
+pub use redis::{Redis, RedisServer};
 pub use server::{Packaged, Place, Program, Software, TestServer};
 pub use sql::sql;
 

@@ -1,5 +1,6 @@
 //! NATS with JetStream: how it is started, and asked whether it is ready.
 
+use super::clock::Time;
 use super::server::{provided, setting};
 use super::{Packaged, Place, Program, Software, TestServer, first_line};
 use async_trait::async_trait;
@@ -75,6 +76,6 @@ impl TestServer<Nats> {
             missing: "nats-server 2.9.10 is not in target/servers: `make setup` gets it on Debian 12, as root; \
                       by hand: github.com/nats-io/nats-server/releases, to target/servers/nats-2.9.10/nats-server",
         };
-        Self::start_program(old, &[]).await
+        Self::start_program(old, &[], Time::Machines).await
     }
 }

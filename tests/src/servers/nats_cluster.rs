@@ -1,5 +1,6 @@
 //! Three NATS servers that replicate to each other.
 
+use super::clock::Time;
 use super::process::Process;
 use super::server::Server;
 use super::{ATTEMPTS, Nats, POLL_EACH, Software, free_port, in_time, port_was_taken, unique_name};
@@ -55,7 +56,7 @@ impl NatsCluster {
             let monitor = free_port()?;
             let port = monitor.to_string();
             let cluster = ["--cluster_name", &name, "--cluster", route, "--routes", &all, "--http_port", &port];
-            nodes.push(Node { process: Process::start(Nats::program(), &cluster).await?, monitor });
+            nodes.push(Node { process: Process::start(Nats::program(), &cluster, Time::Machines).await?, monitor });
         }
         let cluster = Self(nodes);
         cluster.ready().await?;

@@ -1,5 +1,6 @@
 //! `PgBouncer`: how it is started, and asked whether it is ready.
 
+use super::clock::Time;
 use super::process::Process;
 use super::server::Server;
 use super::sql::sql;
@@ -28,7 +29,7 @@ impl PgBouncer {
             address.and_then(|address| address.rsplit_once(':')).ok_or("the server's URL has no port")?;
         let mode = format!("pool_mode = {pool_mode}");
         let databases = format!("* = host={host} port={port} user=postgres");
-        Process::start(Bouncer::program(), &[&mode, "[databases]", &databases]).await.map(Self)
+        Process::start(Bouncer::program(), &[&mode, "[databases]", &databases], Time::Machines).await.map(Self)
     }
 
     /// Where to connect: `postgres://postgres@127.0.0.1:PORT/postgres`.

@@ -1,5 +1,6 @@
 //! Postgres: how it is started, and asked whether it is ready.
 
+use super::clock::Time;
 use super::folder::{Folder, command_in, give_away};
 use super::server::{provided, setting};
 use super::sql::greets;
@@ -129,13 +130,26 @@ impl TestServer<Postgres> {
     ///
     /// As [`start`](Self::start).
     pub async fn start_18(args: &[&str]) -> Result<Self, String> {
+        Self::start_newest(args, Time::Machines).await
+    }
+
+    /// Starts a local server of version 18 that goes by a [clock of its own](Self::start_with_own_clock).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_18_with_own_clock() -> Result<Self, String> {
+        Self::start_newest(&[], Time::Own).await
+    }
+
+    async fn start_newest(args: &[&str], time: Time) -> Result<Self, String> {
         let newest = Program {
             candidates: vec![provided(PROVIDED_18)],
             missing: "postgres 18 is not in target/servers: `make setup` gets it on Linux; by hand: unpack \
                       io.zonky.test.postgres:embedded-postgres-binaries-* from Maven Central, and the archive in it, \
                       to target/servers/postgres-18.0.0",
         };
-        Self::start_program(newest, args).await
+        Self::start_program(newest, args, time).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server as a local process.
 
+use super::clock::{Clock, Time};
 use super::family::{self, family};
 use super::folder::{Folder, command_in};
 use super::guard::{Guard, detach};
@@ -22,11 +23,12 @@ pub(super) struct Process<S> {
     port: u16,
     program: PathBuf,
     args: Vec<String>,
+    clock: Option<Clock>,
     software: PhantomData<S>,
 }
 
 impl<S: Software> Process<S> {
-    pub(super) async fn start(program: Program, args: &[&str]) -> Result<Self, String> {
+    pub(super) async fn start(program: Program, args: &[&str], time: Time) -> Result<Self, String> {
         let program = program.find()?;
         let mut failure = String::new();
         for _ in 0..ATTEMPTS {
@@ -38,6 +40,7 @@ impl<S: Software> Process<S> {
                 port: free_port()?,
                 program: program.clone(),
                 args: args.iter().map(ToString::to_string).collect(),
+                clock: Clock::make::<S>(time).await?,
                 software: PhantomData,
             };
             match server.restart().await {
@@ -91,6 +94,7 @@ impl<S: Software> Process<S> {
         let errors = log.try_clone().map_err(|error| format!("cannot log: {error}"))?;
         let mut command = command_in(self.folder.path(), &program);
         command.args(S::arguments(&self.place(), &self.args)).stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.envs(self.clock.iter().flat_map(|clock| Clock::environment(clock.folder())));
         detach(&mut command);
         let child = command.spawn().map_err(|error| format!("cannot run {}: {error}", program.display()))?;
 
@@ -154,6 +158,10 @@ impl<S: Software> Server for Process<S> {
 
     async fn resume(&self) -> Result<(), String> {
         self.signal("CONT").await
+    }
+
+    async fn step_clock(&self, by: i64) -> Result<bool, String> {
+        self.clock.as_ref().map_or(Ok(false), |clock| clock.step(by).map(|()| true))
     }
 
     async fn kill(&self) -> Result<(), String> {

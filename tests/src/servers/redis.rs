@@ -6,12 +6,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A script that leaves a namespace as a clock does that was ahead and was then put right: the adapter has acted upon
-/// a time in the future. `KEYS[1]` is the namespace's `meta`, `ARGV[1]` the microseconds.
-pub const CLOCK_STEPPED_BACK: &str = "
-    local rev, count, acted, offset = struct.unpack('<dddd', redis.call('GET', KEYS[1]))
-    redis.call('SET', KEYS[1], struct.pack('<dddd', rev + ARGV[1], count, acted + ARGV[1], offset))";
-
 /// A Redis server for tests, which syncs each write to the disk. A local one is `redis-server` on `PATH`;
 /// with a `--tls-cert-file` among its arguments it speaks TLS only, at `rediss://`.
 pub type RedisServer = TestServer<Redis>;

@@ -1,5 +1,6 @@
 //! Where a test's server comes from, whichever software it is.
 
+use super::clock::Time;
 use super::container::{self, Container};
 use super::process::Process;
 use async_trait::async_trait;
@@ -101,6 +102,10 @@ pub(super) trait Server: Send + Sync {
         Err(self.not_offered("resume"))
     }
 
+    async fn step_clock(&self, _by: i64) -> Result<bool, String> {
+        Ok(false)
+    }
+
     async fn kill(&self) -> Result<(), String> {
         Err(self.not_offered("kill"))
     }
@@ -134,15 +139,31 @@ impl<S: Packaged> TestServer<S> {
     ///
     /// Says what is missing and how to get it, or what the server said instead of becoming ready.
     pub async fn start() -> Result<Self, String> {
+        Self::choose(Time::Machines).await
+    }
+
+    /// Starts a server as [`start`](Self::start) does, with a clock that [`step_clock`](Self::step_clock) steps, where
+    /// that can be done: on Linux, and not to a server that somebody else runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with_own_clock() -> Result<Self, String> {
+        Self::choose(Time::Own).await
+    }
+
+    async fn choose(time: Time) -> Result<Self, String> {
         if let Some(url) = Self::setting("URL") {
             return Ok(Self::of(Given(url)));
         }
         match setting("LINCHPIN_TEST_SERVERS").as_deref() {
-            Some("docker") => Self::start_container().await,
-            Some("local") => Self::start_local(&[]).await,
+            Some("docker") => Self::contained(time).await,
+            Some("local") => Self::start_program(S::program(), &[], time).await,
             None | Some("auto") => match container::engine().await {
-                Ok(_) => Self::start_container().await,
-                Err(no_engine) => Self::start_local(&[]).await.map_err(|no_server| format!("{no_engine}\n{no_server}")),
+                Ok(_) => Self::contained(time).await,
+                Err(no_engine) => Self::start_program(S::program(), &[], time)
+                    .await
+                    .map_err(|no_server| format!("{no_engine}\n{no_server}")),
             },
             Some(other) => Err(format!("LINCHPIN_TEST_SERVERS is {other:?}, not auto, docker or local")),
         }
@@ -154,8 +175,12 @@ impl<S: Packaged> TestServer<S> {
     ///
     /// As [`start`](Self::start).
     pub async fn start_container() -> Result<Self, String> {
+        Self::contained(Time::Machines).await
+    }
+
+    async fn contained(time: Time) -> Result<Self, String> {
         let image = Self::setting("IMAGE").unwrap_or_else(|| S::IMAGE.to_owned());
-        Ok(Self::of(Container::<S>::start(container::engine().await?, &image).await?))
+        Ok(Self::of(Container::<S>::start(container::engine().await?, &image, time).await?))
     }
 
     /// Starts a local process, whatever `LINCHPIN_TEST_SERVERS` says, with these arguments after our own.
@@ -166,11 +191,11 @@ impl<S: Packaged> TestServer<S> {
     ///
     /// As [`start`](Self::start).
     pub async fn start_local(args: &[&str]) -> Result<Self, String> {
-        Self::start_program(S::program(), args).await
+        Self::start_program(S::program(), args, Time::Machines).await
     }
 
-    pub(super) async fn start_program(program: Program, args: &[&str]) -> Result<Self, String> {
-        Ok(Self::of(Process::<S>::start(program, args).await?))
+    pub(super) async fn start_program(program: Program, args: &[&str], time: Time) -> Result<Self, String> {
+        Ok(Self::of(Process::<S>::start(program, args, time).await?))
     }
 
     fn of(server: impl Server + 'static) -> Self {
@@ -208,6 +233,16 @@ impl<S: Packaged> TestServer<S> {
     /// As [`pause`](Self::pause).
     pub async fn resume(&self) -> Result<(), String> {
         self.server.resume().await
+    }
+
+    /// Steps the server's own clock by so many microseconds, back if they are less than none, while it runs. `false` if
+    /// it goes by the machine's.
+    ///
+    /// # Errors
+    ///
+    /// If the clock cannot be stepped.
+    pub async fn step_clock(&self, by: i64) -> Result<bool, String> {
+        self.server.step_clock(by).await
     }
 
     /// Ends the server as a crash would, paused or not, and returns once it is gone.

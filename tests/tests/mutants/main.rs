@@ -6,17 +6,23 @@
 
 mod broken;
 mod capabilities;
+mod closing;
 mod layers;
 mod messages;
+mod mixed;
 mod mutant;
 mod names;
+mod order;
 mod rare;
+mod reads;
+mod repeats;
 mod state;
 mod streams;
 mod streams_kept;
 mod time;
 mod transactions;
 mod watch;
+mod whole;
 
 use broken::Backend;
 use futures::{StreamExt, stream};
@@ -47,6 +53,12 @@ fn mutants() -> Vec<Mutant> {
         capabilities::mutants(),
         layers::mutants(),
         rare::mutants(),
+        order::mutants(),
+        whole::mutants(),
+        repeats::mutants(),
+        reads::mutants(),
+        closing::mutants(),
+        mixed::mutants(),
     ];
     areas.into_iter().flatten().collect()
 }

@@ -85,7 +85,7 @@ impl Fault for Overtaken {
 }
 
 /// Tells something else than what is published.
-struct Hears(fn(Subscription) -> Subscription);
+pub(crate) struct Hears(pub(crate) fn(Subscription) -> Subscription);
 
 #[async_trait]
 impl Fault for Hears {

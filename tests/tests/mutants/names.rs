@@ -153,7 +153,7 @@ impl Fault for FoldsCase {
 }
 
 /// The same transaction about keys that are called otherwise.
-fn renamed(transaction: &Transaction, name: impl Fn(&Key) -> Result<Key>) -> Result<Transaction> {
+pub(crate) fn renamed(transaction: &Transaction, name: impl Fn(&Key) -> Result<Key>) -> Result<Transaction> {
     let mut renamed = transaction.clone();
     for guard in &mut renamed.guards {
         guard.key = name(&guard.key)?;

@@ -68,7 +68,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
 }
 
 /// Tells something else than what happens.
-struct Watches(fn(WatchStream) -> WatchStream);
+pub(crate) struct Watches(pub(crate) fn(WatchStream) -> WatchStream);
 
 #[async_trait]
 impl Fault for Watches {

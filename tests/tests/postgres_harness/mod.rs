@@ -1,27 +1,27 @@
 //! What the conformance runs on Postgres share, whichever version it is.
 
 use futures::future::BoxFuture;
-use linchpin_conformance::{FaultServer, Harness, async_trait};
+use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// Starts a server of the version that a run is on.
 pub(crate) type Start = fn() -> BoxFuture<'static, Result<PostgresServer, String>>;
 
-/// The harness.
+/// The harness, with the start of the servers that fault cases have for themselves.
 pub(crate) struct Postgres {
     name: &'static str,
     start: Start,
+    faulty: Start,
     server: OnceLock<PostgresServer>,
 }
 
 impl Postgres {
-    pub(crate) const fn new(name: &'static str, start: Start) -> Self {
-        Self { name, start, server: OnceLock::new() }
+    pub(crate) const fn new(name: &'static str, start: Start, faulty: Start) -> Self {
+        Self { name, start, faulty, server: OnceLock::new() }
     }
 
     fn server(&self) -> &PostgresServer {
@@ -57,7 +57,7 @@ impl Harness for Postgres {
         // A server that somebody else runs is not harmed.
         match self.server().origin() {
             "url" => Ok(None),
-            _ => Ok(Some(Arc::new(Faulty((self.start)().await?)))),
+            _ => Ok(Some(Arc::new(Faulty((self.faulty)().await?)))),
         }
     }
 }
@@ -93,24 +93,33 @@ impl FaultServer for Faulty {
         self.0.restart().await
     }
 
-    /// The adapter keeps the time that it has acted upon: a clock that was ahead leaves that in the future.
-    async fn step_clock_back(&self, namespace: &Namespace, by: Duration) -> Result<bool, String> {
-        let by = by.as_micros();
-        let set = "acted = acted + {by}, revision = revision + {by}".replace("{by}", &by.to_string());
-        self.ask(&format!("UPDATE linchpin.namespaces SET {set} WHERE name = '{namespace}'")).await
+    async fn step_clock(&self, step: ClockStep) -> Result<bool, String> {
+        let before = self.seconds().await?;
+        let stepped = self.0.step_clock(step.micros()).await?;
+        let went = self.seconds().await? - before;
+        let followed = (step.micros() / 1_000_000 - went).abs() <= 5;
+        if stepped && !followed {
+            Err(format!("the server's clock went {went} s and not {step:?}"))
+        } else {
+            Ok(stepped)
+        }
     }
 
     async fn lose_everything(&self) -> Result<bool, String> {
-        self.ask(
-            "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'linchpin' \
-             AND tablename <> 'version' LOOP EXECUTE 'TRUNCATE linchpin.' || t; END LOOP; END $$",
-        )
-        .await
+        let statement = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'linchpin' \
+             AND tablename <> 'version' LOOP EXECUTE 'TRUNCATE linchpin.' || t; END LOOP; END $$";
+        self.ask(statement).await.map(|_| true)
     }
 }
 
 impl Faulty {
-    async fn ask(&self, statement: &str) -> Result<bool, String> {
-        sql(&self.0.url(), statement).await.map(|_| true).map_err(|error| error.to_string())
+    async fn ask(&self, statement: &str) -> Result<String, String> {
+        sql(&self.0.url(), statement).await.map_err(|error| error.to_string())
+    }
+
+    /// What its clock tells.
+    async fn seconds(&self) -> Result<i64, String> {
+        let told = self.ask("SELECT extract(epoch FROM clock_timestamp())::bigint").await?;
+        told.parse().map_err(|error| format!("the server's clock tells {told:?}: {error}"))
     }
 }

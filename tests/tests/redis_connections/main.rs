@@ -1,6 +1,7 @@
 //! How the Redis adapter connects, fails and comes back: wrong passwords and ports, TLS, ACL users, a server that hangs,
 //! dies, fills up, loses data, is demoted and returns. Local servers, because these need configurations of their own.
 
+mod cost;
 mod failover;
 mod idle;
 mod lives;

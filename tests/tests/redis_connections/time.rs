@@ -4,35 +4,7 @@ use super::*;
 use bytes::Buf;
 use futures::StreamExt;
 use linchpin::{Mutation, Range, Revision, Transaction, WatchEvent};
-use linchpin_tests::servers::CLOCK_STEPPED_BACK;
 use tokio::time::{sleep, timeout};
-
-#[tokio::test]
-async fn time_runs_on_after_the_servers_clock_stepped_back() {
-    let server = local(&[]).await;
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let put = |name: &str| Transaction::new().put(key(name), "v", Some(Duration::from_millis(300)));
-    redis.commit(&put("before")).await.expect("a commit");
-    // As a clock that was an hour ahead, and was then put right, leaves it.
-    let mut raw = redis::Client::open(server.url())
-        .expect("a client")
-        .get_multiplexed_async_connection()
-        .await
-        .expect("connected");
-    let hour = 3_600_000_000_i64;
-    let mut step = redis::cmd("EVAL");
-    step.arg(CLOCK_STEPPED_BACK).arg(1).arg("linchpin:{default}:meta").arg(hour);
-    step.query_async::<()>(&mut raw).await.expect("the clock stepped back");
-    let snapshot = Driver::get(&redis, &[key("before")]).await.expect("a read");
-    assert_eq!(snapshot.entries, [None], "what ended in the hour that was came back to life");
-    redis.commit(&put("after")).await.expect("a commit");
-    let started = Instant::now();
-    while Driver::get(&redis, &[key("after")]).await.expect("a read").entries[0].is_some() {
-        assert!(started.elapsed() < Duration::from_secs(2), "time stands still");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert!(started.elapsed() > Duration::from_millis(280), "it ended after {:?}", started.elapsed());
-}
 
 /// How far the time that the adapter has noted at the server lags behind its clock.
 async fn noted_lag(raw: &mut MultiplexedConnection) -> Duration {

@@ -1,5 +1,6 @@
 //! The servers that the other tests rely on: they live through faults, keep their data, and leave nothing behind.
 
+mod clocks;
 mod postgres;
 
 use async_trait::async_trait;

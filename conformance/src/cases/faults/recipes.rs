@@ -1,7 +1,7 @@
 //! Locks, leaderships and members whose server or connection fails: they go on, or say that they are lost.
 
 use super::super::prelude::*;
-use super::{patient, survives_restart, until_back};
+use super::{impatient, patient, survives_restart, until_back};
 use crate::recipes::{keys_in, short};
 use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
 use linchpin::LockGuard;
@@ -23,6 +23,8 @@ cases! { Faults "faults";
         "A leader that is cut off counts itself out before the next leads, and comes back as no leader";
     a_member_that_was_cut_off_is_back [Ttl]
         "A member that was cut off for longer than its TTL is gone, and joins again by itself";
+    a_lock_that_is_dropped_in_an_outage_passes_on_after_it [Ttl, Watch]
+        "What was given up while the backend was away is given back when it is there again, also if its TTL was shortened";
     a_failed_release_passes_on_in_time [Ttl, Watch]
         "A release that fails leaves nothing behind for longer than the TTL";
 }
@@ -162,6 +164,19 @@ async fn a_member_that_was_cut_off_is_back(ctx: Context) -> CaseResult {
         })
         .await?;
     }
+    Ok(())
+}
+
+async fn a_lock_that_is_dropped_in_an_outage_passes_on_after_it(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (impatient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let guard = node.lock("l").ttl(LONG).acquire().await?;
+    // The holder counts itself out by the new TTL; the key has the old one.
+    guard.extend(ttl).await?;
+    ctx.faults()?.proxy()?.cut();
+    drop(guard);
+    tokio::time::sleep(ttl * 3).await;
+    ctx.faults()?.proxy()?.mend();
+    soon("the next holder", other.lock("l").acquire()).await??.release().await?;
     Ok(())
 }
 

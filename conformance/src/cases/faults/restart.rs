@@ -3,7 +3,6 @@
 use super::super::prelude::*;
 use super::{patient, survives_restart, until_back};
 use crate::calls::{present, put};
-use crate::lease::Lease;
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
@@ -17,8 +16,6 @@ cases! { Faults "faults";
         "A namespace's revisions only grow, across a restart too";
     revisions_grow_across_lost_data []
         "A namespace's revisions grow across lost data too, as far as the backend can know";
-    a_clock_that_steps_back_revives_nothing [Ttl]
-        "The server's clock decides, and one that steps back revives nothing and stops no time";
     what_is_declared_to_survive_survives []
         "What was acknowledged is there after a crash, if the backend declares that it survives a restart";
     transaction_ids_survive_a_restart [TransactionIds]
@@ -124,19 +121,6 @@ async fn revisions_grow_across_lost_data(ctx: Context) -> CaseResult {
         newest = revision;
     }
     Ok(())
-}
-
-async fn a_clock_that_steps_back_revives_nothing(ctx: Context) -> CaseResult {
-    let (node, ttl) = (patient(ctx.driver()).await?, ctx.ttl(Duration::from_millis(300)));
-    let (before, after) = (Key::new("before")?, Key::new("after")?);
-    let lease = Lease::put(&ctx, node.driver(), &before, ttl).await?;
-    lease.ends_in_time(node.driver(), &before).await?;
-    let newest = put(node.driver(), &Key::new("k")?, "v").await?;
-    ctx.faults()?.step_clock_back(ctx.namespace(), Duration::from_secs(3600)).await?;
-    ensure!(crate::calls::read(node.driver(), &before).await?.is_none(), "what had ended came back to life");
-    let lease = Lease::put(&ctx, node.driver(), &after, ttl).await?;
-    ensure!(lease.version > newest, "revision {} came after {newest}", lease.version);
-    lease.ends_in_time(node.driver(), &after).await
 }
 
 async fn what_is_declared_to_survive_survives(ctx: Context) -> CaseResult {

@@ -91,13 +91,17 @@ async fn retries_apply_nothing_twice(ctx: Context) -> CaseResult {
     let policy = RetryPolicy { attempts: 100, total: Duration::from_secs(20), ..RetryPolicy::default() };
     let (known, counter) = count(&ctx, policy).await?;
     let all = WRITES * i64::try_from(WRITERS).unwrap_or_default();
-    ensure_eq!((known.applied, known.unknown), (all, 0), "writes that were acknowledged, and that are unknown");
-    ensure_eq!(counter, all, "the counter");
-    Ok(())
+    ensure!(known.applied > all / 2, "{} of {all} writes were acknowledged: too few to prove anything", known.applied);
+    ensure_exactly_once(known, counter)
 }
 
 async fn what_is_safe_was_not_applied(ctx: Context) -> CaseResult {
-    let (Known { applied, unknown }, counter) = count(&ctx, RetryPolicy::NEVER).await?;
+    let (known, counter) = count(&ctx, RetryPolicy::NEVER).await?;
+    ensure_exactly_once(known, counter)
+}
+
+/// What was acknowledged was applied once, what is unknown once or never, and the rest never.
+fn ensure_exactly_once(Known { applied, unknown }: Known, counter: i64) -> CaseResult {
     ensure!(
         (applied..=applied + unknown).contains(&counter),
         "{applied} writes were acknowledged and {unknown} are unknown, but {counter} were applied"

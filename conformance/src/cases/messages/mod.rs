@@ -2,6 +2,7 @@
 
 mod delivery;
 mod lag;
+mod mixed;
 mod patterns;
 mod payloads;
 mod subscribers;
@@ -9,4 +10,4 @@ mod subscribers;
 use crate::case::Case;
 
 pub(super) const CASES: &[&[Case]] =
-    &[delivery::CASES, patterns::CASES, subscribers::CASES, payloads::CASES, lag::CASES];
+    &[delivery::CASES, mixed::CASES, patterns::CASES, subscribers::CASES, payloads::CASES, lag::CASES];

@@ -15,6 +15,8 @@ cases! { Messages "messages";
         "Pattern: `\\` takes the next character as it is";
     a_name_without_wildcards_is_that_channel [Messages]
         "A pattern without wildcards matches that name, and no longer or shorter one";
+    what_looks_like_another_syntax_is_text [Messages]
+        "Pattern: only `^` at the start of a class excludes, a class is of characters, and braces are text";
     every_backend_matches_alike [Messages]
         "One matcher in core: a backend's own filter may only narrow what the matcher then decides";
     a_costly_pattern_costs_little [Messages]
@@ -36,6 +38,8 @@ async fn next(listener: &mut Listener) -> Result<(String, String), Failure> {
 
 /// Publishes to every channel; those that must match arrive, the others do not.
 async fn matches(ctx: &Context, pattern: &str, channels: &[&str], expected: &[&str]) -> CaseResult {
+    // Where nothing must arrive, nothing would be looked for.
+    ensure!(!expected.is_empty(), "the case is wrong: {pattern:?} matches none of {channels:?}");
     let driver = ctx.driver();
     let mut listener = Listener::open(&driver, pattern).await?;
     let mut end = Listener::exactly(&driver, END).await?;
@@ -58,10 +62,8 @@ async fn matches(ctx: &Context, pattern: &str, channels: &[&str], expected: &[&s
     let mut wanted: Vec<_> = expected.to_vec();
     wanted.sort_unstable();
     ensure_eq!(arrived, wanted, "the channels that {pattern:?} matched");
-    if let Some(channel) = expected.first() {
-        driver.publish(&Channel::new(channel)?, "the last one".into()).await?;
-        ensure_eq!(next(&mut listener).await?.1, "the last one", "the message after all that match {pattern:?}");
-    }
+    driver.publish(&Channel::new(expected[0])?, "the last one".into()).await?;
+    ensure_eq!(next(&mut listener).await?.1, "the last one", "the message after all that match {pattern:?}");
     Ok(())
 }
 
@@ -105,9 +107,19 @@ async fn a_name_without_wildcards_is_that_channel(ctx: Context) -> CaseResult {
     matches(&ctx, "a/b", &channels, &["a/b"]).await
 }
 
+async fn what_looks_like_another_syntax_is_text(ctx: Context) -> CaseResult {
+    let channels = ["!", "a", "b", "^", "{a,b}", "ж", "z", "d", "1", "ё"];
+    matches(&ctx, "[!a]", &channels, &["!", "a"]).await?;
+    matches(&ctx, "[a^]", &channels, &["a", "^"]).await?;
+    matches(&ctx, "{a,b}", &channels, &["{a,b}"]).await?;
+    matches(&ctx, "[а-я]", &channels, &["ж"]).await?;
+    matches(&ctx, "[^а-я]", &channels, &["!", "a", "b", "^", "z", "d", "1", "ё"]).await?;
+    matches(&ctx, r"\d", &channels, &["d"]).await
+}
+
 async fn every_backend_matches_alike(ctx: Context) -> CaseResult {
     let channels =
-        ["a.b.c", "a.b", "a", "a.*", "a.>", ">", "*", "$sys", "a b", "a\nb", "{a}", "a|b", "(a)", "a+", "^a$"];
+        ["a.b.c", "a.b", "a", "a.*", "a.>", ">", "*", "$sys", "a b", "a\nb", "{a}", "{a,b}", "a|b", "(a)", "a+", "^a$"];
     for text in
         ["a.?.c", "a.>", "a.\\*", ">", "$*", "a?b", "{a}", "{a,b}", "a|b", "(a)", "a+", "^a$", "[$>]*", "a[.]b*"]
     {

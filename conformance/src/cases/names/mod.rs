@@ -3,12 +3,14 @@
 mod crafted;
 mod hostile;
 mod isolation;
+mod longest;
 mod nested;
 mod refused;
 
 use crate::case::Case;
 
-pub(super) const CASES: &[&[Case]] = &[hostile::CASES, refused::CASES, isolation::CASES, crafted::CASES, nested::CASES];
+pub(super) const CASES: &[&[Case]] =
+    &[hostile::CASES, longest::CASES, refused::CASES, isolation::CASES, crafted::CASES, nested::CASES];
 
 /// Names that a careless adapter would mistake for something else: for its own syntax, for each other, or
 /// for nothing. All distinct, all allowed.

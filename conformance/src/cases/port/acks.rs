@@ -3,8 +3,10 @@
 use super::super::prelude::*;
 use crate::readers::next_message;
 use crate::waiting::{ON_THE_WAY, PATIENCE, timed};
-use linchpin_core::MessageStream;
+use linchpin_core::{DistributedCoordination, MessageStream};
+use std::sync::Arc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 cases! { Port "port";
     an_acknowledged_message_returns [Messages]
@@ -19,6 +21,8 @@ cases! { Port "port";
         "`publish_with_ack`: `NoSubscribers` at once where the backend can know that nobody is subscribed";
     acknowledgements_are_not_mixed_up [Messages]
         "`publish_with_ack` returns the acknowledgements of its message, and of no other";
+    closing_ends_a_wait_for_acknowledgements [Messages]
+        "`close` ends every wait of its handle with `Closed`, within a second: that for an acknowledgement";
 }
 
 /// Takes messages out of a stream in the background, as subscribers do.
@@ -104,5 +108,24 @@ async fn acknowledgements_are_not_mixed_up(ctx: Context) -> CaseResult {
     );
     ensure_eq!((read?, again?), (1, 1), "the acknowledgements of two messages");
     fails_with(idle, ErrorKind::Timeout, "a message that nobody takes, while others are taken")?;
+    Ok(())
+}
+
+async fn closing_ends_a_wait_for_acknowledgements(ctx: Context) -> CaseResult {
+    let driver = ctx.another().await?;
+    let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
+    let _idle = ctx.another_port().await?.subscribe("c").await?;
+    let closing = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let closed = Instant::now();
+        linchpin_core::Driver::close(&*driver).await.map(|()| closed)
+    };
+    let waited = timed(async { Ok::<_, Failure>(port.publish_with_ack("c", b"1", PATIENCE).await) });
+    let (waited, closed) = futures::join!(waited, closing);
+    let (waited, closed) = (waited?, closed?);
+    let error = fails_with(waited.value, ErrorKind::Closed, "a wait for acknowledgements whose handle was closed")?;
+    ensure!(error.maybe_applied(), "the message was sent, but the error says that it was not");
+    let late = waited.answered.saturating_duration_since(closed);
+    ensure!(late <= Duration::from_secs(1) + ON_THE_WAY, "it ended {late:?} after its handle was closed");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Versioned keys.
 
 mod clear;
+mod reads;
 mod revisions;
 mod scan;
 mod snapshot;
@@ -8,4 +9,5 @@ mod values;
 
 use crate::case::Case;
 
-pub(super) const CASES: &[&[Case]] = &[values::CASES, revisions::CASES, snapshot::CASES, scan::CASES, clear::CASES];
+pub(super) const CASES: &[&[Case]] =
+    &[values::CASES, revisions::CASES, snapshot::CASES, scan::CASES, reads::CASES, clear::CASES];

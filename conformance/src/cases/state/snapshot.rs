@@ -1,10 +1,11 @@
 //! Reading several keys, and reading while others write.
 
 use super::super::prelude::*;
-use crate::calls::{commit, counter, numbered, put, put_all, scan, value};
-use crate::waiting::Meanwhile;
+use crate::calls::{commit, numbered, put, put_all, scan, value};
+use crate::waiting::{Meanwhile, PATIENCE};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range};
+use linchpin_core::{Driver, Range, Revision};
+use std::time::Instant;
 use tokio::task::yield_now;
 
 cases! { State "state";
@@ -24,7 +25,7 @@ cases! { State "state";
         "`scan` reads one page of a range, all of it as of one revision";
 }
 
-/// How often one looks while others write.
+/// How often one looks while others write, at least.
 const LOOKS: usize = 200;
 
 async fn entries_come_in_the_order_asked(ctx: Context) -> CaseResult {
@@ -82,16 +83,44 @@ async fn reads_never_go_back(ctx: Context) -> CaseResult {
     });
     let readers = [ctx.another().await?, ctx.another().await?];
     let (mut version, mut revision) = (None, None);
-    for reader in readers.iter().cycle().take(LOOKS) {
-        writes.go_on().await?;
+    let (mut looks, mut next) = (Looks::begin(), readers.iter().cycle());
+    while looks.go_on(&mut writes).await? {
+        let reader = next.next().unwrap_or(&readers[0]);
         let snapshot = reader.get(std::slice::from_ref(&key)).await?;
         let seen = snapshot.entries.iter().flatten().map(|entry| entry.version).next();
         ensure!(seen >= version, "version {seen:?} was read after {version:?}");
         ensure!(Some(snapshot.revision) >= revision, "read at {} after {revision:?}", snapshot.revision);
         (version, revision) = (seen, Some(snapshot.revision));
+        looks.saw(seen);
     }
-    ensure!(version.is_some(), "nothing was written meanwhile");
     Ok(())
+}
+
+/// Reads while others write, often, and until what was read has changed at least once.
+struct Looks {
+    begun: Instant,
+    left: usize,
+    seen: Option<Revision>,
+    changed: bool,
+}
+
+impl Looks {
+    fn begin() -> Self {
+        Self { begun: Instant::now(), left: LOOKS, seen: None, changed: false }
+    }
+
+    /// Whether to look again, while the writes go on.
+    async fn go_on(&mut self, writes: &mut Meanwhile) -> Result<bool, Failure> {
+        writes.go_on().await?;
+        self.left = self.left.saturating_sub(1);
+        ensure!(self.changed || self.begun.elapsed() < PATIENCE, "nothing was written meanwhile");
+        Ok(self.left > 0 || !self.changed)
+    }
+
+    fn saw(&mut self, version: Option<Revision>) {
+        self.changed |= self.seen.is_some() && version != self.seen;
+        self.seen = version.or(self.seen);
+    }
 }
 
 /// Rewrites both keys in one transaction after the other.
@@ -109,13 +138,13 @@ async fn a_snapshot_is_of_one_revision(ctx: Context) -> CaseResult {
     let keys = [Key::new("left")?, Key::new("right")?];
     let reader = ctx.another().await?;
     let mut writes = writes_of_both(&ctx, keys.clone());
-    for _ in 0..LOOKS {
-        writes.go_on().await?;
+    let mut looks = Looks::begin();
+    while looks.go_on(&mut writes).await? {
         let snapshot = reader.get(&keys).await?;
         let versions: Vec<_> = snapshot.entries.iter().map(|entry| entry.as_ref().map(|e| e.version)).collect();
         ensure!(versions[0] == versions[1], "half of a transaction: {versions:?}");
+        looks.saw(versions[0]);
     }
-    ensure!(counter(&reader, &keys[0]).await? > 1, "nothing was written meanwhile");
     Ok(())
 }
 
@@ -123,12 +152,12 @@ async fn a_page_is_of_one_revision(ctx: Context) -> CaseResult {
     let keys = [Key::new("left")?, Key::new("right")?];
     let reader = ctx.another().await?;
     let mut writes = writes_of_both(&ctx, keys.clone());
-    for _ in 0..LOOKS {
-        writes.go_on().await?;
+    let mut looks = Looks::begin();
+    while looks.go_on(&mut writes).await? {
         let versions: Vec<_> = scan(&reader, &Range::all()).await?.iter().map(|entry| entry.version).collect();
         let whole = versions.is_empty() || (versions.len() == 2 && versions[0] == versions[1]);
         ensure!(whole, "half of a transaction: {versions:?}");
+        looks.saw(versions.first().copied());
     }
-    ensure!(counter(&reader, &keys[1]).await? > 1, "nothing was written meanwhile");
     Ok(())
 }

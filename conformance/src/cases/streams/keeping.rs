@@ -123,7 +123,7 @@ async fn what_was_given_back_is_kept(ctx: Context) -> CaseResult {
 
 async fn what_is_delayed_is_kept(ctx: Context) -> CaseResult {
     let (driver, stream) = (ctx.driver(), StreamName::new("s")?);
-    let delay = Duration::from_millis(400);
+    let delay = Duration::from_secs(2);
     append(&driver, "s", &["before"]).await?;
     append_records(&driver, "s", &[Record::new("delayed").with_delay(delay)]).await?;
     append(&driver, "s", &["after"]).await?;

@@ -20,6 +20,8 @@ cases! { Transactions "transactions";
         "Overflow fails the whole transaction with `Conflict`";
     what_is_no_counter_is_a_conflict []
         "A value that is no counter fails the whole transaction with `Conflict`";
+    another_way_to_write_a_number_is_no_counter []
+        "A counter's text is the number as `Add` writes it: no plus, no leading zero, no `-0`, no other digits";
     concurrent_adds_all_count []
         "Transactions are linearizable: every `Add` counts, and each sees a result of its own";
     an_add_is_a_write []
@@ -86,11 +88,47 @@ async fn what_is_no_counter_is_a_conflict(ctx: Context) -> CaseResult {
     let (driver, key) = (ctx.driver(), Key::new("k")?);
     let texts = ["", "abc", "1.5", " 1", "1 ", "1\n", "--1", "-", "0x10", "1e3", "9223372036854775808", "\0"];
     for text in texts {
-        put(&driver, &key, text).await?;
-        let before = present(&driver, &key).await?;
-        let add = Transaction::new().add(key.clone(), 1, None);
-        fails_with(driver.commit(&add).await, ErrorKind::Conflict, format!("adding to {text:?}"))?;
-        ensure_eq!(present(&driver, &key).await?, before, "the value {text:?}");
+        is_no_counter(&driver, &key, text).await?;
+    }
+    Ok(())
+}
+
+/// Adding to this text must be a conflict that leaves it as it was.
+async fn is_no_counter(driver: &dyn Driver, key: &Key, text: &'static str) -> CaseResult {
+    put(driver, key, text).await?;
+    let before = present(driver, key).await?;
+    let add = Transaction::new().add(key.clone(), 1, None);
+    fails_with(driver.commit(&add).await, ErrorKind::Conflict, format!("adding to {text:?}"))?;
+    ensure_eq!(present(driver, key).await?, before, "the value {text:?}");
+    Ok(())
+}
+
+async fn another_way_to_write_a_number_is_no_counter(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    let texts = [
+        "+1",
+        "+0",
+        "01",
+        "00",
+        "-0",
+        "-01",
+        "007",
+        "1_000",
+        "1,000",
+        "\t1",
+        "\u{661}",
+        "\u{ff11}",
+        "000000000000000000001",
+        "-9223372036854775809",
+        "18446744073709551616",
+        "99999999999999999999999999999999999999",
+    ];
+    for text in texts {
+        is_no_counter(&driver, &key, text).await?;
+    }
+    for number in ["0", "-1", "10", "9223372036854775806", "-9223372036854775808"] {
+        put(&driver, &key, number).await?;
+        add(&driver, &key, 1).await?;
     }
     Ok(())
 }

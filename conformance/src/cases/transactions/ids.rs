@@ -61,7 +61,7 @@ async fn ids_are_remembered_for_their_window(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-fn add_once(key: &Key, id: TransactionId) -> Transaction {
+pub(super) fn add_once(key: &Key, id: TransactionId) -> Transaction {
     Transaction::new().add(key.clone(), 1, None).with_id(id)
 }
 

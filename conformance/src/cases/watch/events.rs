@@ -111,6 +111,8 @@ async fn deletes_are_told(ctx: Context) -> CaseResult {
     let written = put(&driver, &key, "1").await?;
     let (mut watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
     delete(&driver, &key).await?;
+    // Whoever is told of this was told of what went before.
+    put(&driver, &Key::new("marker")?, "1").await?;
     let gone = watcher.deleted(&key).await?;
     ensure!(gone > written, "the key of version {written} is told to be gone at {gone}");
     Ok(())

@@ -2,8 +2,9 @@
 
 mod events;
 mod load;
+mod order;
 mod ranges;
 
 use crate::case::Case;
 
-pub(super) const CASES: &[&[Case]] = &[events::CASES, ranges::CASES, load::CASES];
+pub(super) const CASES: &[&[Case]] = &[events::CASES, load::CASES, order::CASES, ranges::CASES];

@@ -6,7 +6,8 @@ pub(super) const ERRORS: Chapter = Chapter {
     title: "Errors",
     clauses: &[
         Clause {
-            text: "An error has its kind, the operation that failed, and the key, channel or stream that it was about.",
+            text: "An error has its kind, the operation that failed, and the key, channel or stream that \
+                   it was about.",
             cases: &[
                 "errors.an_oversize_value_is_told_by_its_key",
                 "errors.an_oversize_message_is_told_by_its_channel",
@@ -47,6 +48,24 @@ pub(super) const CLOSING: Chapter = Chapter {
         Clause {
             text: "`close` ends the watches and subscriptions of its handle.",
             cases: &["errors.a_closed_handle_watches_nothing", "errors.closing_ends_subscriptions"],
+        },
+        Clause {
+            text: "`close` ends every wait of its handle within a second: those for a record, an event \
+                   and a message.",
+            cases: &[
+                "errors.closing_ends_a_waiting_claim",
+                "errors.closing_ends_watches_in_time",
+                "errors.closing_ends_subscriptions_in_time",
+            ],
+        },
+        Clause {
+            text: "A claim that ended because its handle was closed takes nothing that is appended later.",
+            cases: &["errors.a_claim_that_was_closed_holds_nothing"],
+        },
+        Clause {
+            text: "What fails with `Closed` was surely not applied if it was called after the close; if \
+                   it was under way, its error says whether it may have been.",
+            cases: &["errors.closed_leaves_no_doubt", "errors.closed_says_whether_there_is_doubt"],
         },
         Clause {
             text: "A handle lives in the runtime in which it was opened. Once that has ended the handle works in another \

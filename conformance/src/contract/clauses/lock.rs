@@ -14,7 +14,8 @@ pub(super) const HOLDING: Chapter = Chapter {
             cases: &["lock.other_names_are_other_locks"],
         },
         Clause {
-            text: "The fencing token of a holder is greater than that of every holder before, also after a `clear`.",
+            text: "The fencing token of a holder is greater than that of every holder before, also after \
+                   a `clear`.",
             cases: &["lock.tokens_grow_with_every_holder"],
         },
         Clause {
@@ -28,7 +29,7 @@ pub(super) const HOLDING: Chapter = Chapter {
         Clause {
             text: "A lock is renewed at a third of its TTL: it is held for as long as its holder lives and reaches \
                    the backend.",
-            cases: &["lock.a_held_lock_outlives_its_ttl"],
+            cases: &["lock.a_held_lock_outlives_its_ttl", "lock.a_lease_is_renewed_at_a_third_of_its_ttl"],
         },
         Clause {
             text: "All leases of a coordinator are renewed together, in batches.",
@@ -44,7 +45,11 @@ pub(super) const HOLDING: Chapter = Chapter {
         },
         Clause {
             text: "What was released or cancelled is renewed no more.",
-            cases: &["lock.a_released_lock_is_renewed_no_more", "lock.a_cancelled_attempt_leaves_nothing"],
+            cases: &[
+                "lock.a_released_lock_is_renewed_no_more",
+                "lock.a_cancelled_attempt_leaves_nothing",
+                "lock.an_attempt_cut_off_at_the_backend_leaves_nothing",
+            ],
         },
         Clause {
             text: "After a release that failed, the lock passes on with its TTL at the latest.",
@@ -87,7 +92,8 @@ pub(super) const WAITING: Chapter = Chapter {
             cases: &["lock.try_acquire_does_not_wait"],
         },
         Clause {
-            text: "A free lock is taken however short the wait may be, and a wait may be as long as can be written.",
+            text: "A free lock is taken however short the wait may be, and a wait may be as long as can \
+                   be written.",
             cases: &["lock.any_wait_will_do"],
         },
         Clause {
@@ -118,6 +124,11 @@ pub(super) const LOSING: Chapter = Chapter {
             cases: &["lock.the_holder_knows_before_the_next_one_holds"],
         },
         Clause {
+            text: "A holder counts itself out before its TTL has passed since it last asked: 1 % earlier, \
+                   and 50 ms at least.",
+            cases: &["lock.a_holder_counts_itself_out_before_its_ttl"],
+        },
+        Clause {
             text: "A holder knows until when it holds its lock if no renewal succeeds any more: `held_until` moves on \
                    with every renewal, and passes before another can hold the lock.",
             cases: &["lock.the_deadline_moves_with_every_renewal"],
@@ -135,7 +146,8 @@ pub(super) const LOSING: Chapter = Chapter {
             cases: &["lock.a_lost_lock_can_be_taken_again"],
         },
         Clause {
-            text: "Every renewal that fails is told, and the loss once; a callback that panics ends no other lease.",
+            text: "Every renewal that fails is told, and the loss once; a callback that panics ends no \
+                   other lease.",
             cases: &["lock.callbacks_tell_of_failure_and_loss", "lock.a_callback_that_panics_harms_nobody_else"],
         },
         Clause {

@@ -12,7 +12,10 @@ pub(super) const MESSAGES: Chapter = Chapter {
         },
         Clause {
             text: "A message goes to nobody who subscribes after it was sent.",
-            cases: &["messages.nothing_arrives_from_before"],
+            cases: &[
+                "messages.nothing_arrives_from_before",
+                "messages.a_second_subscription_hears_nothing_from_before",
+            ],
         },
         Clause {
             text: "A subscription is live at the server when `subscribe` returns.",
@@ -32,7 +35,11 @@ pub(super) const MESSAGES: Chapter = Chapter {
         },
         Clause {
             text: "Messages are ordered per publisher and channel.",
-            cases: &["messages.messages_keep_their_order", "messages.each_publisher_keeps_its_order"],
+            cases: &[
+                "messages.messages_keep_their_order",
+                "messages.each_publisher_keeps_its_order",
+                "messages.small_and_large_messages_keep_their_order",
+            ],
         },
         Clause {
             text: "A payload is any bytes, or none, as many as declared.",
@@ -63,11 +70,13 @@ pub(super) const MESSAGES: Chapter = Chapter {
             cases: &["messages.dropping_ends_a_subscription", "messages.dropping_leaves_the_others"],
         },
         Clause {
-            text: "Publishing says that nobody is subscribed where the backend can know, and never where somebody is.",
+            text: "Publishing says that nobody is subscribed where the backend can know, and never where \
+                   somebody is.",
             cases: &["messages.nobody_is_told_apart", "messages.reach_is_never_too_low"],
         },
         Clause {
-            text: "A subscription that was cut off comes back by itself, and marks with `Lagged` what it may have missed.",
+            text: "A subscription that was cut off comes back by itself, and marks with `Lagged` what it \
+                   may have missed.",
             cases: &["faults.a_subscription_goes_on_and_marks_the_gap"],
         },
     ],
@@ -88,6 +97,11 @@ pub(super) const ACKNOWLEDGED: Chapter = Chapter {
         Clause {
             text: "`publish_with_ack` fails with `Timeout` if no subscriber took the message in time.",
             cases: &["port.nobody_taking_it_is_a_timeout"],
+        },
+        Clause {
+            text: "`publish_with_ack` fails with `Closed` if its handle is closed meanwhile, within a \
+                   second, and says that the message may have been sent.",
+            cases: &["port.closing_ends_a_wait_for_acknowledgements"],
         },
         Clause {
             text: "`publish_with_ack` fails with `NoSubscribers` at once where the backend can know that nobody is \

@@ -52,7 +52,13 @@ pub(super) const NAMESPACES: Chapter = Chapter {
         Clause {
             text: "A name comes back as it was given, and no two are taken for one: a user never learns of a \
                    backend's alphabet.",
-            cases: &["names.any_text_is_a_watched_key", "names.any_text_has_dead_letters"],
+            cases: &[
+                "names.any_text_is_a_watched_key",
+                "names.any_text_has_dead_letters",
+                "names.long_keys_differ_in_their_last_byte",
+                "names.long_channels_differ_in_their_last_byte",
+                "names.long_streams_differ_in_their_last_byte",
+            ],
         },
         Clause {
             text: "A name that is empty, too long or contains NUL is refused with `InvalidArgument`.",
@@ -82,6 +88,7 @@ pub(super) const PATTERNS: Chapter = Chapter {
             cases: &[
                 "messages.a_name_without_wildcards_is_that_channel",
                 "port.patterns_take_hostile_characters_literally",
+                "messages.what_looks_like_another_syntax_is_text",
             ],
         },
         Clause {

@@ -56,6 +56,10 @@ pub(super) const OUTAGES: Chapter = Chapter {
             cases: &["faults.a_waiter_is_served_after_a_cut"],
         },
         Clause {
+            text: "What is given up while the server is away is given back soon after it is there again.",
+            cases: &["faults.a_lock_that_is_dropped_in_an_outage_passes_on_after_it"],
+        },
+        Clause {
             text: "A member that was cut off for longer than its TTL is gone, and joins again by itself.",
             cases: &["faults.a_member_that_was_cut_off_is_back"],
         },

@@ -21,7 +21,7 @@ pub(super) const STATE: Chapter = Chapter {
         Clause { text: "A key that does not exist has no entry.", cases: &["state.absent_is_nothing"] },
         Clause {
             text: "All entries of one `get` are as of one revision: half of a transaction is never seen.",
-            cases: &["state.a_snapshot_is_of_one_revision"],
+            cases: &["state.a_snapshot_is_of_one_revision", "state.a_large_get_is_of_one_revision"],
         },
         Clause {
             text: "A value is any bytes, or none.",
@@ -52,7 +52,8 @@ pub(super) const REVISIONS: Chapter = Chapter {
             cases: &["state.versions_grow_and_created_stays", "state.put_reports_when_the_key_came_to_be"],
         },
         Clause {
-            text: "`created` is the fencing token of whoever created the key: who creates it again has a greater one.",
+            text: "`created` is the fencing token of whoever created the key: who creates it again has a \
+                   greater one.",
             cases: &["state.recreating_is_a_new_key"],
         },
         Clause {
@@ -88,6 +89,11 @@ pub(super) const REVISIONS: Chapter = Chapter {
             cases: &["state.reads_are_at_or_after_what_they_show"],
         },
         Clause {
+            text: "Reads of one revision say the same of a key, whoever reads and how: what changes it \
+                   has a revision of its own, an expiry too.",
+            cases: &["state.equal_revisions_say_equal_things", "state.an_expiry_has_a_revision_of_its_own"],
+        },
+        Clause {
             text: "Revisions stay below 2^53, so that every language holds them exactly.",
             cases: &["state.revisions_fit_into_every_language"],
         },
@@ -111,17 +117,26 @@ pub(super) const RANGES: Chapter = Chapter {
         },
         Clause {
             text: "Pages read one after the other hold every key of the range once.",
-            cases: &["state.scan_pages_are_complete", "state.a_page_starts_after_a_key_that_need_not_exist"],
+            cases: &[
+                "state.scan_pages_are_complete",
+                "state.a_page_starts_after_a_key_that_need_not_exist",
+                "state.keys_that_start_others_are_told_once",
+                "state.expired_keys_leave_their_page_whole",
+            ],
         },
         Clause {
-            text: "A page has no more entries than asked for, and says whether there may be more.",
+            text: "A page has no more entries than asked for, and says whether there may be more: then it \
+                   holds one at least, after which the next page starts.",
             cases: &["state.a_large_range_is_read_in_pages", "state.an_empty_range_is_an_empty_page"],
         },
         Clause {
             text: "A page of no entries, or of more than 1,000, is refused with `InvalidArgument`.",
             cases: &["state.bad_pages_are_refused"],
         },
-        Clause { text: "All entries of a page are as of one revision.", cases: &["state.a_page_is_of_one_revision"] },
+        Clause {
+            text: "All entries of a page are as of one revision.",
+            cases: &["state.a_page_is_of_one_revision", "state.a_large_page_is_of_one_revision"],
+        },
         Clause {
             text: "A page read without values holds the same keys and versions.",
             cases: &["state.keys_are_read_without_values"],

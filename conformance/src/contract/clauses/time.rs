@@ -41,8 +41,27 @@ pub(super) const TIME: Chapter = Chapter {
             cases: &["ttl.remaining_time_is_reported"],
         },
         Clause {
-            text: "A server's clock that steps back revives nothing, and stops no time.",
-            cases: &["faults.a_clock_that_steps_back_revives_nothing"],
+            text: "How long an entry has left to live is told alike by `get`, `scan`, a refusal and a watch.",
+            cases: &["state.a_ttl_is_told_alike_by_every_read", "state.a_watcher_is_told_the_ttl"],
+        },
+        Clause {
+            text: "A server's clock that steps back revives nothing that was seen to be gone, and stops no time: what lives \
+                   ends later by a second at most, and by the time for which nobody had asked the server anything, \
+                   whether what was asked were reads, renewals or writes.",
+            cases: &[
+                "faults.a_clock_that_steps_back_revives_nothing",
+                "faults.a_clock_that_steps_back_under_reads_stops_no_time",
+                "faults.a_clock_that_steps_back_under_renewals_stops_no_time",
+                "faults.a_clock_that_steps_back_under_writes_stops_no_time",
+                "faults.a_clock_that_steps_back_keeps_no_dead_holder",
+                "faults.a_clock_that_steps_back_keeps_no_dead_member",
+                "faults.a_clock_that_is_put_right_stops_no_time",
+            ],
+        },
+        Clause {
+            text: "A server's clock that steps forward may end what lives earlier, by no more than it went; then time goes \
+                   on.",
+            cases: &["faults.a_clock_that_steps_forward_takes_no_more_than_it_went"],
         },
         Clause {
             text: "Its TTL alone ends a key: closing the handle that wrote it does not.",
@@ -58,7 +77,8 @@ pub(super) const TIME: Chapter = Chapter {
             cases: &["ttl.an_add_keeps_it", "ttl.an_add_gives_none_to_what_lives_for_ever"],
         },
         Clause {
-            text: "An `Extend` lets a key live for its TTL from now on at least: a lease extended in time never ends.",
+            text: "An `Extend` lets a key live for its TTL from now on at least: a lease extended in time \
+                   never ends.",
             cases: &["ttl.an_extend_lengthens_it", "ttl.a_lease_can_be_kept_for_long"],
         },
         Clause {
@@ -67,7 +87,12 @@ pub(super) const TIME: Chapter = Chapter {
         },
         Clause {
             text: "What is refused or does nothing leaves the TTL as it is.",
-            cases: &["ttl.a_stale_extend_leaves_it", "ttl.a_refused_put_leaves_it"],
+            cases: &[
+                "ttl.a_stale_extend_leaves_it",
+                "ttl.a_refused_put_leaves_it",
+                "transactions.a_refusal_changes_no_ttl",
+                "transactions.a_conflict_undoes_ttls",
+            ],
         },
     ],
 };

@@ -22,7 +22,8 @@ pub(super) const TRANSACTIONS: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "The guard `PrefixAbsent`, where it is declared, holds if no key exists that starts with its key.",
+            text: "The guard `PrefixAbsent`, where it is declared, holds if no key exists that starts \
+                   with its key.",
             cases: &[
                 "transactions.prefix_absent_holds_where_no_key_starts_so",
                 "transactions.prefix_absent_does_not_see_what_expired",
@@ -39,7 +40,11 @@ pub(super) const TRANSACTIONS: Chapter = Chapter {
         },
         Clause {
             text: "If one mutation fails, none is applied.",
-            cases: &["transactions.a_failed_add_undoes_the_rest"],
+            cases: &[
+                "transactions.a_failed_add_undoes_the_rest",
+                "transactions.a_conflict_undoes_deletes",
+                "transactions.a_conflict_undoes_extends",
+            ],
         },
         Clause {
             text: "Transactions are linearizable: they take place one after the other, in an order that agrees with \
@@ -114,6 +119,11 @@ pub(super) const COUNTERS: Chapter = Chapter {
             cases: &["transactions.an_absent_counter_counts_as_zero"],
         },
         Clause {
+            text: "A counter's text is exactly as `Add` writes it: no plus, no leading zero, no `-0`, no \
+                   space, no digit but 0 to 9. Any other text is no counter.",
+            cases: &["transactions.another_way_to_write_a_number_is_no_counter"],
+        },
+        Clause {
             text: "An `Add` that overflows, or meets a value that is no counter, fails with `Conflict` and changes \
                    nothing.",
             cases: &["transactions.overflow_is_a_conflict", "transactions.what_is_no_counter_is_a_conflict"],
@@ -141,7 +151,10 @@ pub(super) const COUNTERS: Chapter = Chapter {
         },
         Clause {
             text: "One transaction extends as many leases as it may have operations, so a few renew thousands.",
-            cases: &["transactions.many_leases_are_extended_at_once"],
+            cases: &[
+                "transactions.many_leases_are_extended_at_once",
+                "transactions.every_lease_of_a_transaction_is_extended",
+            ],
         },
     ],
 };
@@ -157,19 +170,32 @@ pub(super) const IDS: Chapter = Chapter {
                 "transactions.ids_of_a_contended_key_are_remembered",
                 "transactions.ids_are_remembered_for_their_window",
                 "transactions.a_repeat_through_another_handle_is_one",
+                "transactions.an_id_outlasts_thousands_of_others",
             ],
         },
         Clause {
-            text: "A transaction that is sent again under its id gets the first outcome, whatever has happened since.",
+            text: "A transaction that is sent again under its id gets the first outcome, whatever has \
+                   happened since.",
             cases: &[
                 "transactions.a_repeat_gets_the_first_outcome",
                 "transactions.a_repeat_is_blind_to_what_came_after",
                 "transactions.a_guarded_repeat_gets_the_first_outcome",
+                "transactions.the_id_of_a_check_is_known",
+                "transactions.an_id_survives_a_clear",
             ],
+        },
+        Clause {
+            text: "A repeat does nothing: it neither writes nor extends.",
+            cases: &["transactions.a_repeat_renews_nothing"],
         },
         Clause {
             text: "A refusal is remembered as well: an attempt that arrives late cannot apply what was refused.",
             cases: &["transactions.a_refusal_is_kept_too"],
+        },
+        Clause {
+            text: "A refusal that is repeated tells what stood there if that very version still does, and \
+                   nothing of it otherwise: the value is not kept.",
+            cases: &["transactions.a_refused_repeat_tells_what_still_stands"],
         },
         Clause {
             text: "The same changes under another id are another transaction.",
@@ -180,8 +206,13 @@ pub(super) const IDS: Chapter = Chapter {
             cases: &["transactions.a_conflict_is_kept_too"],
         },
         Clause {
-            text: "Another transaction under an id that was used before fails with `Conflict`, and changes nothing.",
-            cases: &["transactions.a_reused_id_is_a_conflict"],
+            text: "Another transaction under an id that was used before fails with `Conflict`, and \
+                   changes nothing.",
+            cases: &[
+                "transactions.a_reused_id_is_a_conflict",
+                "transactions.every_part_of_a_transaction_tells_it_apart",
+                "transactions.a_conflict_under_an_id_is_not_sent_again",
+            ],
         },
         Clause {
             text: "Where data survives a restart of the server, the outcomes of transactions with an id survive it \

@@ -15,6 +15,10 @@ pub(super) const WATCHES: Chapter = Chapter {
             ],
         },
         Clause {
+            text: "The entries present are told in the order in which their keys came to be.",
+            cases: &["watch.present_entries_come_in_the_order_of_their_creation"],
+        },
+        Clause {
             text: "`Synced` has the revision up to which everything has been told.",
             cases: &["watch.synced_tells_its_revision"],
         },
@@ -35,7 +39,8 @@ pub(super) const WATCHES: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "Deletes are told, those by `clear` too, at a revision greater than any version seen of the key.",
+            text: "Deletes are told, those by `clear` too, at a revision greater than any version seen of \
+                   the key.",
             cases: &["watch.deletes_are_told", "watch.clear_is_told"],
         },
         Clause { text: "Expiries are told, within the declared slack.", cases: &["watch.expiries_are_told_in_time"] },
@@ -57,11 +62,14 @@ pub(super) const WATCHES: Chapter = Chapter {
             cases: &[
                 "watch.keys_come_in_the_order_of_their_creation",
                 "watch.a_slow_watcher_is_told_of_keys_in_that_order_too",
+                "watch.a_rewritten_key_is_told_at_its_old_place",
+                "watch.a_key_made_again_is_told_at_its_new_place",
             ],
         },
         Clause {
-            text: "A watcher that lags learns of every key that is gone.",
-            cases: &["watch.a_slow_watcher_learns_what_is_gone"],
+            text: "A watcher that lags learns of every key that is gone, once, at a revision greater than \
+                   any told before, and is not synced again.",
+            cases: &["watch.a_slow_watcher_learns_what_is_gone", "watch.a_watcher_far_behind_learns_what_is_gone"],
         },
         Clause { text: "A watcher that is not read holds nobody up.", cases: &["watch.an_idle_watcher_blocks_nobody"] },
         Clause {

@@ -9,7 +9,7 @@ local function start()
   return tonumber(call('GET', P .. 'sf:' .. name) or '0')
 end
 
-local reply, fresh = {}, false
+local reply, fresh, delayed = {}, false, false
 for at = 4, #ARGV, 3 do
   local id, delay, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local own = P .. 'si:' .. name .. '\0' .. id
@@ -21,10 +21,11 @@ for at = 4, #ARGV, 3 do
     local due = nil
     if delay ~= '' and delay ~= '0' then due = now + tonumber(delay) end
     local position = num(append(name, blob, due))
-    fresh = true
+    fresh, delayed = true, delayed or due
     if id ~= '' then call('SET', own, position, 'PX', window) end
     reply[#reply + 1] = { position, '0' }
   end
 end
+if delayed then note_time() end
 if fresh then wake(name) end
 return reply

@@ -31,6 +31,7 @@ local function flush()
   call('ZADD', pending, unpack(dues))
   call('ZADD', marks, unpack(held))
   dues, held = {}, {}
+  note_time()
 end
 
 if not known[1] then

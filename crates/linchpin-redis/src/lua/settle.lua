@@ -17,6 +17,7 @@ for at = 2, #ARGV, 6 do
       local due, before = now + tonumber(argument), call('ZSCORE', pending, position)
       open()
       call('ZADD', pending, num(due), position)
+      note_time()
       -- Whoever waits for it to come back waits for less.
       if before and due < tonumber(before) then woken[name] = true end
     end
@@ -26,6 +27,7 @@ for at = 2, #ARGV, 6 do
       call('ZADD', pending, num(now + tonumber(argument)), position)
       call('ZADD', marks, position, position .. ':' .. delivery .. 'w')
       woken[name] = true
+      note_time()
     elseif done then
       call('ZREM', pending, position)
       if action == 'reject' then

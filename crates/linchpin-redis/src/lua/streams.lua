@@ -23,6 +23,15 @@ local function is_full()
   return type(answer) == 'table' and answer.err and true
 end
 
+-- Notes the time where something is made due by it. The prelude notes how it goes on, once there is a note: a namespace
+-- may have nothing but streams.
+local function note_time()
+  if not meta then
+    meta = pack('<dddd', rev, count, now, offset)
+    call('SET', META, meta)
+  end
+end
+
 -- Tells the members that wait for a stream. A wake-up that the server refuses changes nothing about what was done.
 local function wake(name) redis.pcall('PUBLISH', KEYS[2] .. 'w:' .. name, '') end
 

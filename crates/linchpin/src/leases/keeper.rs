@@ -1,7 +1,7 @@
 //! The task that renews what is held and removes what was given up.
 
 use super::lease::{Kind, Lease, Status, call, margin};
-use super::removal::{Busy, Removal, Whose};
+use super::removal::{Busy, Removal};
 use super::{MIN_TTL, Shared};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -50,9 +50,8 @@ impl Shared {
                 state.leases.remove(&lease.number);
                 // A renewal that came too late may have kept the key alive, and the next in the queue need not
                 // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
-                let ttl = lease.renewal.lock().ttl;
-                let mut removal = Removal::now(lease.key.clone(), Whose::of(lease), ttl);
-                removal.not_before += margin(ttl);
+                let mut removal = Removal::of(lease);
+                removal.not_before += margin(lease.renewal.lock().ttl);
                 state.removals.push(removal);
             }
             expired

@@ -78,6 +78,8 @@ pub(crate) struct Lease {
 
 pub(super) struct Renewal {
     pub(super) ttl: Duration,
+    /// When the key is gone by itself, whatever was granted: an `Extend` never shortens what was granted before.
+    pub(super) gone_by: Instant,
     /// When to renew next; `None` for a lease that is left to run out.
     pub(super) at: Option<Instant>,
 }
@@ -95,7 +97,7 @@ impl Lease {
             status: watch::Sender::new(Status::Held { until: kind.deadline(sent, ttl) }),
             callbacks: OnceLock::new(),
             loss_told: AtomicBool::new(false),
-            renewal: Mutex::new(Renewal { ttl, at: Some(sent + ttl / 3) }),
+            renewal: Mutex::new(Renewal { ttl, gone_by: Instant::now() + ttl, at: Some(sent + ttl / 3) }),
         }
     }
 
@@ -168,6 +170,7 @@ impl Lease {
     /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
     /// itself out stays out. `deadline` combines the present and the granted one.
     pub(super) fn granted(&self, sent: Instant, ttl: Duration, deadline: fn(Instant, Instant) -> Instant) -> bool {
+        self.may_live(ttl);
         let mut held = false;
         self.status.send_if_modified(|status| {
             if let Status::Held { until } = status
@@ -179,6 +182,12 @@ impl Lease {
             held
         });
         held
+    }
+
+    /// Notes that its key may be there for this time from now on.
+    pub(super) fn may_live(&self, ttl: Duration) {
+        let mut renewal = self.renewal.lock();
+        renewal.gone_by = renewal.gone_by.max(Instant::now() + ttl);
     }
 
     /// Ends the lease and says how; `None` if it had ended before. Past its deadline it can only be lost.

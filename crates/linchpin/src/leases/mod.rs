@@ -219,6 +219,8 @@ impl Leases {
             return Err(lost(operation, lease.key.as_str()));
         }
         let sent = Instant::now();
+        // Also if the answer never comes.
+        lease.may_live(ttl);
         let extend = Transaction::new().extend(lease.key.clone(), lease.held().version, ttl);
         let outcome = self.shared.driver.commit(&extend).await.map_err(|error| error.with_operation(operation))?;
         let granted = matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }]));
@@ -243,8 +245,7 @@ impl Leases {
             return Err(lost(operation, lease.key.as_str()));
         }
         self.shared.state.lock().leases.remove(&lease.number);
-        let ttl = lease.renewal.lock().ttl;
-        let undo = Undo::new(self, Removal::now(lease.key.clone(), Whose::of(lease), ttl));
+        let undo = Undo::new(self, Removal::of(lease));
         let removed = self.shared.remove(&lease.key, Whose::of(lease)).await;
         let removed = removed.map_err(|error| error.with_operation(operation))?;
         undo.keep();
@@ -255,7 +256,7 @@ impl Leases {
     pub(crate) fn forget(&self, lease: &Lease) {
         lease.end(Status::Released);
         if self.shared.state.lock().leases.remove(&lease.number).is_some() {
-            self.remove_later(Removal::now(lease.key.clone(), Whose::of(lease), lease.renewal.lock().ttl));
+            self.remove_later(Removal::of(lease));
         }
     }
 

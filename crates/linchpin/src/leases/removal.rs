@@ -8,8 +8,11 @@ use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio::time::Instant;
 
-/// The pause before the removal of a key is tried again; doubled each time.
+/// The pause before the removal of a key is tried again; doubled each time, up to the longest.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Who comes next waits no longer than this when an outage is over, however long that was.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Held while a key is written or removed.
 pub(super) type Busy = Option<OwnedRwLockReadGuard<()>>;
@@ -27,14 +30,19 @@ pub(super) struct Removal {
 }
 
 impl Removal {
-    pub(super) fn now(key: Key, whose: Whose, ttl: Duration) -> Self {
-        let now = Instant::now();
-        Self { key, whose, not_before: now, pause: PAUSE, until: now + ttl, may_come: false }
+    /// The removal of a lease's key, tried for as long as the key may be there.
+    pub(super) fn of(lease: &Lease) -> Self {
+        let (now, key, whose) = (Instant::now(), lease.key.clone(), Whose::of(lease));
+        let renewal = lease.renewal.lock();
+        // A renewal may still be on its way.
+        let until = renewal.gone_by.max(now + renewal.ttl);
+        Self { key, whose, not_before: now, pause: PAUSE, until, may_come: false }
     }
 
     /// The removal of a key whose write was given up before it was answered.
     pub(super) fn of_a_ghost(key: Key, whose: Whose, ttl: Duration) -> Self {
-        Self { may_come: true, ..Self::now(key, whose, ttl) }
+        let now = Instant::now();
+        Self { key, whose, not_before: now, pause: PAUSE, until: now + ttl, may_come: true }
     }
 }
 
@@ -70,7 +78,7 @@ impl Shared {
         };
         if again && Instant::now() < removal.until {
             removal.not_before = Instant::now() + removal.pause;
-            removal.pause *= 2;
+            removal.pause = (removal.pause * 2).min(LONGEST_PAUSE);
             self.state.lock().removals.push(removal);
         }
     }
