@@ -9,6 +9,7 @@ use linchpin_core::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// The next item of a stream, which must come soon; the failure says what was awaited of what, and what came last.
@@ -16,16 +17,17 @@ async fn next_of<S: StreamExt + Unpin>(
     stream: &mut S,
     awaited: &str,
     of: &str,
+    patience: Duration,
     last: Option<&(impl Debug + Sync)>,
 ) -> Result<S::Item, Failure> {
     let last = || last.map_or("nothing".to_owned(), shown);
-    match timeout(PATIENCE, stream.next()).await {
+    match timeout(patience, stream.next()).await {
         Ok(Some(item)) => Ok(item),
         Ok(None) => {
             Err(Failure::new(format!("{of} ended by itself where {awaited} was due; it told last: {}", last())))
         }
         Err(_) => {
-            Err(Failure::new(format!("{of} did not tell {awaited} within {PATIENCE:?}; it told last: {}", last())))
+            Err(Failure::new(format!("{of} did not tell {awaited} within {patience:?}; it told last: {}", last())))
         }
     }
 }
@@ -34,6 +36,7 @@ async fn next_of<S: StreamExt + Unpin>(
 pub(crate) struct Watcher {
     stream: WatchStream,
     name: String,
+    patience: Duration,
     versions: HashMap<Key, Revision>,
     last: Option<WatchEvent>,
     /// What the watcher has been told to exist.
@@ -50,7 +53,14 @@ impl Watcher {
                 Range::Prefix(prefix) if prefix.is_empty() => "the watch of all keys".to_owned(),
                 Range::Prefix(prefix) => format!("the watch of the prefix {prefix:?}"),
             };
-            Ok(Self { stream, name, versions: HashMap::new(), last: None, entries: BTreeMap::new() })
+            Ok(Self {
+                stream,
+                name,
+                patience: PATIENCE,
+                versions: HashMap::new(),
+                last: None,
+                entries: BTreeMap::new(),
+            })
         })
     }
 
@@ -71,6 +81,11 @@ impl Watcher {
         })
     }
 
+    /// The same with more patience: who is far behind reads all of a large range again before it tells anything.
+    pub(crate) fn patient(self) -> Self {
+        Self { patience: PATIENCE * 4, ..self }
+    }
+
     /// The next event, which must come soon.
     #[track_caller]
     pub(crate) fn next(&mut self) -> impl Future<Output = Result<WatchEvent, Failure>> {
@@ -78,7 +93,7 @@ impl Watcher {
     }
 
     async fn event(&mut self, awaited: &str) -> Result<WatchEvent, Failure> {
-        let event = next_of(&mut self.stream, awaited, &self.name, self.last.as_ref()).await??;
+        let event = next_of(&mut self.stream, awaited, &self.name, self.patience, self.last.as_ref()).await??;
         match &event {
             WatchEvent::Put(entry) => {
                 self.check_version(&entry.key, entry.version)?;
@@ -169,7 +184,7 @@ impl Listener {
     }
 
     async fn event(&mut self, awaited: &str) -> Result<SubscriptionEvent, Failure> {
-        let event = next_of(&mut self.subscription, awaited, &self.name, self.last.as_ref()).await??;
+        let event = next_of(&mut self.subscription, awaited, &self.name, PATIENCE, self.last.as_ref()).await??;
         self.last = Some(event.clone());
         Ok(event)
     }
@@ -213,7 +228,7 @@ impl Listener {
 /// The next item of a port's subscription, which must come soon.
 #[track_caller]
 pub(crate) fn next_item(stream: &mut MessageStream) -> impl Future<Output = Result<DriverResult<Message>, Failure>> {
-    here(next_of(stream, "a message", "a subscription of the port", None::<&Message>))
+    here(next_of(stream, "a message", "a subscription of the port", PATIENCE, None::<&Message>))
 }
 
 /// The next message of a port's subscription.

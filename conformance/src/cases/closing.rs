@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::calls::counter;
+use crate::failure::here;
 use crate::stream_calls::{append, claim, take_one, text};
 use crate::waiting::{LONG, ON_THE_WAY, soon, timed};
 use futures::StreamExt;
@@ -32,18 +33,28 @@ const IN_TIME: Duration = Duration::from_secs(1);
 const BEGUN: Duration = Duration::from_millis(200);
 
 /// Closes the handle once the wait has begun; what the wait ended with, which must be in time.
-async fn ends_in_time<T>(driver: &Arc<dyn Driver>, what: &str, wait: impl Future<Output = T>) -> Result<T, Failure> {
-    let closing = async {
-        sleep(BEGUN).await;
-        let closed = Instant::now();
-        driver.close().await.map(|()| closed)
-    };
-    let wait = timed(async { Ok::<_, Failure>(wait.await) });
-    let (waited, closed) = futures::join!(soon(format!("the end of {what} after close"), wait), closing);
-    let (waited, closed) = (waited??, closed?);
-    let late = waited.answered.saturating_duration_since(closed);
-    ensure!(late <= IN_TIME + ON_THE_WAY, "{what} ended {late:?} after its handle was closed, not within {IN_TIME:?}");
-    Ok(waited.value)
+#[track_caller]
+fn ends_in_time<T>(
+    driver: &Arc<dyn Driver>,
+    what: &str,
+    wait: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, Failure>> {
+    here(async move {
+        let closing = async {
+            sleep(BEGUN).await;
+            let closed = Instant::now();
+            driver.close().await.map(|()| closed)
+        };
+        let wait = timed(async { Ok::<_, Failure>(wait.await) });
+        let (waited, closed) = futures::join!(soon(format!("the end of {what} after close"), wait), closing);
+        let (waited, closed) = (waited??, closed?);
+        let late = waited.answered.saturating_duration_since(closed);
+        ensure!(
+            late <= IN_TIME + ON_THE_WAY,
+            "{what} ended {late:?} after its handle was closed, not within {IN_TIME:?}"
+        );
+        Ok(waited.value)
+    })
 }
 
 async fn closing_ends_a_waiting_claim(ctx: Context) -> CaseResult {

@@ -3,6 +3,7 @@
 use super::prelude::*;
 use crate::calls::put;
 use crate::doubles::{Trouble, Troubled};
+use crate::failure::here;
 use crate::need::Need;
 use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{ON_THE_WAY, timed};
@@ -132,24 +133,27 @@ fn stream_calls(ids: bool) -> Vec<Asked> {
 
 /// Makes each call once, through layers, on a driver whose first call is in this trouble: it must be attempted so
 /// often, and succeed if it was repeated.
-async fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&Asked) -> u32) -> CaseResult {
-    let driver = ctx.driver();
-    let version = put(&driver, &key()?, "1").await?;
-    for asked in calls(ctx) {
-        let mut settlement = None;
-        if asked.what == "a settlement" {
-            append(&driver, "s", &["1"]).await?;
-            let held = take_one(&driver, claim("s", "settling", "m")?).await?;
-            settlement = Some(Settlement { receipt: held.receipt, action: Action::Ack });
+#[track_caller]
+fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&Asked) -> u32) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let driver = ctx.driver();
+        let version = put(&driver, &key()?, "1").await?;
+        for asked in calls(ctx) {
+            let mut settlement = None;
+            if asked.what == "a settlement" {
+                append(&driver, "s", &["1"]).await?;
+                let held = take_one(&driver, claim("s", "settling", "m")?).await?;
+                settlement = Some(Settlement { receipt: held.receipt, action: Action::Ack });
+            }
+            let troubled = Troubled::over(driver.clone(), trouble, 1);
+            let layered = Layers::default().wrap(Arc::new(troubled.clone()));
+            let answered = (asked.call)(layered, Known { version, settlement }).await;
+            let expected = expected(&asked);
+            ensure_eq!(troubled.calls(), expected, "the attempts at {}, of which the first is in trouble", asked.what);
+            ensure!(answered.is_ok() == (expected > 1), "{}, attempted {expected} times: {answered:?}", asked.what);
         }
-        let troubled = Troubled::over(driver.clone(), trouble, 1);
-        let layered = Layers::default().wrap(Arc::new(troubled.clone()));
-        let answered = (asked.call)(layered, Known { version, settlement }).await;
-        let expected = expected(&asked);
-        ensure_eq!(troubled.calls(), expected, "the attempts at {}, of which the first is in trouble", asked.what);
-        ensure!(answered.is_ok() == (expected > 1), "{}, attempted {expected} times: {answered:?}", asked.what);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 async fn what_may_have_been_applied_is_repeated_if_that_is_harmless(ctx: Context) -> CaseResult {

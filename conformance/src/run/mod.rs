@@ -106,8 +106,15 @@ fn run_cases(
     let judge = Arc::new(Judge::new(runtime.handle().clone(), harness.clone(), options.case_limit));
     let trial = |case: &'static Case| {
         let judge = judge.clone();
-        Trial::ignorable_test(case.id, move || judge.try_case(case))
+        match options.why_left_out(case.id) {
+            Some(reason) => Trial::ignorable_test(case.id, move || Ok(Completion::ignored_with(reason))),
+            None => Trial::ignorable_test(case.id, move || judge.try_case(case)),
+        }
     };
+    if let Some((id, _)) = options.left_out.iter().find(|(id, _)| cases().iter().all(|case| case.id != *id)) {
+        eprintln!("{id} is to be left out, but there is no such case");
+        return ExitCode::FAILURE;
+    }
     let trials = cases().iter().map(trial).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
     let reported = finish(&judge.report(backend), arguments, options);

@@ -13,13 +13,13 @@ pub(crate) const ABSENT: u8 = 1;
 pub(crate) const INVALID: u8 = 64;
 /// What is stored stands in the way.
 pub(crate) const CONFLICT: u8 = 65;
-/// The backend cannot be reached.
+/// The backend cannot be reached, or does not answer.
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// Something that should not happen.
 pub(crate) const SOFTWARE: u8 = 70;
 /// Reading the input or writing the output failed.
 pub(crate) const IO: u8 = 74;
-/// Not in time.
+/// Taken, or nobody there, as the backend says.
 pub(crate) const TEMPORARY: u8 = 75;
 /// The backend refused the credentials.
 pub(crate) const DENIED: u8 = 77;
@@ -42,10 +42,10 @@ Exit codes:
   2      the command line was not understood
   64     an argument, a name or the URL is not allowed; nothing was sent
   65     what is stored stands in the way
-  69     the backend cannot be reached, or is full
+  69     the backend cannot be reached, does not answer in time, or is full
   70     the backend answered something that it should not have, or a bug
   74     the input could not be read, or the output not written
-  75     not in time: the lock was not free, nobody acknowledged, no answer; try again later
+  75     not in time, and the backend answers: the lock was not free, nobody acknowledged, too few came; try again later
   77     the backend refused the user, the password or the permission
   78     the backend does not offer this
   79     the lock or leadership was lost or about to be, and the command was ended for it
@@ -87,8 +87,10 @@ impl From<Error> for Failure {
         let code = match error.kind() {
             ErrorKind::InvalidArgument => INVALID,
             ErrorKind::Conflict => CONFLICT,
-            ErrorKind::Unavailable | ErrorKind::ResourceExhausted | ErrorKind::Closed => UNAVAILABLE,
-            ErrorKind::Timeout | ErrorKind::NoSubscribers => TEMPORARY,
+            ErrorKind::Unavailable | ErrorKind::ResourceExhausted | ErrorKind::Closed | ErrorKind::Timeout => {
+                UNAVAILABLE
+            }
+            ErrorKind::NoSubscribers => TEMPORARY,
             ErrorKind::Unauthorized => DENIED,
             ErrorKind::Unsupported => UNSUPPORTED,
             ErrorKind::Lost => LOST,

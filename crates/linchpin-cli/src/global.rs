@@ -64,7 +64,7 @@ impl Global {
     pub(crate) async fn connect_as(&self, node: Option<&str>) -> Result<&Coordinator, Failure> {
         let Some(url) = self.url() else {
             return Err(Failure::invalid(
-                "memory:// lives in one process, so nobody else would see this: give --url redis://localhost:6379, \
+                "no URL is given, and memory:// lives in one process, which nobody else sees: give --url redis://localhost:6379, \
                  nats://localhost:4222 or postgres://localhost/database, or set LINCHPIN_URL (--url memory:// takes \
                  memory all the same)",
             ));
@@ -75,11 +75,6 @@ impl Global {
             None => builder,
         })
         .await
-    }
-
-    /// Connects to the backend, or to the memory of this process if none was given.
-    pub(crate) async fn connect_anywhere(&self) -> Result<&Coordinator, Failure> {
-        self.open(Coordinator::builder(self.url().unwrap_or("memory://"))).await
     }
 
     async fn open(&self, builder: CoordinatorBuilder) -> Result<&Coordinator, Failure> {

@@ -37,7 +37,7 @@ mod waiting;
 use cli::Cli;
 use exit::{Failure, SOFTWARE};
 use global::Global;
-use signals::Signals;
+use signals::{Signals, asks_to_end};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn session(Cli { options, command }: Cli) -> ExitCode {
     let closed = tokio::select! {
         closed = tokio::time::timeout(CLOSE_WITHIN, global.close()) => closed,
         // Whoever asks twice will not wait.
-        _ = signals.next() => Ok(Ok(())),
+        () = asked_to_end(&mut signals) => Ok(Ok(())),
     };
     match ended {
         Ok(code) => {
@@ -87,6 +87,10 @@ async fn session(Cli { options, command }: Cli) -> ExitCode {
         }
         Err(failure) => global.report(&failure),
     }
+}
+
+async fn asked_to_end(signals: &mut Signals) {
+    while !asks_to_end(signals.next().await) {}
 }
 
 /// Drops the command when a signal comes, unless the command takes care of signals itself.

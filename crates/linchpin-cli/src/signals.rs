@@ -1,21 +1,28 @@
-//! The signals that ask a process to end.
+//! The signals that ask a process to end, or that a program gives a meaning of its own.
 
+use futures::future::select_all;
 use rustix::process::Signal;
 use std::io;
 use tokio::signal::unix::{self, SignalKind};
 
-/// Catches SIGINT, SIGTERM and SIGHUP; what the caller ignores stays ignored, as `nohup` and `&` in a script want it.
-pub(crate) struct Signals([(Signal, Option<unix::Signal>); 3]);
+/// Each would end a process that does not catch it, and leave what it held to its TTL.
+const CAUGHT: [Signal; 5] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2];
+
+/// Whether a signal asks whoever catches it to end. The others many programs take for something else: to read their
+/// settings again, to tell how far they are.
+pub(crate) fn asks_to_end(signal: Signal) -> bool {
+    signal == Signal::INT || signal == Signal::TERM
+}
+
+/// Catches these signals; what the caller ignores stays ignored, as `nohup` and `&` in a script want it.
+pub(crate) struct Signals(Vec<(Signal, unix::Signal)>);
 
 impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         let ignored = std::fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
-        let catch = |signal: Signal| {
-            let is_ignored = ignored & (1 << (signal.as_raw() - 1)) != 0;
-            let caught = (!is_ignored).then(|| unix::signal(SignalKind::from_raw(signal.as_raw())));
-            Ok::<_, io::Error>((signal, caught.transpose()?))
-        };
-        Ok(Self([catch(Signal::INT)?, catch(Signal::TERM)?, catch(Signal::HUP)?]))
+        let heard = CAUGHT.into_iter().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0);
+        let catch = |signal: Signal| Ok((signal, unix::signal(SignalKind::from_raw(signal.as_raw()))?));
+        heard.map(catch).collect::<io::Result<_>>().map(Self)
     }
 
     /// The next of them.
@@ -23,22 +30,18 @@ impl Signals {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn next(&mut self) -> Signal {
-        let [(first, a), (second, b), (third, c)] = &mut self.0;
-        tokio::select! {
-            () = came(a) => *first,
-            () = came(b) => *second,
-            () = came(c) => *third,
+        if self.0.is_empty() {
+            return std::future::pending().await;
         }
+        select_all(self.0.iter_mut().map(|(signal, caught)| Box::pin(came(*signal, caught)))).await.0
     }
 }
 
-async fn came(caught: &mut Option<unix::Signal>) {
-    if let Some(caught) = caught
-        && caught.recv().await.is_some()
-    {
-        return;
+async fn came(signal: Signal, caught: &mut unix::Signal) -> Signal {
+    if caught.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
-    std::future::pending::<()>().await;
+    signal
 }
 
 /// The signals that this process was started to ignore, one bit each; Linux tells them, others do not.

@@ -1,11 +1,15 @@
-//! A sign on a terminal that something is being waited for.
+//! Waiting for something: a sign on a terminal that says so, and what it means that it did not come.
 
 use indicatif::ProgressBar;
+use linchpin::Coordinator;
 use std::pin::pin;
 use std::time::Duration;
 
 /// What takes no longer than this needs no sign.
 const SOON: Duration = Duration::from_millis(500);
+
+/// What a backend may take to show that it is there.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Waits, and shows for what on a terminal.
 ///
@@ -18,6 +22,14 @@ pub(crate) async fn showing<T>(what: String, step: impl Future<Output = T>) -> T
     }
     let _sign = Sign::show(what);
     step.await
+}
+
+/// Whether the backend answers: then what did not come in time is not its fault.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub(crate) async fn answers(coordinator: &Coordinator) -> bool {
+    matches!(tokio::time::timeout(ANSWERS_WITHIN, coordinator.driver().health()).await, Ok(Ok(_)))
 }
 
 /// Shown on the standard error, if that is a terminal, until it is dropped.

@@ -117,6 +117,9 @@ impl Line {
     /// Shorter than this no server is taken for silent, and longer than the other one none needs to be waited for.
     const SILENCE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
+    /// What a line carries in a second at least: a large command takes its time before anything can be heard.
+    const SLOWEST: u64 = 256 * 1024;
+
     /// For how long a server that was seen to be the primary is taken for it.
     const PROVEN: Duration = Duration::from_secs(1);
 
@@ -155,7 +158,8 @@ impl Line {
     pub(crate) fn until_suspicious(&self) -> Duration {
         let (least, most) = Self::SILENCE;
         let silent = self.traffic.unanswered.since().map_or(Duration::ZERO, |since| since.elapsed());
-        (self.setup * 2).clamp(least, most).saturating_sub(silent)
+        let sending = Duration::from_micros(self.traffic.unheard.load(Ordering::Acquire) * 1_000_000 / Self::SLOWEST);
+        ((self.setup * 2).clamp(least, most) + sending).saturating_sub(silent)
     }
 
     /// Whether nobody looks yet what its silence means; whoever is told so does.
@@ -188,7 +192,8 @@ impl Line {
 struct Traffic {
     written: AtomicU64,
     heard: AtomicU64,
-    /// Since when something is written that nothing came in after.
+    /// How much was written that nothing came in after, and since when.
+    unheard: AtomicU64,
     unanswered: Moment,
     /// When the server was asked whether it is the primary, and said so.
     proven: Moment,
@@ -202,9 +207,9 @@ impl Default for Traffic {
     fn default() -> Self {
         let opened = Instant::now();
         let moment = || Moment { opened, after: AtomicU64::new(0) };
-        let (written, heard, proving, probed, full) = Default::default();
+        let (written, heard, unheard, proving, probed, full) = Default::default();
         let ended = watch::Sender::new(false);
-        Self { written, heard, unanswered: moment(), proven: moment(), proving, probed, full, ended }
+        Self { written, heard, unheard, unanswered: moment(), proven: moment(), proving, probed, full, ended }
     }
 }
 
@@ -217,6 +222,7 @@ impl Traffic {
         if self.heard.fetch_add(1, Ordering::AcqRel) == 0 && bytes.starts_with(FULL) {
             self.full.store(true, Ordering::Relaxed);
         }
+        self.unheard.store(0, Ordering::Release);
         self.unanswered.clear();
         if bytes.is_empty() {
             self.end();
@@ -225,6 +231,7 @@ impl Traffic {
 
     fn write(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Ordering::AcqRel);
+        self.unheard.fetch_add(bytes as u64, Ordering::AcqRel);
         self.unanswered.begin();
     }
 }

@@ -28,7 +28,7 @@ async fn stats_say_what_the_backend_promises() {
     assert!(stats["latency_ms"].as_f64().is_some_and(|latency| latency > 0.0), "{stats}");
     assert_eq!(stats["capabilities"]["transactions"], "multi_key");
     assert!(world.run(&["stats"]).await.text().contains("leader    nobody\n"));
-    let memory = Ran::of(linchpin(&["stats", "--output", "json"]).await, None).await;
+    let memory = Ran::of(linchpin(&["stats", "--url", "memory://", "--output", "json"]).await, None).await;
     assert_eq!(memory.json()[0]["backend"], "memory");
 }
 
@@ -42,7 +42,7 @@ async fn health_is_an_exit_code() {
     let said: serde_json::Value = serde_json::from_slice(&dead.out).expect("json");
     assert!(said["healthy"] == false && said["error"].as_str().expect("why").contains("refused"), "{said}");
     world.run(&["health", "--url", "nonsense"]).await.failed(64, "scheme");
-    assert!(Ran::of(linchpin(&["health"]).await, None).await.text().starts_with("healthy"));
+    assert!(Ran::of(linchpin(&["health", "--url", "memory://"]).await, None).await.text().starts_with("healthy"));
 }
 
 #[tokio::test]

@@ -72,6 +72,25 @@ async fn who_lost_the_leadership_ends_its_command_and_stands_again() {
     assert!(code == Some(0) && errors.contains("the leadership of \"e\" was lost"), "{code:?} {errors}");
 }
 
+/// A command that takes SIGHUP for something else was not asked to end.
+#[tokio::test]
+async fn who_was_sent_a_hangup_stands_again() {
+    let world = World::start().await;
+    let script = "trap 'echo read again' HUP; echo $LINCHPIN_ELECTION $LINCHPIN_FENCING_TOKEN $$; \
+                  while :; do sleep 0.02; done";
+    let mut leader = world.begin(&["elect", "e", "--ttl", "1s", "--", "sh", "-c", script]).await;
+    let (first, _) = term(&leader.says().await);
+    leader.signal("HUP").await;
+    assert_eq!(leader.says().await, "read again");
+    world.server.kill().await.expect("killed");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.server.restart().await.expect("restarted");
+    let (second, _) = term(&leader.says().await);
+    assert!(second > first, "{first} and then {second}");
+    leader.signal("TERM").await;
+    assert_eq!(leader.ends().await.0, Some(143));
+}
+
 #[tokio::test]
 async fn once_is_once() {
     let world = World::start().await;

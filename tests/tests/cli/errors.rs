@@ -6,7 +6,9 @@ use linchpin_tests::servers::RedisServer;
 const CANARY: &str = "canary-9c1e";
 
 /// One line of each subcommand that needs what others see.
-const SHARED: [&[&str]; 17] = [
+const SHARED: [&[&str]; 21] = [
+    &["health"],
+    &["stats"],
     &["lock", "l", "--", "true"],
     &["elect", "e", "--", "true"],
     &["pub", "c", "x"],
@@ -27,6 +29,8 @@ const SHARED: [&[&str]; 17] = [
     ],
     &["stream", "inspect", "s"],
     &["stream", "trim", "s", "--newest", "1"],
+    &["stream", "trim", "s", "--settled"],
+    &["stream", "remove-group", "s", "g"],
     &["stream", "append", "s", "-"],
 ];
 
@@ -54,7 +58,7 @@ async fn no_password_is_ever_said() {
         (url.replace(CANARY, &format!("{CANARY}-wrong")), 77),
         (server.url().replace("redis://", &format!("redis://{CANARY}:{CANARY}@")), 77),
         (url.replace("127.0.0.1", "127.0.0.1.invalid"), 69),
-        (url.replace("redis://", "rediss://"), 75),
+        (url.replace("redis://", "rediss://"), 69),
         (url.replace("redis://", "etcd://"), 64),
         (format!("{url}?nonsense=1"), 64),
         (format!("{url}/x"), 64),

@@ -1,6 +1,6 @@
 //! `lock`: turns, exit codes, waiting, signals.
 
-use crate::program::{Running, World};
+use crate::program::{Running, World, built};
 use std::time::{Duration, Instant};
 
 /// Tells its fencing token and goes on until its input ends.
@@ -70,6 +70,18 @@ async fn a_lock_that_is_held_is_given_up_on_in_time() {
     world.run(&["lock", "l", "--no-wait", "--", "true"]).await.text();
 }
 
+/// Nobody can say that it is taken.
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_a_lock_that_is_taken() {
+    let world = World::start().await;
+    world.server.pause().await.expect("paused");
+    for options in [&["--no-wait"][..], &["--wait", "300ms"], &["--no-wait", "-E", "3"]] {
+        world.run(&[&["lock", "l"], options, &["--", "true"]].concat()).await.failed(69, "");
+    }
+    world.server.resume().await.expect("resumed");
+    world.run(&["lock", "l", "--no-wait", "--", "true"]).await.text();
+}
+
 #[tokio::test]
 async fn ctrl_c_while_waiting_gives_up_the_place() {
     let world = World::start().await;
@@ -88,8 +100,8 @@ async fn ctrl_c_while_waiting_gives_up_the_place() {
 #[tokio::test]
 async fn signals_are_handed_on_and_the_lock_is_released() {
     let world = World::start().await;
-    for signal in ["TERM", "INT", "HUP"] {
-        let script = "trap 'echo bye; exit 5' TERM INT HUP; echo held; while :; do sleep 0.02; done";
+    for signal in ["TERM", "INT", "HUP", "USR1", "USR2"] {
+        let script = "trap 'echo bye; exit 5' TERM INT HUP USR1 USR2; echo held; while :; do sleep 0.02; done";
         let mut holder = world.begin(&["lock", "l", "--", "sh", "-c", script]).await;
         assert_eq!(holder.says().await, "held");
         holder.signal(signal).await;
@@ -104,9 +116,8 @@ async fn signals_are_handed_on_and_the_lock_is_released() {
 async fn what_the_caller_ignores_stays_ignored() {
     let world = World::start().await;
     let mut command = tokio::process::Command::new("sh");
-    let program = world.command(&[]).await;
     command.args(["-c", r#"trap "" HUP; exec "$0" lock l -- sh -c 'echo held; exec cat'"#]);
-    command.arg(program.as_std().get_program()).env("LINCHPIN_URL", &world.url);
+    command.arg(built().await).env("LINCHPIN_URL", &world.url);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
     let mut holder = Running::of(command);
     assert_eq!(holder.says().await, "held");
@@ -114,6 +125,22 @@ async fn what_the_caller_ignores_stays_ignored() {
     // Answered by the holder after the signal came.
     world.run(&["lock", "l", "--wait", "300ms", "--", "true"]).await.failed(75, "");
     assert!(holder.runs());
+    holder.close();
+    assert_eq!(holder.ends().await.0, Some(0));
+}
+
+/// What asks nobody to end kills nobody, and gives back what is held where there is no command to hand it on to.
+#[tokio::test]
+async fn a_waiter_that_a_signal_ends_leaves_nothing() {
+    let world = World::start().await;
+    let (mut holder, _) = hold(&world, &[]).await;
+    for (signal, code) in [("USR1", 138), ("USR2", 140)] {
+        let waiter = world.begin(&["lock", "l", "--ttl", "5m", "--", "true"]).await;
+        world.wants("l", 2).await;
+        waiter.signal(signal).await;
+        assert_eq!(waiter.ends().await.0, Some(code));
+        world.wants("l", 1).await;
+    }
     holder.close();
     assert_eq!(holder.ends().await.0, Some(0));
 }

@@ -1,6 +1,6 @@
 //! `pub` and `sub`.
 
-use crate::program::{Ran, Running, World, until};
+use crate::program::{Ran, Running, World, built, until};
 use serde_json::json;
 
 /// Starts a subscriber and returns once it is there: messages before that nobody gets.
@@ -63,9 +63,8 @@ async fn a_reader_that_goes_away_ends_it_without_another_message() {
 #[tokio::test]
 async fn a_pipe_to_head_ends_quietly() {
     let world = World::start().await;
-    let program = world.command(&[]).await;
     let mut pipe = tokio::process::Command::new("sh");
-    pipe.args(["-c", r#""$0" sub 'c:*' | head -1"#]).arg(program.as_std().get_program());
+    pipe.args(["-c", r#""$0" sub 'c:*' | head -1"#]).arg(built().await);
     pipe.env("LINCHPIN_URL", &world.url).kill_on_drop(true);
     pipe.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let (ran, ()) = tokio::join!(

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The program, built once, where the running cargo puts its own.
-async fn built() -> &'static Path {
+pub(crate) async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
     let build = async || {
         let arguments = ["build", "--quiet", "--package", "linchpin-cli"];
@@ -29,9 +29,29 @@ async fn built() -> &'static Path {
     BUILT.get_or_init(build).await
 }
 
+/// A program that starts another with the signals as they are by default: a shell that starts tests in the background
+/// has them ignore SIGINT, and what they start too. Where there is no such program, tests are started in the foreground.
+async fn reset() -> &'static [&'static str] {
+    static RESET: OnceCell<&[&str]> = OnceCell::const_new();
+    const ENV: &[&str] = &["env", "--default-signal"];
+    let find = async || {
+        let tried = Command::new(ENV[0]).args(&ENV[1..]).arg("true").stderr(Stdio::null()).status().await;
+        if tried.is_ok_and(|status| status.success()) { ENV } else { &[] }
+    };
+    RESET.get_or_init(find).await
+}
+
 /// The program with nothing in its environment that says something to it.
 pub(crate) async fn linchpin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(built().await);
+    let program = built().await;
+    let mut command = match reset().await.split_first() {
+        Some((env, options)) => {
+            let mut command = Command::new(env);
+            command.args(options).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     for variable in ["LINCHPIN_URL", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }

@@ -63,6 +63,24 @@ async fn a_record_comes_again_or_goes_to_the_dead_letters() {
 }
 
 #[tokio::test]
+async fn a_group_that_is_removed_holds_nothing_back() {
+    let world = World::start().await;
+    for n in ["1", "2"] {
+        world.run(&["stream", "append", "s", n]).await.text();
+    }
+    assert_eq!(world.run(&["stream", "trim", "s", "--settled"]).await.text(), "0\n");
+    world.run(&["stream", "claim", "s", "--group", "gone"]).await.text();
+    let claimed = world.run(&["stream", "claim", "s", "--group", "stays"]).await.json();
+    world.run(&["stream", "ack", claimed[0]["receipt"].as_str().expect("a receipt")]).await.text();
+    assert_eq!(world.run(&["stream", "trim", "s", "--settled"]).await.text(), "0\n");
+    assert_eq!(world.run(&["stream", "remove-group", "s", "gone"]).await.text(), "");
+    world.run(&["stream", "remove-group", "s", "gone"]).await.failed(1, "no group");
+    assert_eq!(world.run(&["stream", "trim", "s", "--settled"]).await.text(), "1\n");
+    let removed = world.run(&["stream", "remove-group", "s", "stays", "--output", "json"]).await;
+    assert_eq!(removed.json(), [json!({"removed": true})]);
+}
+
+#[tokio::test]
 async fn a_claim_waits_for_a_record_that_is_delayed() {
     let world = World::start().await;
     world.run(&["stream", "append", "s", "later", "--delay", "500ms"]).await.text();

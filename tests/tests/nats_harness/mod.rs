@@ -1,5 +1,7 @@
 //! What the conformance runs on one NATS server share, whichever version it is.
 
+mod not_yet;
+
 use futures::future::BoxFuture;
 use linchpin_conformance::{FaultServer, Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
@@ -30,7 +32,8 @@ impl Nats {
     /// Runs the cases. A transaction over several keys costs a server with one copy a sync to its disk, and the
     /// histories are made of them.
     pub(crate) fn run(self) -> ExitCode {
-        linchpin_conformance::run_with(self, &Options::from_env().case_limit(Duration::from_secs(120)))
+        let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(not_yet::NOT_YET);
+        linchpin_conformance::run_with(self, &options)
     }
 
     fn server(&self) -> &NatsServer {

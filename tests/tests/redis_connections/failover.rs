@@ -5,6 +5,7 @@ use linchpin::{ErrorKind, Retry, Transaction};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -79,7 +80,7 @@ async fn a_short_lock_survives_a_line_that_is_half_open() {
     let server = local(&[]).await;
     let hanging = Hanging::before(&server).await;
     let coordinator = coordinator(&format!("redis://{}", hanging.address)).await;
-    for (round, ttl) in [1500, 1500, 2000, 3000].into_iter().enumerate() {
+    for (round, ttl) in [1000, 1500, 2000, 3000].into_iter().enumerate() {
         let guard = coordinator.lock("l").ttl(Duration::from_millis(ttl)).acquire().await.expect("a lock");
         sleep(Duration::from_millis(fastrand::u64(0..500))).await;
         hanging.hang();
@@ -102,4 +103,42 @@ async fn a_call_does_not_wait_for_a_line_that_is_half_open() {
     assert!(error.is_transient() && error.maybe_applied(), "{error}");
     redis.commit(&add).await.expect("on another line");
     assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+}
+
+/// A line over which requests go at 1 MiB in a second.
+async fn slow(server: &RedisServer) -> SocketAddr {
+    let target = server.url().replace("redis://", "");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.expect("connects");
+            let ((mut requests, mut answers), (mut back, mut on)) = (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut back, &mut answers).await });
+            tokio::spawn(async move {
+                let mut piece = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = requests.read(&mut piece).await {
+                    sleep(Duration::from_secs_f64(f64::from(u32::try_from(length).expect("small")) / 1_048_576.0))
+                        .await;
+                    if on.write_all(&piece[..length]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_large_transaction_over_a_slow_line_is_no_silence() {
+    let server = local(&[]).await;
+    let redis = RedisConfig::from_url(&format!("redis://{}", slow(&server).await)).expect("a good URL");
+    let redis = RedisCoordination::connect(redis).await.expect("connects");
+    // The server knows the script then: else all of it goes twice.
+    redis.commit(&Transaction::new().add(key("n"), 1, None).add(key("m"), 1, None)).await.expect("added");
+    let large = (0..3).fold(Transaction::new(), |all, n| all.put(key(&format!("k{n}")), vec![0; 1024 * 1024], None));
+    let started = Instant::now();
+    redis.commit(&large).await.expect("it only takes its time");
+    assert!(started.elapsed() > Duration::from_secs(2), "the line was not slow");
 }

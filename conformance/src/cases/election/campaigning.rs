@@ -1,6 +1,7 @@
 //! Who becomes leader, and when.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{called, coordinator, keys_in, node, remove, short};
 use crate::waiting::{LONG, PATIENCE, eventually, soon};
 use linchpin::{Coordinator, Leadership};
@@ -36,25 +37,36 @@ cases! { Election "election";
 type Candidate = JoinHandle<Result<Leadership, Error>>;
 
 /// Somebody who leads, whose place among the candidates is free again.
-async fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> Result<Leadership, Failure> {
-    // A TTL so long that no renewal gets in between.
-    let leads = soon("the first election", node.election("e").ttl(LONG).campaign()).await??;
-    let left = async || Ok((keys_in(driver, Area::Candidates).await? == 0).then_some(()));
-    eventually("the first leader's place is free", left).await?;
-    Ok(leads)
+#[track_caller]
+fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> impl Future<Output = Result<Leadership, Failure>> {
+    here(async move {
+        // A TTL so long that no renewal gets in between.
+        let leads = soon("the first election", node.election("e").ttl(LONG).campaign()).await??;
+        let left = async || Ok((keys_in(driver, Area::Candidates).await? == 0).then_some(()));
+        eventually("the first leader's place is free", left).await?;
+        Ok(leads)
+    })
 }
 
 /// Starts to campaign, and returns once the place among the candidates is taken.
-async fn stand(node: &Coordinator, driver: &Arc<dyn Driver>, places: usize) -> Result<Candidate, Failure> {
-    let election = node.election("e").ttl(LONG);
-    let candidate = tokio::spawn(async move { election.campaign().await });
-    let taken = async || Ok((keys_in(driver, Area::Candidates).await? == places).then_some(()));
-    eventually("a place among the candidates", taken).await?;
-    Ok(candidate)
+#[track_caller]
+fn stand(
+    node: &Coordinator,
+    driver: &Arc<dyn Driver>,
+    places: usize,
+) -> impl Future<Output = Result<Candidate, Failure>> {
+    here(async move {
+        let election = node.election("e").ttl(LONG);
+        let candidate = tokio::spawn(async move { election.campaign().await });
+        let taken = async || Ok((keys_in(driver, Area::Candidates).await? == places).then_some(()));
+        eventually("a place among the candidates", taken).await?;
+        Ok(candidate)
+    })
 }
 
-async fn elected(candidate: Candidate) -> Result<Leadership, Failure> {
-    Ok(soon("the election", candidate).await?.map_err(|error| Failure::new(error.to_string()))??)
+#[track_caller]
+fn elected(candidate: Candidate) -> impl Future<Output = Result<Leadership, Failure>> {
+    here(async move { Ok(soon("the election", candidate).await?.map_err(|error| Failure::new(error.to_string()))??) })
 }
 
 async fn nobody_leads_until_one_is_elected(ctx: Context) -> CaseResult {
@@ -112,34 +124,38 @@ async fn terms_grow_with_every_leader(ctx: Context) -> CaseResult {
 const CHANGES: usize = 3;
 
 /// The requests that so many changes from one leader to the next make, with so many candidates.
-async fn requests_of_changes(ctx: &Context, candidates: usize) -> Result<u64, Failure> {
-    remove(&ctx.driver(), Area::Candidates).await?;
-    let node = coordinator(ctx).await?;
-    let mut leads = leader(&node, &ctx.driver()).await?;
-    let mut waiting = Vec::new();
-    for place in 0..candidates {
-        waiting.push(stand(&node, &ctx.driver(), place + 1).await?);
-    }
-    let requests = || node.metrics().operations.values().map(|operation| operation.calls).sum::<u64>();
-    let watching = || node.metrics().operations.get("watch").map_or(0, |metrics| metrics.calls);
-    // The queue is watched once for all of them, the seat by the first.
-    let all_wait = 2;
-    eventually("the first candidate watches the leader", async || Ok((watching() == all_wait).then_some(()))).await?;
-    let before = requests();
-    for (nth, candidate) in waiting.drain(..CHANGES).enumerate() {
+#[track_caller]
+fn requests_of_changes(ctx: &Context, candidates: usize) -> impl Future<Output = Result<u64, Failure>> {
+    here(async move {
+        remove(&ctx.driver(), Area::Candidates).await?;
+        let node = coordinator(ctx).await?;
+        let mut leads = leader(&node, &ctx.driver()).await?;
+        let mut waiting = Vec::new();
+        for place in 0..candidates {
+            waiting.push(stand(&node, &ctx.driver(), place + 1).await?);
+        }
+        let requests = || node.metrics().operations.values().map(|operation| operation.calls).sum::<u64>();
+        let watching = || node.metrics().operations.get("watch").map_or(0, |metrics| metrics.calls);
+        // The queue is watched once for all of them, the seat by the first.
+        let all_wait = 2;
+        eventually("the first candidate watches the leader", async || Ok((watching() == all_wait).then_some(())))
+            .await?;
+        let before = requests();
+        for (nth, candidate) in waiting.drain(..CHANGES).enumerate() {
+            leads.resign().await?;
+            leads = elected(candidate).await?;
+            // The next candidate is the first by now, and watches the leader.
+            let ready = async || Ok((watching() == all_wait + 1 + nth as u64).then_some(()));
+            eventually("the next candidate watches the leader", ready).await?;
+        }
+        let made = requests() - before;
+        for candidate in waiting {
+            candidate.abort();
+        }
         leads.resign().await?;
-        leads = elected(candidate).await?;
-        // The next candidate is the first by now, and watches the leader.
-        let ready = async || Ok((watching() == all_wait + 1 + nth as u64).then_some(()));
-        eventually("the next candidate watches the leader", ready).await?;
-    }
-    let made = requests() - before;
-    for candidate in waiting {
-        candidate.abort();
-    }
-    leads.resign().await?;
-    node.shutdown().await?;
-    Ok(made)
+        node.shutdown().await?;
+        Ok(made)
+    })
 }
 
 async fn a_change_of_leader_is_constant_work(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! Watching who leads.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{called, coordinator, short};
 use crate::waiting::{ON_THE_WAY, soon};
 use futures::StreamExt;
@@ -19,9 +20,12 @@ cases! { Election "election";
         "`observe` tells that a leader has died once its TTL has passed";
 }
 
-async fn next(leaders: &mut LeaderStream) -> Result<Option<Leader>, Failure> {
-    let told = soon("the next leader", leaders.next()).await?;
-    Ok(told.ok_or_else(|| Failure::new("the observation ended by itself"))??)
+#[track_caller]
+fn next(leaders: &mut LeaderStream) -> impl Future<Output = Result<Option<Leader>, Failure>> {
+    here(async move {
+        let told = soon("the next leader", leaders.next()).await?;
+        Ok(told.ok_or_else(|| Failure::new("the observation ended by itself"))??)
+    })
 }
 
 async fn an_observer_is_told_who_leads_now(ctx: Context) -> CaseResult {

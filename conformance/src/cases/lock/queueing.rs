@@ -1,6 +1,7 @@
 //! First come, first served, and nobody is woken in vain.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{coordinator, keys_in, node, short};
 use crate::waiting::{LONG, ON_THE_WAY, PATIENCE, eventually, soon, timed};
 use linchpin::{Coordinator, LockGuard};
@@ -35,19 +36,29 @@ cases! { Lock "lock";
 type Waiter = JoinHandle<Result<LockGuard, Error>>;
 
 /// Starts to wait, and returns once the place in the queue is taken.
-async fn queue_up(node: &Coordinator, driver: &Arc<dyn Driver>, places: usize) -> Result<Waiter, Failure> {
-    let lock = node.lock("q").acquire();
-    let waiter = tokio::spawn(lock);
-    eventually("a place in the queue", async || Ok((keys_in(driver, Area::Locks).await? == places).then_some(())))
-        .await?;
-    Ok(waiter)
+#[track_caller]
+fn queue_up(
+    node: &Coordinator,
+    driver: &Arc<dyn Driver>,
+    places: usize,
+) -> impl Future<Output = Result<Waiter, Failure>> {
+    here(async move {
+        let lock = node.lock("q").acquire();
+        let waiter = tokio::spawn(lock);
+        eventually("a place in the queue", async || Ok((keys_in(driver, Area::Locks).await? == places).then_some(())))
+            .await?;
+        Ok(waiter)
+    })
 }
 
 /// The lock that a waiter gets, in time.
-async fn served(waiter: Waiter, within: Duration) -> Result<LockGuard, Failure> {
-    let served = tokio::time::timeout(within, waiter).await;
-    let served = served.map_err(|_| Failure::new(format!("a waiter was not served within {within:?}")))?;
-    Ok(served.map_err(|error| Failure::new(error.to_string()))??)
+#[track_caller]
+fn served(waiter: Waiter, within: Duration) -> impl Future<Output = Result<LockGuard, Failure>> {
+    here(async move {
+        let served = tokio::time::timeout(within, waiter).await;
+        let served = served.map_err(|_| Failure::new(format!("a waiter was not served within {within:?}")))?;
+        Ok(served.map_err(|error| Failure::new(error.to_string()))??)
+    })
 }
 
 async fn first_come_first_served(ctx: Context) -> CaseResult {
@@ -141,9 +152,12 @@ async fn a_dead_waiter_never_blocks_the_queue(ctx: Context) -> CaseResult {
 }
 
 /// Returns once so many places are taken.
-async fn places(driver: &Arc<dyn Driver>, count: usize) -> CaseResult {
-    let taken = async || Ok((keys_in(driver, Area::Locks).await? == count).then_some(()));
-    eventually(format!("{count} places in all queues"), taken).await
+#[track_caller]
+fn places(driver: &Arc<dyn Driver>, count: usize) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let taken = async || Ok((keys_in(driver, Area::Locks).await? == count).then_some(()));
+        eventually(format!("{count} places in all queues"), taken).await
+    })
 }
 
 async fn many_dead_waiters_cost_one_ttl(ctx: Context) -> CaseResult {

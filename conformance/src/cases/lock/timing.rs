@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::doubles::{Trouble, Troubled};
+use crate::failure::here;
 use crate::recipes::{coordinator, keys_in};
 use crate::waiting::{LONG, eventually, soon};
 use linchpin::{Coordinator, LockGuard, RetryPolicy};
@@ -19,8 +20,9 @@ cases! { Lock "lock";
 }
 
 /// A coordinator over a driver in trouble, which is asked once for everything.
-async fn over(troubled: &Troubled) -> Result<Coordinator, Failure> {
-    Ok(Coordinator::over(Arc::new(troubled.clone())).retry(RetryPolicy::NEVER).connect().await?)
+#[track_caller]
+fn over(troubled: &Troubled) -> impl Future<Output = Result<Coordinator, Failure>> {
+    here(async move { Ok(Coordinator::over(Arc::new(troubled.clone())).retry(RetryPolicy::NEVER).connect().await?) })
 }
 
 async fn a_holder_counts_itself_out_before_its_ttl(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! Who joins is there until it leaves or dies.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{LONG, eventually, timed};
 use linchpin::{Member, Members};
@@ -40,12 +41,15 @@ cases! { Members "members";
 }
 
 /// The members as `id metadata capabilities`.
-async fn told(members: &Members) -> Result<Vec<String>, Failure> {
-    let told = |member: Member| {
-        let metadata = String::from_utf8_lossy(&member.metadata).into_owned();
-        format!("{} {metadata} {}", member.id, member.capabilities.join(","))
-    };
-    Ok(members.list().await?.into_iter().map(told).collect())
+#[track_caller]
+fn told(members: &Members) -> impl Future<Output = Result<Vec<String>, Failure>> {
+    here(async move {
+        let told = |member: Member| {
+            let metadata = String::from_utf8_lossy(&member.metadata).into_owned();
+            format!("{} {metadata} {}", member.id, member.capabilities.join(","))
+        };
+        Ok(members.list().await?.into_iter().map(told).collect())
+    })
 }
 
 async fn a_member_is_listed(ctx: Context) -> CaseResult {

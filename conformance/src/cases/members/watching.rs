@@ -1,6 +1,7 @@
 //! Watching who comes and goes.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{coordinator, kept, node, short};
 use crate::waiting::{ON_THE_WAY, soon};
 use futures::StreamExt;
@@ -20,20 +21,23 @@ cases! { Members "members";
 }
 
 /// The next change, as text.
-async fn next(changes: &mut MemberStream) -> Result<String, Failure> {
-    let change = soon("the next change", changes.next()).await?;
-    Ok(match change.ok_or_else(|| Failure::new("the watch ended by itself"))?? {
-        MemberEvent::Joined(member) => format!("{} joined: {}", member.id, member.capabilities.join(",")),
-        MemberEvent::Updated(member) => {
-            format!(
-                "{} says {} {}",
-                member.id,
-                String::from_utf8_lossy(&member.metadata),
-                member.capabilities.join(",")
-            )
-        }
-        MemberEvent::Left(member) => format!("{} left: {}", member.id, String::from_utf8_lossy(&member.metadata)),
-        MemberEvent::Synced => "synced".to_owned(),
+#[track_caller]
+fn next(changes: &mut MemberStream) -> impl Future<Output = Result<String, Failure>> {
+    here(async move {
+        let change = soon("the next change", changes.next()).await?;
+        Ok(match change.ok_or_else(|| Failure::new("the watch ended by itself"))?? {
+            MemberEvent::Joined(member) => format!("{} joined: {}", member.id, member.capabilities.join(",")),
+            MemberEvent::Updated(member) => {
+                format!(
+                    "{} says {} {}",
+                    member.id,
+                    String::from_utf8_lossy(&member.metadata),
+                    member.capabilities.join(",")
+                )
+            }
+            MemberEvent::Left(member) => format!("{} left: {}", member.id, String::from_utf8_lossy(&member.metadata)),
+            MemberEvent::Synced => "synced".to_owned(),
+        })
     })
 }
 

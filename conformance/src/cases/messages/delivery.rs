@@ -1,6 +1,7 @@
 //! Who gets which message, and in which order.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::readers::Listener;
 use crate::waiting::together;
 use linchpin_core::Driver;
@@ -22,9 +23,12 @@ cases! { Messages "messages";
         "At most once: no message is delivered twice to a subscription";
 }
 
-async fn publish(driver: &dyn Driver, channel: &str, payload: impl Into<bytes::Bytes>) -> CaseResult {
-    driver.publish(&Channel::new(channel)?, payload.into()).await?;
-    Ok(())
+#[track_caller]
+fn publish(driver: &dyn Driver, channel: &str, payload: impl Into<bytes::Bytes>) -> impl Future<Output = CaseResult> {
+    here(async move {
+        driver.publish(&Channel::new(channel)?, payload.into()).await?;
+        Ok(())
+    })
 }
 
 async fn a_message_arrives(ctx: Context) -> CaseResult {

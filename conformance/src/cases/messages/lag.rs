@@ -1,6 +1,7 @@
 //! Subscribers that cannot keep up: never silence, never unbounded memory.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::readers::Listener;
 use bytes::Bytes;
 use linchpin_core::{Driver, SubscriptionEvent};
@@ -20,16 +21,19 @@ cases! { Messages "messages";
 const MANY: u64 = 3_000;
 
 /// Publishes `0..count`, each padded to `size`; nobody is read meanwhile.
-async fn flood(driver: &dyn Driver, count: u64, size: usize) -> CaseResult {
-    let channel = Channel::new("flood")?;
-    for n in 0..count {
-        let mut payload = n.to_string().into_bytes();
-        payload.resize(size.max(payload.len()), b' ');
-        driver.publish(&channel, Bytes::from(payload)).await?;
-        // Whoever buffers in the background has the time to.
-        tokio::task::yield_now().await;
-    }
-    Ok(())
+#[track_caller]
+fn flood(driver: &dyn Driver, count: u64, size: usize) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let channel = Channel::new("flood")?;
+        for n in 0..count {
+            let mut payload = n.to_string().into_bytes();
+            payload.resize(size.max(payload.len()), b' ');
+            driver.publish(&channel, Bytes::from(payload)).await?;
+            // Whoever buffers in the background has the time to.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
 }
 
 /// What a subscriber was told of numbered messages.
@@ -41,31 +45,35 @@ struct Told {
 }
 
 /// Reads up to the last message, and checks that nothing is missing where nothing was said to be missed.
-async fn read_flood(listener: &mut Listener, count: u64) -> Result<Told, Failure> {
-    let mut told = Told::default();
-    let mut next = 0;
-    let mut unknown_gap = false;
-    while next < count {
-        match listener.next().await? {
-            SubscriptionEvent::Lagged(Some(missed)) => {
-                told.missed += missed;
-                next += missed;
-            }
-            SubscriptionEvent::Lagged(None) => {
-                told.missed_unknown = true;
-                unknown_gap = true;
-            }
-            SubscriptionEvent::Message(message) => {
-                let text = String::from_utf8_lossy(&message.payload);
-                let number: u64 = text.trim_end().parse().map_err(|_| Failure::new(format!("the payload {text:?}")))?;
-                let follows = if unknown_gap { number >= next } else { number == next };
-                ensure!(follows, "message {number} came where {next} was due, after {told:?}");
-                (next, unknown_gap) = (number + 1, false);
-                told.messages += 1;
+#[track_caller]
+fn read_flood(listener: &mut Listener, count: u64) -> impl Future<Output = Result<Told, Failure>> {
+    here(async move {
+        let mut told = Told::default();
+        let mut next = 0;
+        let mut unknown_gap = false;
+        while next < count {
+            match listener.next().await? {
+                SubscriptionEvent::Lagged(Some(missed)) => {
+                    told.missed += missed;
+                    next += missed;
+                }
+                SubscriptionEvent::Lagged(None) => {
+                    told.missed_unknown = true;
+                    unknown_gap = true;
+                }
+                SubscriptionEvent::Message(message) => {
+                    let text = String::from_utf8_lossy(&message.payload);
+                    let number: u64 =
+                        text.trim_end().parse().map_err(|_| Failure::new(format!("the payload {text:?}")))?;
+                    let follows = if unknown_gap { number >= next } else { number == next };
+                    ensure!(follows, "message {number} came where {next} was due, after {told:?}");
+                    (next, unknown_gap) = (number + 1, false);
+                    told.messages += 1;
+                }
             }
         }
-    }
-    Ok(told)
+        Ok(told)
+    })
 }
 
 async fn a_slow_subscriber_is_told_what_it_missed(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! Patterns: one matcher for every backend.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::readers::Listener;
 use linchpin_core::{Driver, Pattern};
 
@@ -27,44 +28,50 @@ cases! { Messages "messages";
 const END: &str = "the end of this round";
 
 /// The next message that does not only end a round.
-async fn next(listener: &mut Listener) -> Result<(String, String), Failure> {
-    loop {
-        let (channel, payload) = listener.text().await?;
-        if channel != END {
-            return Ok((channel, payload));
+#[track_caller]
+fn next(listener: &mut Listener) -> impl Future<Output = Result<(String, String), Failure>> {
+    here(async move {
+        loop {
+            let (channel, payload) = listener.text().await?;
+            if channel != END {
+                return Ok((channel, payload));
+            }
         }
-    }
+    })
 }
 
 /// Publishes to every channel; those that must match arrive, the others do not.
-async fn matches(ctx: &Context, pattern: &str, channels: &[&str], expected: &[&str]) -> CaseResult {
-    // Where nothing must arrive, nothing would be looked for.
-    ensure!(!expected.is_empty(), "the case is wrong: {pattern:?} matches none of {channels:?}");
-    let driver = ctx.driver();
-    let mut listener = Listener::open(&driver, pattern).await?;
-    let mut end = Listener::exactly(&driver, END).await?;
-    for channel in channels {
-        driver.publish(&Channel::new(channel)?, (*channel).to_owned().into()).await?;
-    }
-    driver.publish(&Channel::new(END)?, "".into()).await?;
-    let mut arrived = Vec::new();
-    for _ in expected {
-        let (channel, payload) = next(&mut listener).await.map_err(|failure| {
-            Failure::new(format!("{pattern:?}: of {expected:?} only {arrived:?} arrived; {failure}"))
-        })?;
-        ensure_eq!(payload, channel, "the payload of a message, which is its channel");
-        arrived.push(channel);
-    }
-    // Channels have no order among each other, so what must not arrive may be late: wait for the last
-    // message, then see whether the next one to match is the one published now.
-    end.message().await?;
-    arrived.sort_unstable();
-    let mut wanted: Vec<_> = expected.to_vec();
-    wanted.sort_unstable();
-    ensure_eq!(arrived, wanted, "the channels that {pattern:?} matched");
-    driver.publish(&Channel::new(expected[0])?, "the last one".into()).await?;
-    ensure_eq!(next(&mut listener).await?.1, "the last one", "the message after all that match {pattern:?}");
-    Ok(())
+#[track_caller]
+fn matches(ctx: &Context, pattern: &str, channels: &[&str], expected: &[&str]) -> impl Future<Output = CaseResult> {
+    here(async move {
+        // Where nothing must arrive, nothing would be looked for.
+        ensure!(!expected.is_empty(), "the case is wrong: {pattern:?} matches none of {channels:?}");
+        let driver = ctx.driver();
+        let mut listener = Listener::open(&driver, pattern).await?;
+        let mut end = Listener::exactly(&driver, END).await?;
+        for channel in channels {
+            driver.publish(&Channel::new(channel)?, (*channel).to_owned().into()).await?;
+        }
+        driver.publish(&Channel::new(END)?, "".into()).await?;
+        let mut arrived = Vec::new();
+        for _ in expected {
+            let (channel, payload) = next(&mut listener).await.map_err(|failure| {
+                Failure::new(format!("{pattern:?}: of {expected:?} only {arrived:?} arrived; {failure}"))
+            })?;
+            ensure_eq!(payload, channel, "the payload of a message, which is its channel");
+            arrived.push(channel);
+        }
+        // Channels have no order among each other, so what must not arrive may be late: wait for the last
+        // message, then see whether the next one to match is the one published now.
+        end.message().await?;
+        arrived.sort_unstable();
+        let mut wanted: Vec<_> = expected.to_vec();
+        wanted.sort_unstable();
+        ensure_eq!(arrived, wanted, "the channels that {pattern:?} matched");
+        driver.publish(&Channel::new(expected[0])?, "the last one".into()).await?;
+        ensure_eq!(next(&mut listener).await?.1, "the last one", "the message after all that match {pattern:?}");
+        Ok(())
+    })
 }
 
 async fn a_star_is_any_run(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! What a message may hold.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::readers::Listener;
 use bytes::Bytes;
 use linchpin_core::Driver;
@@ -18,13 +19,16 @@ cases! { Messages "messages";
         "Every message arrives, also if it is the same as the one before";
 }
 
-async fn arrives(ctx: &Context, payload: Bytes) -> CaseResult {
-    let driver = ctx.driver();
-    let mut listener = Listener::open(&ctx.another().await?, "c").await?;
-    driver.publish(&Channel::new("c")?, payload.clone()).await?;
-    let told = listener.message().await?.payload;
-    ensure!(told == payload, "{} bytes were published, {} other bytes arrived", payload.len(), told.len());
-    Ok(())
+#[track_caller]
+fn arrives(ctx: &Context, payload: Bytes) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let driver = ctx.driver();
+        let mut listener = Listener::open(&ctx.another().await?, "c").await?;
+        driver.publish(&Channel::new("c")?, payload.clone()).await?;
+        let told = listener.message().await?.payload;
+        ensure!(told == payload, "{} bytes were published, {} other bytes arrived", payload.len(), told.len());
+        Ok(())
+    })
 }
 
 async fn any_bytes_are_a_payload(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{names, put, read, value};
+use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, settle_own, take_one, text};
 use crate::waiting::LONG;
@@ -119,23 +120,26 @@ async fn crafted_patterns_do_not_reach_out(ctx: Context) -> CaseResult {
 }
 
 /// Deletes a key of ours by each pattern, and none of the neighbour's.
-async fn patterns_delete_our_keys(
+#[track_caller]
+fn patterns_delete_our_keys(
     ctx: &Context,
     patterns: &[(String, String)],
     next_door: &Arc<dyn Driver>,
-) -> CaseResult {
-    let port = ctx.port();
-    for (_, name) in patterns {
-        put(next_door, &Area::User.key(name)?, "theirs").await?;
-    }
-    let theirs = names(next_door, &Range::all()).await?;
-    for (pattern, name) in patterns {
-        port.set(name, b"ours", None).await?;
-        ensure_eq!(port.keys(pattern).await?, [name.as_str()], "the keys that match {pattern:?}");
-        ensure_eq!(port.delete_pattern(pattern).await?, 1, "how many keys {pattern:?} deletes");
-    }
-    ensure_eq!(names(next_door, &Range::all()).await?, theirs, "the neighbour's keys");
-    Ok(())
+) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let port = ctx.port();
+        for (_, name) in patterns {
+            put(next_door, &Area::User.key(name)?, "theirs").await?;
+        }
+        let theirs = names(next_door, &Range::all()).await?;
+        for (pattern, name) in patterns {
+            port.set(name, b"ours", None).await?;
+            ensure_eq!(port.keys(pattern).await?, [name.as_str()], "the keys that match {pattern:?}");
+            ensure_eq!(port.delete_pattern(pattern).await?, 1, "how many keys {pattern:?} deletes");
+        }
+        ensure_eq!(names(next_door, &Range::all()).await?, theirs, "the neighbour's keys");
+        Ok(())
+    })
 }
 
 async fn crafted_streams_do_not_reach_out(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{names, present, put, read, value};
+use crate::failure::here;
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, take_nothing, take_one, text};
 use linchpin_core::{Driver, Range, StreamInfo, StreamName};
@@ -25,12 +26,15 @@ cases! { Names "names";
 }
 
 /// A namespace with another name, and those whose names a careless adapter would confuse with ours.
-async fn neighbours(ctx: &Context) -> Result<Vec<Arc<dyn Driver>>, Failure> {
-    let mut neighbours = vec![ctx.elsewhere().await?];
-    for suffix in ["2", ".a", "-a", "_"] {
-        neighbours.push(ctx.next_door(suffix).await?);
-    }
-    Ok(neighbours)
+#[track_caller]
+fn neighbours(ctx: &Context) -> impl Future<Output = Result<Vec<Arc<dyn Driver>>, Failure>> {
+    here(async move {
+        let mut neighbours = vec![ctx.elsewhere().await?];
+        for suffix in ["2", ".a", "-a", "_"] {
+            neighbours.push(ctx.next_door(suffix).await?);
+        }
+        Ok(neighbours)
+    })
 }
 
 async fn keys_stay_in_their_namespace(ctx: Context) -> CaseResult {

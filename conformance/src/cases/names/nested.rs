@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{names, present, put, read};
+use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, settle_own, take_nothing, take_one, text};
 use linchpin_core::layers::{Layers, NamespaceLayer};
@@ -94,12 +95,15 @@ async fn streams_are_apart(spaces: &[Space; 3]) -> CaseResult {
     Ok(())
 }
 
-async fn errors_say_what_the_caller_said(driver: &Arc<dyn Driver>) -> CaseResult {
-    let key = Key::new("order:7")?;
-    put(driver, &key, "no number").await?;
-    let added = driver.commit(&Transaction::new().add(key, 1, None)).await;
-    let error = fails_with(added, ErrorKind::Conflict, "adding to text")?;
-    ensure_eq!(error.subject(), Some("order:7"), "the key that the error names");
-    ensure!(!error.to_string().contains("ns/"), "the error shows the layer's prefix: {error}");
-    Ok(())
+#[track_caller]
+fn errors_say_what_the_caller_said(driver: &Arc<dyn Driver>) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let key = Key::new("order:7")?;
+        put(driver, &key, "no number").await?;
+        let added = driver.commit(&Transaction::new().add(key, 1, None)).await;
+        let error = fails_with(added, ErrorKind::Conflict, "adding to text")?;
+        ensure_eq!(error.subject(), Some("order:7"), "the key that the error names");
+        ensure!(!error.to_string().contains("ns/"), "the error shows the layer's prefix: {error}");
+        Ok(())
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::present;
+use crate::failure::here;
 use crate::waiting::{LONG, timed};
 use linchpin_core::{Area, DEFAULT_GROUP, DistributedCoordination};
 
@@ -63,13 +64,20 @@ async fn registering_again_replaces_the_metadata(ctx: Context) -> CaseResult {
 }
 
 /// Sends a heartbeat and waits until the node is not listed any more, which must be in time.
-async fn expires_after_heartbeat(ctx: &Context, port: &dyn DistributedCoordination, node: &str) -> CaseResult {
-    let ttl = ctx.ttl(SHORT);
-    let beat = timed(port.heartbeat(node, ttl)).await?;
-    let look = async || Ok((!port.list_nodes().await?.iter().any(|listed| listed == node)).then_some(()));
-    beat.window(ttl, ctx.ttl_slack()).sees(format!("the end of {node:?}"), look).await?;
-    ensure_eq!(port.get_node_metadata(node).await?, None, "the metadata of a node that expired");
-    Ok(())
+#[track_caller]
+fn expires_after_heartbeat(
+    ctx: &Context,
+    port: &dyn DistributedCoordination,
+    node: &str,
+) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let ttl = ctx.ttl(SHORT);
+        let beat = timed(port.heartbeat(node, ttl)).await?;
+        let look = async || Ok((!port.list_nodes().await?.iter().any(|listed| listed == node)).then_some(()));
+        beat.window(ttl, ctx.ttl_slack()).sees(format!("the end of {node:?}"), look).await?;
+        ensure_eq!(port.get_node_metadata(node).await?, None, "the metadata of a node that expired");
+        Ok(())
+    })
 }
 
 async fn a_heartbeat_alone_expires_a_node(ctx: Context) -> CaseResult {

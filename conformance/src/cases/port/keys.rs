@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::put_all;
+use crate::failure::here;
 use crate::recipes::{coordinator, keys_in, short};
 use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{LONG, Meanwhile, soon, timed};
@@ -196,10 +197,13 @@ async fn delete_many_is_atomic(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-async fn delete_all(port: Arc<dyn DistributedCoordination>, names: Arc<[String]>) -> CaseResult {
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    ensure_eq!(port.delete_many(&names).await?, names.len(), "the keys deleted");
-    Ok(())
+#[track_caller]
+fn delete_all(port: Arc<dyn DistributedCoordination>, names: Arc<[String]>) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        ensure_eq!(port.delete_many(&names).await?, names.len(), "the keys deleted");
+        Ok(())
+    })
 }
 
 async fn flush_all_removes_locks_and_streams(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::put_all;
+use crate::failure::here;
 use bytes::Bytes;
 use linchpin_core::{Area, DistributedCoordination};
 
@@ -20,17 +21,23 @@ cases! { Port "port";
         "A user's key can never be taken for a node, a lock or a leader";
 }
 
-async fn set_all(port: &dyn DistributedCoordination, keys: &[&str]) -> CaseResult {
-    for key in keys {
-        port.set(key, key.as_bytes(), None).await?;
-    }
-    Ok(())
+#[track_caller]
+fn set_all(port: &dyn DistributedCoordination, keys: &[&str]) -> impl Future<Output = CaseResult> {
+    here(async move {
+        for key in keys {
+            port.set(key, key.as_bytes(), None).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Sets `key-0000` to `key-1299`, quicker than one by one.
-async fn set_many(ctx: &Context) -> CaseResult {
-    let keys = (0..1_300).map(|n| Area::User.key(&format!("key-{n:04}"))).collect::<Result<Vec<_>, _>>()?;
-    put_all(&ctx.driver(), &keys, &Bytes::from_static(b"1")).await
+#[track_caller]
+fn set_many(ctx: &Context) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let keys = (0..1_300).map(|n| Area::User.key(&format!("key-{n:04}"))).collect::<Result<Vec<_>, _>>()?;
+        put_all(&ctx.driver(), &keys, &Bytes::from_static(b"1")).await
+    })
 }
 
 async fn keys_are_those_that_match(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, delete, names, numbered, present, put, put_all, read, refused};
+use crate::failure::here;
 use crate::lease::Lease;
 use crate::readers::Watcher;
 use crate::waiting::{LONG, Meanwhile, Timed, timed};
@@ -36,21 +37,24 @@ const LOOKS: usize = 60;
 
 /// Keys of which the first and the last are written together, again and again, from before this returns; the others
 /// lie between them.
-async fn written_together(ctx: &Context) -> Result<(Vec<Key>, Meanwhile), Failure> {
-    let driver = ctx.driver();
-    let mut keys = numbered("key-", 250)?;
-    put_all(&driver, &keys[1..249], &Bytes::from_static(b"between")).await?;
-    let (first, last) = (keys[0].clone(), keys[249].clone());
-    let both = move || Transaction::new().add(first.clone(), 1, None).add(last.clone(), 1, None);
-    commit(&driver, both()).await?;
-    keys.sort();
-    let writes = Meanwhile::start(async move {
-        loop {
-            commit(&driver, both()).await?;
-            yield_now().await;
-        }
-    });
-    Ok((keys, writes))
+#[track_caller]
+fn written_together(ctx: &Context) -> impl Future<Output = Result<(Vec<Key>, Meanwhile), Failure>> {
+    here(async move {
+        let driver = ctx.driver();
+        let mut keys = numbered("key-", 250)?;
+        put_all(&driver, &keys[1..249], &Bytes::from_static(b"between")).await?;
+        let (first, last) = (keys[0].clone(), keys[249].clone());
+        let both = move || Transaction::new().add(first.clone(), 1, None).add(last.clone(), 1, None);
+        commit(&driver, both()).await?;
+        keys.sort();
+        let writes = Meanwhile::start(async move {
+            loop {
+                commit(&driver, both()).await?;
+                yield_now().await;
+            }
+        });
+        Ok((keys, writes))
+    })
 }
 
 /// Both entries must have been written by one transaction; its revision.
@@ -176,16 +180,19 @@ impl Said {
     }
 
     /// Reads the keys, and all there is.
-    async fn look(&mut self, reader: &dyn Driver, keys: &[Key]) -> CaseResult {
-        let snapshot = reader.get(keys).await?;
-        for (key, entry) in keys.iter().zip(&snapshot.entries) {
-            self.says(snapshot.revision, key, entry.as_ref())?;
-        }
-        let page = reader.scan(&Range::all(), &Page::first_keys()).await?;
-        for key in keys {
-            self.says(page.revision, key, page.entries.iter().find(|entry| entry.key == *key))?;
-        }
-        Ok(())
+    #[track_caller]
+    fn look(&mut self, reader: &dyn Driver, keys: &[Key]) -> impl Future<Output = CaseResult> {
+        here(async move {
+            let snapshot = reader.get(keys).await?;
+            for (key, entry) in keys.iter().zip(&snapshot.entries) {
+                self.says(snapshot.revision, key, entry.as_ref())?;
+            }
+            let page = reader.scan(&Range::all(), &Page::first_keys()).await?;
+            for key in keys {
+                self.says(page.revision, key, page.entries.iter().find(|entry| entry.key == *key))?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -258,18 +265,24 @@ async fn an_expiry_has_a_revision_of_its_own(ctx: Context) -> CaseResult {
 /// What is left of a TTL, as it is told between two moments.
 struct Left {
     granted: Duration,
+    slack: Duration,
     written: Timed<()>,
 }
 
 impl Left {
-    async fn of_put(driver: &dyn Driver, key: &Key, ttl: Duration) -> Result<Self, Failure> {
-        let put = timed(commit(driver, Transaction::new().put(key.clone(), "1", Some(ttl)))).await?;
-        match put.value.results[..] {
-            [MutationResult::Put { ttl: Some(granted), .. }] => {
-                Ok(Self { granted, written: Timed { value: (), sent: put.sent, answered: put.answered } })
+    #[track_caller]
+    fn of_put(ctx: &Context, key: &Key, ttl: Duration) -> impl Future<Output = Result<Self, Failure>> {
+        here(async move {
+            let put = timed(commit(&ctx.driver(), Transaction::new().put(key.clone(), "1", Some(ttl)))).await?;
+            match put.value.results[..] {
+                [MutationResult::Put { ttl: Some(granted), .. }] => Ok(Self {
+                    granted,
+                    slack: ctx.ttl_slack(),
+                    written: Timed { value: (), sent: put.sent, answered: put.answered },
+                }),
+                ref other => Err(Failure::new(format!("a put with a ttl answered {other:?}"))),
             }
-            ref other => Err(Failure::new(format!("a put with a ttl answered {other:?}"))),
-        }
+        })
     }
 
     /// The entry was read since `asked`, and told just now.
@@ -277,7 +290,8 @@ impl Left {
         let now = Instant::now();
         let tick = Duration::from_millis(2);
         let least = self.granted.saturating_sub(now - self.written.sent).saturating_sub(tick);
-        let most = self.granted.saturating_sub(asked.saturating_duration_since(self.written.answered)) + tick;
+        let passed = asked.saturating_duration_since(self.written.answered);
+        let most = (self.granted.saturating_sub(passed) + self.slack + tick).min(self.granted);
         let left = entry.and_then(|entry| entry.ttl);
         let right = left.is_some_and(|left| least <= left && left <= most);
         ensure!(right, "{by} tells that {left:?} is left, but it is between {least:?} and {most:?}");
@@ -288,7 +302,7 @@ impl Left {
 async fn a_ttl_is_told_alike_by_every_read(ctx: Context) -> CaseResult {
     let (driver, key, forever) = (ctx.driver(), Key::new("lease")?, Key::new("other")?);
     put(&driver, &forever, "for ever").await?;
-    let left = Left::of_put(&driver, &key, ctx.ttl(LONG)).await?;
+    let left = Left::of_put(&ctx, &key, ctx.ttl(LONG)).await?;
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(30)).await;
         let asked = Instant::now();
@@ -322,13 +336,13 @@ async fn a_ttl_is_told_alike_by_every_read(ctx: Context) -> CaseResult {
 
 async fn a_watcher_is_told_the_ttl(ctx: Context) -> CaseResult {
     let (driver, present, changed) = (ctx.driver(), Key::new("present")?, Key::new("changed")?);
-    let left = Left::of_put(&driver, &present, ctx.ttl(LONG)).await?;
+    let left = Left::of_put(&ctx, &present, ctx.ttl(LONG)).await?;
     let asked = Instant::now();
     let (mut watcher, _) = Watcher::synced(&ctx.another().await?, &Range::all()).await?;
     left.is_told(asked, watcher.entries.get(&present), "a watch, of a present entry,")?;
     for _ in 0..2 {
         let asked = Instant::now();
-        let left = Left::of_put(&driver, &changed, ctx.ttl(LONG)).await?;
+        let left = Left::of_put(&ctx, &changed, ctx.ttl(LONG)).await?;
         left.is_told(asked, Some(&watcher.put(&changed).await?), "a watch, of a change,")?;
     }
     put(&driver, &changed, "for ever").await?;

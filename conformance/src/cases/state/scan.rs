@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{names, numbered, put, put_all, scan};
+use crate::failure::here;
 use bytes::Bytes;
 use linchpin_core::{Driver, Page, Range};
 
@@ -28,11 +29,14 @@ cases! { State "state";
         "A page's limit is at least 1 and at most `Page::MAX_LIMIT`";
 }
 
-async fn put_each(driver: &dyn Driver, keys: &[&str]) -> CaseResult {
-    for key in keys {
-        put(driver, &Key::new(key)?, (*key).to_owned()).await?;
-    }
-    Ok(())
+#[track_caller]
+fn put_each(driver: &dyn Driver, keys: &[&str]) -> impl Future<Output = CaseResult> {
+    here(async move {
+        for key in keys {
+            put(driver, &Key::new(key)?, (*key).to_owned()).await?;
+        }
+        Ok(())
+    })
 }
 
 async fn scan_ascends_by_bytes(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, names, present, put, read, refused, scan};
+use crate::failure::here;
 use crate::waiting::{Meanwhile, together};
 use linchpin_core::{Driver, MutationResult, Range};
 use std::sync::Arc;
@@ -103,33 +104,39 @@ async fn transfers_keep_the_sum(ctx: Context) -> CaseResult {
 }
 
 /// Moves money by reading two accounts and writing both back if neither has changed; how often it did.
-async fn transfers(driver: Arc<dyn Driver>, accounts: Arc<[Key]>) -> Result<u32, Failure> {
-    let mut made = 0;
-    for _ in 0..25 {
-        let from = fastrand::usize(..ACCOUNTS);
-        let to = (from + fastrand::usize(1..ACCOUNTS)) % ACCOUNTS;
-        let (from, to) = (present(&driver, &accounts[from]).await?, present(&driver, &accounts[to]).await?);
-        let balance = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
-        let (Some(from_has), Some(to_has)) = (balance(&from.value), balance(&to.value)) else {
-            return Err(Failure::new(format!("an account holds no number: {from:?} or {to:?}")));
-        };
-        let transfer = Transaction::new()
-            .version_is(from.key.clone(), from.version)
-            .version_is(to.key.clone(), to.version)
-            .put(from.key, (from_has - 7).to_string(), None)
-            .put(to.key, (to_has + 7).to_string(), None);
-        made += u32::from(driver.commit(&transfer).await?.is_committed());
-        sum_is_kept(&driver, &accounts).await?;
-    }
-    Ok(made)
+#[track_caller]
+fn transfers(driver: Arc<dyn Driver>, accounts: Arc<[Key]>) -> impl Future<Output = Result<u32, Failure>> {
+    here(async move {
+        let mut made = 0;
+        for _ in 0..25 {
+            let from = fastrand::usize(..ACCOUNTS);
+            let to = (from + fastrand::usize(1..ACCOUNTS)) % ACCOUNTS;
+            let (from, to) = (present(&driver, &accounts[from]).await?, present(&driver, &accounts[to]).await?);
+            let balance = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
+            let (Some(from_has), Some(to_has)) = (balance(&from.value), balance(&to.value)) else {
+                return Err(Failure::new(format!("an account holds no number: {from:?} or {to:?}")));
+            };
+            let transfer = Transaction::new()
+                .version_is(from.key.clone(), from.version)
+                .version_is(to.key.clone(), to.version)
+                .put(from.key, (from_has - 7).to_string(), None)
+                .put(to.key, (to_has + 7).to_string(), None);
+            made += u32::from(driver.commit(&transfer).await?.is_committed());
+            sum_is_kept(&driver, &accounts).await?;
+        }
+        Ok(made)
+    })
 }
 
-async fn sum_is_kept(driver: &dyn Driver, accounts: &[Key]) -> CaseResult {
-    let snapshot = driver.get(accounts).await?;
-    let texts = snapshot.entries.iter().flatten().map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
-    let balances: Vec<i64> = texts.filter_map(|text| text.parse().ok()).collect();
-    ensure_eq!(balances.iter().sum::<i64>(), EACH * 4, "the sum of {balances:?}");
-    Ok(())
+#[track_caller]
+fn sum_is_kept(driver: &dyn Driver, accounts: &[Key]) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let snapshot = driver.get(accounts).await?;
+        let texts = snapshot.entries.iter().flatten().map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+        let balances: Vec<i64> = texts.filter_map(|text| text.parse().ok()).collect();
+        ensure_eq!(balances.iter().sum::<i64>(), EACH * 4, "the sum of {balances:?}");
+        Ok(())
+    })
 }
 
 async fn a_fenced_write_is_refused(ctx: Context) -> CaseResult {

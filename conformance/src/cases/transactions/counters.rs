@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{add, commit, counter, present, put, read, value};
+use crate::failure::here;
 use crate::waiting::together;
 use bytes::Bytes;
 use linchpin_core::Driver;
@@ -94,13 +95,16 @@ async fn what_is_no_counter_is_a_conflict(ctx: Context) -> CaseResult {
 }
 
 /// Adding to this text must be a conflict that leaves it as it was.
-async fn is_no_counter(driver: &dyn Driver, key: &Key, text: &'static str) -> CaseResult {
-    put(driver, key, text).await?;
-    let before = present(driver, key).await?;
-    let add = Transaction::new().add(key.clone(), 1, None);
-    fails_with(driver.commit(&add).await, ErrorKind::Conflict, format!("adding to {text:?}"))?;
-    ensure_eq!(present(driver, key).await?, before, "the value {text:?}");
-    Ok(())
+#[track_caller]
+fn is_no_counter(driver: &dyn Driver, key: &Key, text: &'static str) -> impl Future<Output = CaseResult> {
+    here(async move {
+        put(driver, key, text).await?;
+        let before = present(driver, key).await?;
+        let add = Transaction::new().add(key.clone(), 1, None);
+        fails_with(driver.commit(&add).await, ErrorKind::Conflict, format!("adding to {text:?}"))?;
+        ensure_eq!(present(driver, key).await?, before, "the value {text:?}");
+        Ok(())
+    })
 }
 
 async fn another_way_to_write_a_number_is_no_counter(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, numbered, present, put, refused};
+use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::LONG;
 use linchpin_core::{Driver, MutationResult, Revision};
@@ -20,12 +21,15 @@ cases! { Transactions "transactions";
 }
 
 /// Commits changes together with an `Add` to a text, which must fail them all.
-async fn conflicts(driver: &dyn Driver, changes: Transaction) -> CaseResult {
-    let text = Key::new("text")?;
-    put(driver, &text, "no counter").await?;
-    // The failing one is the last: what comes before it may have been applied by then.
-    let failed = driver.commit(&changes.add(text, 1, None)).await;
-    fails_with(failed, ErrorKind::Conflict, "a transaction that adds to a text").map(|_| ())
+#[track_caller]
+fn conflicts(driver: &dyn Driver, changes: Transaction) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let text = Key::new("text")?;
+        put(driver, &text, "no counter").await?;
+        // The failing one is the last: what comes before it may have been applied by then.
+        let failed = driver.commit(&changes.add(text, 1, None)).await;
+        fails_with(failed, ErrorKind::Conflict, "a transaction that adds to a text").map(|_| ())
+    })
 }
 
 async fn a_conflict_undoes_deletes(ctx: Context) -> CaseResult {
@@ -38,10 +42,16 @@ async fn a_conflict_undoes_deletes(ctx: Context) -> CaseResult {
 }
 
 /// The key must have no more than this time to live.
-async fn lives_no_longer(driver: &dyn Driver, key: &Key, than: Duration, after: &str) -> CaseResult {
-    let left = present(driver, key).await?.ttl;
-    ensure!(left.is_some_and(|left| left <= than), "{key:?} was granted {than:?} and has {left:?} left after {after}");
-    Ok(())
+#[track_caller]
+fn lives_no_longer(driver: &dyn Driver, key: &Key, than: Duration, after: &str) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let left = present(driver, key).await?.ttl;
+        ensure!(
+            left.is_some_and(|left| left <= than),
+            "{key:?} was granted {than:?} and has {left:?} left after {after}"
+        );
+        Ok(())
+    })
 }
 
 async fn a_conflict_undoes_extends(ctx: Context) -> CaseResult {

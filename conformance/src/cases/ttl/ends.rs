@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{add, commit, delete, names, present, put, read, refused};
+use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::timed;
 use linchpin_core::{Driver, MutationResult, Range};
@@ -34,10 +35,13 @@ cases! { Ttl "ttl";
 const SHORT: Duration = Duration::from_millis(250);
 
 /// Writes a key for a short time and waits until it has ended.
-async fn expired(ctx: &Context, key: &Key) -> Result<Lease, Failure> {
-    let lease = Lease::put(ctx, &ctx.driver(), key, ctx.ttl(SHORT)).await?;
-    lease.end.has_passed().await;
-    Ok(lease)
+#[track_caller]
+fn expired(ctx: &Context, key: &Key) -> impl Future<Output = Result<Lease, Failure>> {
+    here(async move {
+        let lease = Lease::put(ctx, &ctx.driver(), key, ctx.ttl(SHORT)).await?;
+        lease.end.has_passed().await;
+        Ok(lease)
+    })
 }
 
 async fn a_key_lives_its_ttl_and_no_longer(ctx: Context) -> CaseResult {

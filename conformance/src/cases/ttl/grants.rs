@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{commit, present, read};
 use crate::context::rounded_up;
+use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::{LONG, timed};
 use linchpin_core::{Driver, MAX_TTL, MutationResult, Revision};
@@ -65,16 +66,19 @@ async fn an_extend_grants_the_same(ctx: Context) -> CaseResult {
 }
 
 /// Every mutation with this TTL must be refused.
-async fn is_refused(ctx: &Context, ttl: Duration) -> CaseResult {
-    let (driver, key) = (ctx.driver(), Key::new("k")?);
-    let put = Transaction::new().put(key.clone(), "1", Some(ttl));
-    let add = Transaction::new().add(key.clone(), 1, Some(ttl));
-    let extend = Transaction::new().extend(key.clone(), Revision(1), ttl);
-    for transaction in [put, add, extend] {
-        fails_with(driver.commit(&transaction).await, ErrorKind::InvalidArgument, format!("{transaction:?}"))?;
-    }
-    ensure_eq!(read(&driver, &key).await?, None, "the key of a refused ttl");
-    Ok(())
+#[track_caller]
+fn is_refused(ctx: &Context, ttl: Duration) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let (driver, key) = (ctx.driver(), Key::new("k")?);
+        let put = Transaction::new().put(key.clone(), "1", Some(ttl));
+        let add = Transaction::new().add(key.clone(), 1, Some(ttl));
+        let extend = Transaction::new().extend(key.clone(), Revision(1), ttl);
+        for transaction in [put, add, extend] {
+            fails_with(driver.commit(&transaction).await, ErrorKind::InvalidArgument, format!("{transaction:?}"))?;
+        }
+        ensure_eq!(read(&driver, &key).await?, None, "the key of a refused ttl");
+        Ok(())
+    })
 }
 
 async fn zero_is_refused(ctx: Context) -> CaseResult {

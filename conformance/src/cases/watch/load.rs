@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, delete, numbered, put, put_all, read, scan};
+use crate::failure::here;
 use crate::readers::Watcher;
 use crate::waiting::{Meanwhile, together};
 use bytes::Bytes;
@@ -28,34 +29,40 @@ cases! { Watch "watch";
 }
 
 /// Reads a watch until it has told what is there now, and nothing else.
-async fn catches_up(watcher: &mut Watcher, driver: &dyn Driver) -> CaseResult {
-    let stored = scan(driver, &Range::all()).await?;
-    for entry in &stored {
-        let never =
-            |failure| Failure::new(format!("version {} of {:?} was not told: {failure}", entry.version, entry.key));
-        watcher.until(&entry.key, entry.version).await.map_err(never)?;
-    }
-    while watcher.entries.len() > stored.len() {
-        let never = |failure| Failure::new(format!("not every key that is gone was told to be: {failure}"));
-        watcher.next().await.map_err(never)?;
-    }
-    let told = watcher.entries.values().map(|entry| (&entry.key, entry.version, &entry.value));
-    let right = told.eq(stored.iter().map(|entry| (&entry.key, entry.version, &entry.value)));
-    ensure!(right, "what was told at last is not what is there");
-    Ok(())
+#[track_caller]
+fn catches_up(watcher: &mut Watcher, driver: &dyn Driver) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let stored = scan(driver, &Range::all()).await?;
+        for entry in &stored {
+            let never =
+                |failure| Failure::new(format!("version {} of {:?} was not told: {failure}", entry.version, entry.key));
+            watcher.until(&entry.key, entry.version).await.map_err(never)?;
+        }
+        while watcher.entries.len() > stored.len() {
+            let never = |failure| Failure::new(format!("not every key that is gone was told to be: {failure}"));
+            watcher.next().await.map_err(never)?;
+        }
+        let told = watcher.entries.values().map(|entry| (&entry.key, entry.version, &entry.value));
+        let right = told.eq(stored.iter().map(|entry| (&entry.key, entry.version, &entry.value)));
+        ensure!(right, "what was told at last is not what is there");
+        Ok(())
+    })
 }
 
 /// Reads a watch until it has told `count` keys that came to be after one another.
-async fn told_in_order(watcher: &mut Watcher, count: usize) -> CaseResult {
-    let (mut newest, mut told) = (Revision(0), 0);
-    while told < count {
-        if let WatchEvent::Put(entry) = watcher.next().await? {
-            let created = entry.created;
-            ensure!(created >= newest, "{:?}, created at {created}, was told after a key of {newest}", entry.key);
-            (newest, told) = (created, told + 1);
+#[track_caller]
+fn told_in_order(watcher: &mut Watcher, count: usize) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let (mut newest, mut told) = (Revision(0), 0);
+        while told < count {
+            if let WatchEvent::Put(entry) = watcher.next().await? {
+                let created = entry.created;
+                ensure!(created >= newest, "{:?}, created at {created}, was told after a key of {newest}", entry.key);
+                (newest, told) = (created, told + 1);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 async fn keys_come_in_the_order_of_their_creation(ctx: Context) -> CaseResult {
@@ -80,7 +87,7 @@ async fn a_slow_watcher_is_told_of_keys_in_that_order_too(ctx: Context) -> CaseR
     let driver = ctx.driver();
     let mut keys = numbered("q/", 5000)?;
     keys.reverse();
-    let (mut watcher, _) = Watcher::synced(&driver, &Range::prefix("q/")?).await?;
+    let mut watcher = Watcher::synced(&driver, &Range::prefix("q/")?).await?.0.patient();
     // One that goes and comes again is a new key.
     put(&driver, &keys[2500], "1").await?;
     put_all(&driver, &keys[..2500], &"1".into()).await?;
@@ -90,18 +97,21 @@ async fn a_slow_watcher_is_told_of_keys_in_that_order_too(ctx: Context) -> CaseR
 }
 
 /// Writes to a few keys through several handles at a time.
-async fn write_a_lot(ctx: &Context, keys: &Arc<[Key]>, writers: usize, each: usize) -> CaseResult {
-    let mut tasks = Vec::new();
-    for writer in 0..writers {
-        let (driver, keys) = (ctx.another().await?, keys.clone());
-        tasks.push(async move {
-            for n in 0..each {
-                put(&driver, &keys[(writer + n) % keys.len()], format!("{writer}/{n}")).await?;
-            }
-            Ok(())
-        });
-    }
-    together(tasks).await.map(|_| ())
+#[track_caller]
+fn write_a_lot(ctx: &Context, keys: &Arc<[Key]>, writers: usize, each: usize) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let mut tasks = Vec::new();
+        for writer in 0..writers {
+            let (driver, keys) = (ctx.another().await?, keys.clone());
+            tasks.push(async move {
+                for n in 0..each {
+                    put(&driver, &keys[(writer + n) % keys.len()], format!("{writer}/{n}")).await?;
+                }
+                Ok(())
+            });
+        }
+        together(tasks).await.map(|_| ())
+    })
 }
 
 async fn versions_increase_under_load(ctx: Context) -> CaseResult {
@@ -131,7 +141,7 @@ async fn a_slow_watcher_gets_the_last_versions(ctx: Context) -> CaseResult {
 async fn a_slow_watcher_learns_of_every_key(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let keys = numbered("key-", 5_500)?;
-    let (mut watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
+    let mut watcher = Watcher::synced(&driver, &Range::all()).await?.0.patient();
     let mut writers = Vec::new();
     for some in keys.chunks(500) {
         let (driver, some) = (driver.clone(), some.to_vec());

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, delete, numbered, put, put_all};
+use crate::failure::here;
 use crate::readers::Watcher;
 use bytes::Bytes;
 use linchpin_core::{Driver, Range, Revision, WatchEvent};
@@ -19,16 +20,19 @@ cases! { Watch "watch";
 }
 
 /// The keys that are told to be there, in the order in which they are told for the first time, until all of them were.
-async fn order(watcher: &mut Watcher, keys: usize) -> Result<Vec<String>, Failure> {
-    let mut told: Vec<String> = Vec::new();
-    while told.len() < keys {
-        if let WatchEvent::Put(entry) = watcher.next().await?
-            && !told.contains(&entry.key.as_str().to_owned())
-        {
-            told.push(entry.key.into());
+#[track_caller]
+fn order(watcher: &mut Watcher, keys: usize) -> impl Future<Output = Result<Vec<String>, Failure>> {
+    here(async move {
+        let mut told: Vec<String> = Vec::new();
+        while told.len() < keys {
+            if let WatchEvent::Put(entry) = watcher.next().await?
+                && !told.contains(&entry.key.as_str().to_owned())
+            {
+                told.push(entry.key.into());
+            }
         }
-    }
-    Ok(told)
+        Ok(told)
+    })
 }
 
 async fn present_entries_come_in_the_order_of_their_creation(ctx: Context) -> CaseResult {
@@ -87,7 +91,8 @@ async fn a_watcher_far_behind_learns_what_is_gone(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let keys = numbered("old-", TOLD)?;
     put_all(&driver, &keys, &Bytes::from_static(b"1")).await?;
-    let (mut watcher, synced) = Watcher::synced(&driver, &Range::all()).await?;
+    let (watcher, synced) = Watcher::synced(&driver, &Range::all()).await?;
+    let mut watcher = watcher.patient();
     // Nobody reads meanwhile.
     let at_once = driver.capabilities().keys_per_transaction().min(100);
     for some in keys[..GONE].chunks(at_once) {

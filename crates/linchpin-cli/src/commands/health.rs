@@ -3,7 +3,6 @@
 use crate::exit::{ABSENT, Failure, INVALID};
 use crate::global::Global;
 use crate::output::{object, one_line};
-
 use std::process::ExitCode;
 
 /// Say whether the backend answers, and as it should
@@ -20,7 +19,7 @@ Examples:
   linchpin health --url nats://localhost:4222 --output json";
 
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result<ExitCode, Failure> {
-    let asked = async { Ok::<_, Failure>(global.connect_anywhere().await?.driver().health().await?) };
+    let asked = async { Ok::<_, Failure>(global.connect().await?.driver().health().await?) };
     let (text, json, healthy) = match asked.await {
         // That says nothing of the backend.
         Err(failure) if failure.code == INVALID => return Err(failure),

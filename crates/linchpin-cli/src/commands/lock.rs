@@ -21,8 +21,9 @@ use std::time::Duration;
 /// If the lock cannot be renewed because the server cannot be reached, the command gets SIGTERM while --grace is left, and
 /// SIGKILL when that is over: so early that it is gone before another holds the lock. Told to end, it ends: a renewal that
 /// succeeds after that does not call it back, and the exit code is 79. A lock that turns out to be lost already, removed
-/// by hand say, leaves no time: SIGKILL comes at once. SIGINT, SIGTERM and SIGHUP are handed on to the command. Away from a terminal
-/// it leads a process group of its own, and what it started in there ends with it; on a terminal it alone does.
+/// by hand say, leaves no time: SIGKILL comes at once. SIGINT, SIGTERM, SIGHUP, SIGUSR1 and
+/// SIGUSR2 are handed on to the command. Away from a terminal it leads a process group of its own, and what it started in
+/// there ends with it; on a terminal it alone does.
 ///
 /// What this cannot do: while linchpin itself stands still (SIGSTOP, a machine that sleeps), the command may go on, and is
 /// ended when linchpin goes on. If linchpin is killed (SIGKILL), the command is killed with it on Linux, but not what the
@@ -58,8 +59,8 @@ Examples:
   linchpin lock deploy --no-wait -E 3 -- make deploy
   linchpin lock counter --wait 30s --ttl 1m -- sh -c 'echo $LINCHPIN_FENCING_TOKEN'
 
-Exit codes: the command's own (128+N if signal N ended it); 75 or CODE if the lock was not free in time; 79 if the \
-lock was lost or about to be, and the command ended for it. All of them: `linchpin --help`.";
+Exit codes: the command's own (128+N if signal N ended it); 75 or CODE if the lock was not free in time; 69 if the \
+server cannot be reached or does not answer; 79 if the lock was lost or about to be, and the command ended for it. All of them: `linchpin --help`.";
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum Action {
@@ -106,10 +107,15 @@ async fn acquire(voice: Voice, coordinator: &Coordinator, args: &Args) -> Result
         None => lock,
     };
     let acquired = waiting::showing(format!("waiting for the lock {:?}", args.name), lock.acquire()).await;
-    acquired.map_err(|error| match error.kind() {
-        ErrorKind::Timeout if args.wait.is_some() => conflict(error.to_string()),
-        _ => error.into(),
-    })
+    match acquired {
+        // Others hold it, or nobody answers: that is not the same.
+        Err(error)
+            if error.kind() == ErrorKind::Timeout && args.wait.is_some() && waiting::answers(coordinator).await =>
+        {
+            Err(conflict(error.to_string()))
+        }
+        acquired => Ok(acquired?),
+    }
 }
 
 /// The command has ended with the lock in hand; what becomes of the release does not change how.

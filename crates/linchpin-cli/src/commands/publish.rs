@@ -1,9 +1,11 @@
 //! `linchpin pub`: a message to those subscribed now.
 
-use crate::exit::Failure;
+use crate::exit::{Failure, TEMPORARY};
 use crate::global::Global;
 use crate::input;
 use crate::output::object;
+use crate::waiting;
+use linchpin::ErrorKind;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,7 +39,13 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     let limit = coordinator.driver().capabilities().limits.message;
     let message = input::bytes(args.message, "message", limit).await?;
     if args.ack {
-        let acknowledged = coordinator.publish_with_ack(&args.channel, &message, args.timeout).await?;
+        let acknowledged = match coordinator.publish_with_ack(&args.channel, &message, args.timeout).await {
+            // Nobody acknowledged, or nobody answers: that is not the same.
+            Err(error) if error.kind() == ErrorKind::Timeout && waiting::answers(coordinator).await => {
+                return Err(Failure::new(TEMPORARY, error.to_string()));
+            }
+            acknowledged => acknowledged?,
+        };
         global.print(|| acknowledged.to_string(), || object([("acknowledged", acknowledged.into())])).await?;
     } else {
         coordinator.publish(&args.channel, &message).await?;

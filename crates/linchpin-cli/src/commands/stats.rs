@@ -20,7 +20,7 @@ Examples:
   linchpin stats --output json | jq .capabilities.durability";
 
 pub(crate) async fn run(global: &Global, Args {}: Args) -> Result<ExitCode, Failure> {
-    let coordinator = global.connect_anywhere().await?;
+    let coordinator = global.connect().await?;
     let stats = coordinator.stats().await?;
     let capabilities = coordinator.driver().capabilities();
     if global.is_json() {

@@ -2,6 +2,7 @@
 
 use super::{Job, OnLost, tether};
 use crate::exit::{Failure, NOT_FOUND, NOT_RUNNABLE, SOFTWARE};
+use crate::signals::asks_to_end;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
@@ -53,8 +54,10 @@ impl Child {
         // Ctrl-C on a terminal reaches the whole group: twice would be taken for impatience.
         if self.leads_group || signal != Signal::INT {
             self.send(signal);
-            // What is stopped would not see it.
-            self.send(Signal::CONT);
+            // What is stopped would not see it; it need not, unless it is to end.
+            if asks_to_end(signal) || signal == Signal::HUP {
+                self.send(Signal::CONT);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ pub(crate) use job::JobArgs;
 
 use crate::exit::{Failure, SOFTWARE, code_of};
 use crate::global::Global;
-use crate::signals::Signals;
+use crate::signals::{Signals, asks_to_end};
 use child::Child;
 use hold::Hold;
 use std::ffi::OsString;
@@ -80,7 +80,7 @@ pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, hold: &impl 
                 return Ok(Ended::ForLoss { asked });
             }
             signal = signals.next() => {
-                asked = true;
+                asked |= asks_to_end(signal);
                 child.hand_on(signal);
             }
         }
@@ -108,7 +108,7 @@ async fn end(
                 break;
             }
             signal = signals.next() => {
-                asked = true;
+                asked |= asks_to_end(signal);
                 child.hand_on(signal);
             }
         }

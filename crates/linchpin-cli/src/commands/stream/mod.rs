@@ -4,6 +4,7 @@ mod append;
 mod claim;
 mod inspect;
 mod receipt;
+mod remove_group;
 mod settle;
 mod trim;
 
@@ -41,6 +42,7 @@ enum Command {
     Reject(settle::RejectArgs),
     Inspect(inspect::Args),
     Trim(trim::Args),
+    RemoveGroup(remove_group::Args),
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
@@ -53,6 +55,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
         Command::Reject(args) => settle::reject(global, args).await,
         Command::Inspect(args) => inspect::run(global, args).await,
         Command::Trim(args) => trim::run(global, args).await,
+        Command::RemoveGroup(args) => remove_group::run(global, args).await,
     }
 }
 

@@ -28,19 +28,24 @@ struct Keep {
     /// Keep the records at or after this position
     #[arg(long, value_name = "POSITION")]
     from: Option<u64>,
+    /// Keep what some group has not settled; nothing is removed while there is no group
+    #[arg(long)]
+    settled: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   linchpin stream trim orders --newest 10000
+  linchpin stream trim orders --settled
   linchpin stream trim orders --dead-letters billing --newest 0";
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
     let stream = args.which.name()?;
-    // The definition takes exactly one of both.
-    let keep = match args.keep.from {
-        Some(position) => Retention::From(Position(position)),
-        None => Retention::Newest(args.keep.newest.unwrap_or_default()),
+    // The definition takes exactly one of them.
+    let keep = match args.keep {
+        Keep { settled: true, .. } => Retention::Unsettled,
+        Keep { from: Some(position), .. } => Retention::From(Position(position)),
+        Keep { newest, .. } => Retention::Newest(newest.unwrap_or_default()),
     };
     let removed = global.connect().await?.driver().trim(&stream, keep).await?;
     global.print(|| removed.to_string(), || object([("removed", removed.into())])).await?;
