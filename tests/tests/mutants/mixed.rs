@@ -131,7 +131,7 @@ fn cut(name: &str) -> &str {
 }
 
 fn cut_key(key: &Key) -> Result<Key> {
-    Key::stored(cut(key.as_str()).to_owned())
+    Key::stored(cut(key.as_str()))
 }
 
 fn cut_stream(stream: &StreamName) -> Result<StreamName> {

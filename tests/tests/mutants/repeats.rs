@@ -7,7 +7,7 @@ use linchpin_core::{
     Condition, Driver, ErrorKind, Mutation, Outcome, Result, Retry, Revision, Transaction, TransactionId,
 };
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -210,14 +210,14 @@ impl Fault for KeepsRefusals {
 
 /// The ids of what was refused.
 #[derive(Default)]
-struct TellsFirstOnly(Mutex<HashMap<TransactionId, ()>>);
+struct TellsFirstOnly(Mutex<HashSet<TransactionId>>);
 
 #[async_trait]
 impl Fault for TellsFirstOnly {
     async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         if let (Some(id), Outcome::Refused { found, .. }) = (transaction.id, &mut outcome)
-            && self.0.lock().insert(id, ()).is_some()
+            && !self.0.lock().insert(id)
         {
             *found = None;
         }

@@ -30,7 +30,7 @@ async fn sixty_coordinators_lock_and_watch_on_a_hundred_connections() {
         let coordinator = Coordinator::over(driver).retry(patient).connect().await.expect("connects");
         let mut events = coordinator.driver().watch(&Range::prefix("told/").expect("a prefix")).await.expect("a watch");
         while !matches!(events.next().await.expect("open").expect("an event"), WatchEvent::Synced { .. }) {}
-        let guard = coordinator.lock(&format!("l{n}")).ttl(TTL).acquire().await.expect("a lock");
+        let guard = coordinator.lock(format!("l{n}")).ttl(TTL).acquire().await.expect("a lock");
         (coordinator, guard, events)
     };
     let mut nodes = timeout(SOON * 6, join_all((0..NODES).map(node))).await.expect("in time");

@@ -58,7 +58,7 @@ async fn data(server: &PostgresServer) -> PathBuf {
 /// The copy is whose the data is.
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-Rp").args([from, to]).status().expect("it runs");
-    assert!(done.success(), "{from:?} {to:?}");
+    assert!(done.success(), "{} {}", from.display(), to.display());
 }
 
 /// Makes a server a standby when it starts next.

@@ -43,15 +43,16 @@ pub(super) enum Fate<'h> {
 pub(super) enum Found<'h> {
     Nothing,
     Entry(&'h Seen),
-    /// A repeat is told nothing of an entry that was replaced meanwhile.
+    /// A repeat is told nothing of an entry that was replaced meanwhile, and what has an id may have been repeated
+    /// below the client.
     Untold,
 }
 
 impl<'h> Found<'h> {
-    fn new(found: Option<&'h Seen>, is_repeated: bool) -> Self {
+    fn new(found: Option<&'h Seen>, has_id: bool) -> Self {
         match found {
             Some(seen) => Self::Entry(seen),
-            None if is_repeated => Self::Untold,
+            None if has_id => Self::Untold,
             None => Self::Nothing,
         }
     }
@@ -67,14 +68,13 @@ impl<'h> Found<'h> {
 }
 
 impl<'h> Transaction<'h> {
-    /// `is_repeated` says that it was sent several times.
-    fn new(by: &'h Operation, body: &'h Txn, reply: &'h Reply<Decision>, is_repeated: bool) -> Self {
+    fn new(by: &'h Operation, body: &'h Txn, reply: &'h Reply<Decision>) -> Self {
         let (fate, returned) = match reply {
             Reply::Answered(Decision::Committed { revision, results }) => {
                 (Fate::Committed { revision: revision.0, results }, by.returned)
             }
             Reply::Answered(Decision::Refused { guard, found, revision }) => {
-                let found = Found::new(found.as_ref(), is_repeated);
+                let found = Found::new(found.as_ref(), body.id.is_some());
                 (Fate::Refused { guard: *guard, found, revision: revision.0 }, by.returned)
             }
             Reply::Failed(_) => (Fate::Failed, by.returned),
@@ -143,16 +143,9 @@ impl<'h> Transaction<'h> {
 pub(super) fn gather(operations: &[Operation]) -> Verdict<Vec<Transaction<'_>>> {
     let mut all: Vec<Transaction<'_>> = Vec::new();
     let mut by_id = HashMap::new();
-    let mut sends: HashMap<_, usize> = HashMap::new();
-    for operation in operations {
-        if let Event::Commit { transaction: Txn { id: Some(id), .. }, .. } = &operation.event {
-            *sends.entry(id).or_default() += 1;
-        }
-    }
     for operation in operations {
         let Event::Commit { transaction: body, reply } = &operation.event else { continue };
-        let is_repeated = body.id.as_ref().is_some_and(|id| sends.get(id).is_some_and(|sends| *sends > 1));
-        let new = Transaction::new(operation, body, reply, is_repeated);
+        let new = Transaction::new(operation, body, reply);
         fits(&new)?;
         let first = body.id.as_ref().map_or(all.len(), |id| *by_id.entry(id).or_insert(all.len()));
         match all.get_mut(first) {

@@ -129,7 +129,8 @@ fn a_repeat_of_a_refusal_need_not_tell_what_stood_there() {
     let untold = || guarded().refused((7, 8), 0, None, 10);
     legal([put((1, 2), 10, "x", 10), told(), put((5, 6), 20, "z", 10), untold()]);
     legal([put((1, 2), 10, "x", 10), guarded().unknown((3, 4)), put((5, 6), 20, "z", 10), untold()]);
-    illegal("does not fit", [put((1, 2), 10, "x", 10), untold()]);
+    let unnamed = txn().guard("a", Condition::Absent).put("a", "y").refused((7, 8), 0, None, 10);
+    illegal("does not fit", [put((1, 2), 10, "x", 10), unnamed]);
     illegal(
         "did not get the outcome of the first one",
         [put((1, 2), 10, "x", 10), told(), guarded().refused((7, 8), 0, None, 12)],
