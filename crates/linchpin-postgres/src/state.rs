@@ -38,20 +38,17 @@ struct Moment {
     revision: Revision,
     /// The time, in microseconds.
     now: i64,
-    /// The server's clock has stepped back behind what was seen.
-    is_behind: bool,
+    /// It is to be noted.
+    is_late: bool,
 }
 
 impl Moment {
     /// What columns 0 to 3 hold.
     fn read(row: &PgRow) -> Result<Self, Failure> {
-        // Less is how exactly clocks are read.
-        const STEP: i64 = 1000;
         if column(row, 1)? {
             return Err(Failure::Standby);
         }
-        let (clock, now): (i64, i64) = (column(row, 2)?, column(row, 3)?);
-        Ok(Self { revision: Revision(number(column(row, 0)?)), now, is_behind: clock + STEP < now })
+        Ok(Self { revision: Revision(number(column(row, 0)?)), now: column(row, 3)?, is_late: column(row, 2)? })
     }
 }
 
@@ -62,11 +59,14 @@ struct Found {
     ended: Vec<Key>,
 }
 
-/// Of a namespace: its revision, whether the server is a standby, the clock, the time, which is never before `$2`, and its id.
-/// Its newest generation is the only one.
+/// Of a namespace: its revision, whether the server is a standby, whether the time is to be noted, the time, which is never
+/// before `$2`, and its id. It is to be noted where it was noted half a second ago or more, or the clock has stepped back
+/// behind it; less than a millisecond is how exactly clocks are read. Its newest generation is the only one.
 macro_rules! namespace {
     () => {
-        "SELECT n.revision, n.standby, n.clock, greatest(n.clock, n.acted, $2::bigint) AS now, n.id FROM ( \
+        "SELECT n.revision, n.standby, \
+            n.clock NOT BETWEEN greatest(n.acted, $2::bigint) - 1000 AND n.acted + 500000 AS is_late, \
+            greatest(n.clock, n.acted, $2::bigint) AS now, n.id FROM ( \
             SELECT n.revision, pg_is_in_recovery() AS standby, linchpin.clock() + n.ahead AS clock, n.acted, n.id \
             FROM linchpin.namespaces AS n WHERE n.name = $1 ORDER BY n.generation DESC LIMIT 1 \
         ) AS n"
@@ -74,7 +74,7 @@ macro_rules! namespace {
 }
 
 const READ: &str = concat!(
-    "SELECT n.revision, n.standby, n.clock, n.now, asked.i, k.version, k.created, k.ends, k.value FROM (",
+    "SELECT n.revision, n.standby, n.is_late, n.now, asked.i, k.version, k.created, k.ends, k.value FROM (",
     namespace!(),
     ") AS n LEFT JOIN unnest($3::bytea[]) WITH ORDINALITY AS asked (key, i) ON true \
     LEFT JOIN LATERAL ( \
@@ -83,7 +83,7 @@ const READ: &str = concat!(
 );
 
 const SCAN: &str = concat!(
-    "SELECT n.revision, n.standby, n.clock, n.now, k.key, k.version, k.created, k.ends, \
+    "SELECT n.revision, n.standby, n.is_late, n.now, k.key, k.version, k.created, k.ends, \
         CASE WHEN $7 THEN k.value ELSE ''::bytea END, k.found FROM (",
     namespace!(),
     ") AS n LEFT JOIN LATERAL ( \
@@ -267,10 +267,11 @@ impl State {
         Ok(Some((moment, entries, ended, more)))
     }
 
-    /// Takes note of the time, and lets it go on where the clock has stepped back.
+    /// Takes note of the time, here and now and then at the server, so that it goes on where the clock steps back.
     fn heed(&self, moment: Moment) {
         self.seen.note(moment.now);
-        if !moment.is_behind || self.is_catching_up.swap(true, Ordering::AcqRel) {
+        const RARELY: Duration = Duration::from_millis(400);
+        if !moment.is_late || self.is_catching_up.swap(true, Ordering::AcqRel) {
             return;
         }
         let (pool, is_catching_up) = (Arc::downgrade(&self.pool), self.is_catching_up.clone());
@@ -278,8 +279,11 @@ impl State {
         self.pool.life.spawn(async move {
             if let (Some(pool), Ok(given)) = (pool.upgrade(), given) {
                 let went_on = pool.rows_behind(Behind::Nobody, "get", "SELECT linchpin.go_on($1, $2)", given).await;
-                tracing::debug!(error = ?went_on.err(), "the server's clock has stepped back");
+                if let Err(error) = went_on {
+                    tracing::debug!(%error, "the time cannot be noted");
+                }
             }
+            tokio::time::sleep(RARELY).await;
             is_catching_up.store(false, Ordering::Release);
         });
     }

@@ -24,7 +24,7 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
         handles.push(layers().wrap(ctx.another().await?));
     }
     let workload = Workload::new(fastrand::u64(..), OPERATIONS).clients(8).visibility(Duration::from_secs(1));
-    let troubled = tokio::spawn(trouble(faults.clone(), first_answer(&ctx).await?));
+    let troubled = tokio::spawn(trouble(faults.clone(), first_answer(&ctx, HANDLES).await?));
     // The last look at everything has to be answered.
     let proxy = faults.proxy()?;
     let calm = || {

@@ -25,10 +25,17 @@ struct Known {
     unknown: i64,
 }
 
-/// How long the backend takes until a new handle has its first answer: connections that live for less get nothing done.
-pub(super) async fn first_answer(ctx: &Context) -> Result<Duration, Failure> {
+/// How long the backend takes until as many handles as lose their connections at once have their first answers: to a
+/// read and to a write. Connections that live for less get nothing done.
+pub(super) async fn first_answer(ctx: &Context, handles: usize) -> Result<Duration, Failure> {
     let started = Instant::now();
-    ctx.another().await?.get(&[Key::new("first")?]).await?;
+    let first = async |_| {
+        let (driver, key) = (ctx.another().await?, Key::new("first")?);
+        let check = Transaction::new().delete(key.clone());
+        futures::future::try_join(driver.get(&[key]), driver.commit(&check)).await?;
+        Ok::<_, Failure>(())
+    };
+    futures::future::try_join_all((0..handles).map(first)).await?;
     Ok(started.elapsed())
 }
 
@@ -69,7 +76,7 @@ async fn count(ctx: &Context, policy: RetryPolicy) -> Result<(Known, i64), Failu
         let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
         nodes.push(node.connect().await?);
     }
-    let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx).await?);
+    let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
     let writing = together(nodes.into_iter().map(write));
     let known = tokio::select! {
         known = writing => known?,

@@ -480,6 +480,13 @@ BEGIN
         PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.places, seen.counts,
             seen.reasons);
     END LOOP;
+    IF actions && ARRAY[1, 2] THEN
+        -- How late it is, so that no clock that steps back stops time where members only extend. Whoever has a group
+        -- just now claims, and waits for what is pending: nobody waits for him here.
+        UPDATE linchpin.groups AS g SET acted = now WHERE g.id = ANY (ARRAY(
+            SELECT due.id FROM linchpin.groups AS due WHERE due.id = ANY (group_ids) AND due.acted < now - 100000
+                FOR NO KEY UPDATE SKIP LOCKED));
+    END IF;
     RETURN settled;
 END $$;
 
