@@ -86,7 +86,7 @@ impl PostgresCoordination {
         let pool = Pool::new(connector.clone(), life.clone());
         let facts = server::prepare(&connector, &pool, &names).await?;
         let notices = Arc::new(Lane::new(pool.clone(), Telling(names.clone())));
-        let hub = Arc::new(Hub::new(connector.clone(), names.clone()));
+        let hub = Arc::new(Hub::new(connector.clone(), names.clone(), life.clone()));
         let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
         end_with(&life, &changes, &hub);

@@ -6,14 +6,13 @@ use crate::listening::Server;
 use crate::names::{Names, Topic};
 use crate::secret::Secret;
 use async_trait::async_trait;
-use linchpin_core::life::Ended;
+use linchpin_core::life::{Ended, Life};
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use sqlx::postgres::PgListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
@@ -70,9 +69,7 @@ pub(crate) trait Listener: Send + Sync {
 pub(crate) struct Hub {
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
-    closed: AtomicBool,
-    /// The handle's own: what runs in it ends with no caller's.
-    runtime: Handle,
+    life: Life,
 }
 
 struct Shared {
@@ -129,15 +126,15 @@ impl Drop for Listening {
 }
 
 impl Hub {
-    pub(crate) fn new(connector: Arc<Connector>, names: Arc<Names>) -> Self {
+    pub(crate) fn new(connector: Arc<Connector>, names: Arc<Names>, life: Life) -> Self {
         let (listeners, broken) = (Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Shared { connector, names, listeners, id: AtomicU64::new(0), broken });
-        Self { shared, serving: Mutex::new(None), closed: AtomicBool::new(false), runtime: Handle::current() }
+        Self { shared, serving: Mutex::new(None), life }
     }
 
     /// Runs a background task in the handle's own runtime.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-        self.runtime.spawn(task)
+        self.life.spawn(task)
     }
 
     /// Hands everything of a topic to the listener; returns once it is live at the server.
@@ -182,10 +179,8 @@ impl Hub {
     }
 
     pub(crate) fn close(&self, ended: Ended) {
-        let mut serving = self.serving.lock();
-        self.closed.store(true, Ordering::Release);
-        *serving = None;
-        drop(serving);
+        // The life has ended before: nobody opens it again.
+        *self.serving.lock() = None;
         for listener in self.shared.all() {
             listener.end(ended);
         }
@@ -193,9 +188,7 @@ impl Hub {
 
     fn serving(&self, operation: &'static str) -> Result<mpsc::Sender<Request>> {
         let mut serving = self.serving.lock();
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::closed(operation));
-        }
+        self.life.admit(operation)?;
         let serving = serving.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(TOGETHER);
             Serving { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }

@@ -198,8 +198,9 @@ async fn hand_out(intake: &Intake, names: &Names, pool: &Arc<Pool>) {
 
 /// The payload of a large message; `None` if it was removed meanwhile.
 async fn fetch(names: &Names, pool: &Arc<Pool>, id: Vec<u8>) -> Result<Option<Vec<u8>>> {
-    const FETCH: &str = "SELECT m.payload FROM linchpin.namespaces AS n JOIN linchpin.messages AS m ON m.namespace = n.id \
-                         WHERE n.name = $1 AND m.id = $2";
+    const FETCH: &str = "SELECT m.payload FROM linchpin.messages AS m WHERE m.id = $2 AND m.namespace = ( \
+                             SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = $1 \
+                             ORDER BY n.generation DESC LIMIT 1)";
     let given = Given::default().with(&names.namespace).with(id).of("subscribe")?;
     let rows = pool.rows_behind(Behind::Nobody, "subscribe", FETCH, given).await?;
     let payload = rows.first().map(|row| column(row, 0)).transpose();

@@ -94,7 +94,7 @@ impl Facts {
     }
 }
 
-const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1";
+const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1 ORDER BY generation DESC LIMIT 1";
 
 /// Connects, checks that this will do, and sets up what is missing.
 pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Names) -> Result<Facts> {

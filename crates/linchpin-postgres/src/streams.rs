@@ -141,7 +141,8 @@ impl Streams {
     pub(crate) async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
         const REMOVE: &str = "SELECT a FROM linchpin.patience AS p, LATERAL \
                               linchpin.remove_group($1 || p.nothing, $2, $3) AS a";
-        const SWEEP: &str = "SELECT linchpin.sweep_streams(n.id, $2) FROM linchpin.namespaces AS n WHERE n.name = $1";
+        const SWEEP: &str = "SELECT linchpin.sweep_streams((SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = $1 \
+                             ORDER BY n.generation DESC LIMIT 1), $2)";
         let name = stream.storage_name();
         let given = || self.given().with(name.as_bytes()).with(group.as_str().as_bytes());
         let row = self.patience.row("remove_group", &name, REMOVE, given).await?;

@@ -499,10 +499,12 @@ LANGUAGE sql STABLE AS $$
             s.last - greatest(g.looked, s.first - 1),
             coalesce((SELECT d.last - d.first + 1 FROM linchpin.streams AS d WHERE d.namespace = n.id
                 AND position(decode('00', 'hex') IN s.name) = 0 AND d.name = s.name || decode('00', 'hex') || g.name), 0)
-        FROM linchpin.namespaces AS n
+        FROM (
+            SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = inspect_stream.namespace
+                ORDER BY n.generation DESC LIMIT 1
+        ) AS n
         JOIN linchpin.streams AS s ON s.namespace = n.id AND s.name = inspect_stream.stream
         LEFT JOIN linchpin.groups AS g ON g.stream = s.id
-        WHERE n.name = inspect_stream.namespace
         ORDER BY g.name
 $$;
 
@@ -519,8 +521,9 @@ DECLARE
 BEGIN
     dropped := 0;
     done := true;
-    SELECT s.* INTO held FROM linchpin.namespaces AS n JOIN linchpin.streams AS s ON s.namespace = n.id
-        WHERE n.name = namespace AND s.name = stream FOR NO KEY UPDATE OF s;
+    SELECT s.* INTO held FROM linchpin.streams AS s WHERE s.name = stream AND s.namespace = (
+            SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = namespace ORDER BY n.generation DESC LIMIT 1
+        ) FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
