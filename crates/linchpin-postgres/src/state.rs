@@ -38,17 +38,24 @@ struct Moment {
     revision: Revision,
     /// The time, in microseconds.
     now: i64,
-    /// It is to be noted.
-    is_late: bool,
+    /// The server's clock has stepped back behind what was seen.
+    is_behind: bool,
+    /// If it steps back now, more time is lost than may be.
+    is_unnoted: bool,
 }
 
 impl Moment {
-    /// What columns 0 to 3 hold.
-    fn read(row: &PgRow) -> Result<Self, Failure> {
+    /// What columns 0 to 3 hold, and this one, the latest time that was noted.
+    fn read(row: &PgRow, noted: usize) -> Result<Self, Failure> {
+        // Less is how exactly clocks are read.
+        const STEP: i64 = 1000;
+        const UNNOTED: i64 = 500_000;
         if column(row, 1)? {
             return Err(Failure::Standby);
         }
-        Ok(Self { revision: Revision(number(column(row, 0)?)), now: column(row, 3)?, is_late: column(row, 2)? })
+        let (clock, now): (i64, i64) = (column(row, 2)?, column(row, 3)?);
+        let is_unnoted = column::<i64>(row, noted)? < now - UNNOTED;
+        Ok(Self { revision: Revision(number(column(row, 0)?)), now, is_behind: clock + STEP < now, is_unnoted })
     }
 }
 
@@ -59,14 +66,12 @@ struct Found {
     ended: Vec<Key>,
 }
 
-/// Of a namespace: its revision, whether the server is a standby, whether the time is to be noted, the time, which is never
-/// before `$2`, and its id. It is to be noted where it was noted half a second ago or more, or the clock has stepped back
-/// behind it; less than a millisecond is how exactly clocks are read. Its newest generation is the only one.
+/// Of a namespace: its revision, whether the server is a standby, the clock, the time, which is never before `$2`, its id, and
+/// the latest time that was noted.
+/// Its newest generation is the only one.
 macro_rules! namespace {
     () => {
-        "SELECT n.revision, n.standby, \
-            n.clock NOT BETWEEN greatest(n.acted, $2::bigint) - 1000 AND n.acted + 500000 AS is_late, \
-            greatest(n.clock, n.acted, $2::bigint) AS now, n.id FROM ( \
+        "SELECT n.revision, n.standby, n.clock, greatest(n.clock, n.acted, $2::bigint) AS now, n.id, n.acted FROM ( \
             SELECT n.revision, pg_is_in_recovery() AS standby, linchpin.clock() + n.ahead AS clock, n.acted, n.id \
             FROM linchpin.namespaces AS n WHERE n.name = $1 ORDER BY n.generation DESC LIMIT 1 \
         ) AS n"
@@ -74,7 +79,7 @@ macro_rules! namespace {
 }
 
 const READ: &str = concat!(
-    "SELECT n.revision, n.standby, n.is_late, n.now, asked.i, k.version, k.created, k.ends, k.value FROM (",
+    "SELECT n.revision, n.standby, n.clock, n.now, asked.i, k.version, k.created, k.ends, k.value, n.acted FROM (",
     namespace!(),
     ") AS n LEFT JOIN unnest($3::bytea[]) WITH ORDINALITY AS asked (key, i) ON true \
     LEFT JOIN LATERAL ( \
@@ -83,8 +88,8 @@ const READ: &str = concat!(
 );
 
 const SCAN: &str = concat!(
-    "SELECT n.revision, n.standby, n.is_late, n.now, k.key, k.version, k.created, k.ends, \
-        CASE WHEN $7 THEN k.value ELSE ''::bytea END, k.found FROM (",
+    "SELECT n.revision, n.standby, n.clock, n.now, k.key, k.version, k.created, k.ends, \
+        CASE WHEN $7 THEN k.value ELSE ''::bytea END, k.found, n.acted FROM (",
     namespace!(),
     ") AS n LEFT JOIN LATERAL ( \
         SELECT k.*, count(*) OVER () AS found, sum(length(k.value)) OVER (ORDER BY k.key) - length(k.value) AS before FROM ( \
@@ -132,7 +137,7 @@ impl Traffic for Reading {
         let given = Given::default().with(&self.0.namespace).with(self.1.latest()).with(bytes).arguments()?;
         let rows = sqlx::query_with(READ, given).fetch_all(connection).await?;
         let Some(first) = rows.first() else { return Ok(questions.iter().map(|_| Ok(None)).collect()) };
-        let moment = Moment::read(first)?;
+        let moment = Moment::read(first, 9)?;
         let mut read: Vec<Option<(Entry, bool)>> = keys.iter().map(|_| None).collect();
         for row in &rows {
             let (Some(place), Some(_)) = (column::<Option<i64>>(row, 4)?, column::<Option<i64>>(row, 5)?) else {
@@ -187,7 +192,7 @@ impl State {
                 continue;
             };
             let Found { moment, mut entries, ended } = found;
-            self.heed(moment);
+            self.heed(moment, entries.iter().flatten());
             if ended.is_empty() || self.are_gone("get", &ended, moment, waiting).await? {
                 for entry in &mut entries {
                     entry.take_if(|entry| ended.contains(&entry.key));
@@ -223,7 +228,7 @@ impl State {
                 self.hold("scan").await?;
                 continue;
             };
-            self.heed(moment);
+            self.heed(moment, &entries);
             if !ended.is_empty() && !self.are_gone("scan", &ended, moment, waiting).await? {
                 continue;
             }
@@ -251,7 +256,7 @@ impl State {
         let given = given.with(end_of(start)).with(after).with(limit).with(page.values).with(PAGE).arguments()?;
         let rows = self.pool.ask(Behind::Nobody, SCAN, given).await?;
         let Some(first) = rows.first() else { return Ok(None) };
-        let moment = Moment::read(first)?;
+        let moment = Moment::read(first, 10)?;
         let (mut entries, mut ended) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in &rows {
             let Some(name) = column::<Option<Vec<u8>>>(row, 4)? else { continue };
@@ -267,11 +272,12 @@ impl State {
         Ok(Some((moment, entries, ended, more)))
     }
 
-    /// Takes note of the time, here and now and then at the server, so that it goes on where the clock steps back.
-    fn heed(&self, moment: Moment) {
+    /// Takes note of the time, at the server too where somebody sees it pass, and lets it go on where the clock has stepped
+    /// back.
+    fn heed<'a>(&self, moment: Moment, entries: impl IntoIterator<Item = &'a Entry>) {
         self.seen.note(moment.now);
-        const RARELY: Duration = Duration::from_millis(400);
-        if !moment.is_late || self.is_catching_up.swap(true, Ordering::AcqRel) {
+        let is_needed = moment.is_behind || moment.is_unnoted && entries.into_iter().any(|entry| entry.ttl.is_some());
+        if !is_needed || self.is_catching_up.swap(true, Ordering::AcqRel) {
             return;
         }
         let (pool, is_catching_up) = (Arc::downgrade(&self.pool), self.is_catching_up.clone());
@@ -280,10 +286,9 @@ impl State {
             if let (Some(pool), Ok(given)) = (pool.upgrade(), given) {
                 let went_on = pool.rows_behind(Behind::Nobody, "get", "SELECT linchpin.go_on($1, $2)", given).await;
                 if let Err(error) = went_on {
-                    tracing::debug!(%error, "the time cannot be noted");
+                    tracing::debug!(%error, "the time could not be noted");
                 }
             }
-            tokio::time::sleep(RARELY).await;
             is_catching_up.store(false, Ordering::Release);
         });
     }

@@ -39,19 +39,20 @@ BEGIN
     RETURN held;
 END $$;
 
--- Notes how late it is where keys may end: so time goes on where the clock has stepped back behind one that somebody has
--- seen, and none is lost where it will. Waits for nobody: whoever holds the namespace may do it himself.
-CREATE FUNCTION linchpin.go_on(namespace text, floor bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- Notes a time that somebody has seen, and lets it go on where the clock has stepped back behind it. Waits for nobody:
+-- whoever holds the namespace may do it himself. -> whether time goes on
+CREATE FUNCTION linchpin.go_on(namespace text, floor bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     held linchpin.namespaces;
 BEGIN
     PERFORM FROM linchpin.holds AS h WHERE h.name = namespace FOR NO KEY UPDATE SKIP LOCKED;
-    IF FOUND THEN
-        held := linchpin.hold(namespace, floor);
-        UPDATE linchpin.namespaces AS n SET acted = held.acted
-            WHERE n.name = held.name AND n.generation = held.generation AND n.acted < held.acted
-                AND EXISTS (SELECT FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.ends > held.swept);
+    IF NOT FOUND THEN
+        RETURN false;
     END IF;
+    held := linchpin.hold(namespace, floor);
+    UPDATE linchpin.namespaces AS n SET acted = held.acted
+        WHERE n.name = held.name AND n.generation = held.generation AND n.acted < held.acted - 100000;
+    RETURN true;
 END $$;
 
 -- Writes back what a transaction holds, after it was changed `before` times.

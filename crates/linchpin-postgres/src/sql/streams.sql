@@ -102,6 +102,18 @@ BEGIN
     RETURN now;
 END $$;
 
+-- Notes how late it is for these groups where nothing else is written: no clock that steps back stops time for what they
+-- have. Waits for nobody: whoever holds one notes it himself.
+CREATE FUNCTION linchpin.note_time(streams bigint[], groups bigint[], now bigint, step bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE linchpin.groups AS g SET acted = note_time.now WHERE g.ctid = ANY (ARRAY(
+        SELECT late.ctid FROM linchpin.groups AS late
+            WHERE late.stream = ANY (note_time.streams) AND late.id = ANY (note_time.groups)
+                AND late.acted < note_time.now - note_time.step
+            FOR NO KEY UPDATE SKIP LOCKED));
+END $$;
+
 -- A stream's row, locked until the end of the transaction. One that was cleared lives again.
 CREATE FUNCTION linchpin.hold_stream(space linchpin.namespaces, stream bytea) RETURNS linchpin.streams
 LANGUAGE plpgsql AS $$
@@ -270,6 +282,9 @@ BEGIN
         now := linchpin.time(space, seen.acted);
         IF seen.looked >= seen.last AND (seen.due IS NULL OR seen.due > now) THEN
             wait := seen.due - now;
+            IF wait IS NOT NULL AND seen.acted < now - 500000 THEN
+                PERFORM linchpin.note_time(ARRAY[seen.stream], ARRAY[seen."group"], now, 500000);
+            END IF;
             RETURN;
         END IF;
         is_due := seen.due IS NOT NULL AND seen.due <= now;
@@ -472,6 +487,9 @@ BEGIN
         END LOOP;
         DELETE FROM linchpin.pending AS p WHERE p.ctid = ANY (acked);
     END LOOP;
+    IF 1 = ANY (actions) OR 2 = ANY (actions) THEN
+        PERFORM linchpin.note_time(home_ids, group_ids, now, 100000);
+    END IF;
     FOR seen IN SELECT slots[r.n] AS slot, array_agg(positions[r.n] ORDER BY r.o) AS places,
             array_agg(deliveries[r.n] ORDER BY r.o) AS counts, array_agg(reasons[r.n] ORDER BY r.o) AS reasons
         FROM unnest(rejected) WITH ORDINALITY AS r (n, o) GROUP BY slots[r.n]
@@ -480,13 +498,6 @@ BEGIN
         PERFORM linchpin.bury(space, home_ids[seen.slot], streams[seen.slot], groups[seen.slot], seen.places, seen.counts,
             seen.reasons);
     END LOOP;
-    IF actions && ARRAY[1, 2] THEN
-        -- How late it is, so that no clock that steps back stops time where members only extend. Whoever has a group
-        -- just now claims, and waits for what is pending: nobody waits for him here.
-        UPDATE linchpin.groups AS g SET acted = now WHERE g.id = ANY (ARRAY(
-            SELECT due.id FROM linchpin.groups AS due WHERE due.id = ANY (group_ids) AND due.acted < now - 100000
-                FOR NO KEY UPDATE SKIP LOCKED));
-    END IF;
     RETURN settled;
 END $$;
 
