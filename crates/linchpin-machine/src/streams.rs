@@ -120,8 +120,12 @@ impl Streams {
 
     pub(crate) fn inspect(&self, name: &StreamName) -> StreamInfo {
         let Some(stream) = self.by_name.get(name) else { return StreamInfo::default() };
-        let dead =
-            |group: &GroupName| self.by_name.get(&name.dead_letters(group)).map_or(0, |stream| stream.records.len());
+        // There are no dead letters of dead letters.
+        let is_alive = name.dead_letters_of().is_none();
+        let dead = |group: &GroupName| {
+            let dead = is_alive.then(|| self.by_name.get(&name.dead_letters(group))).flatten();
+            dead.map_or(0, |stream| stream.records.len())
+        };
         let info = |(name, group): (&GroupName, &Group)| GroupInfo {
             name: name.clone(),
             pending: group.pending() as u64,

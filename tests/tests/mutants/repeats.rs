@@ -7,7 +7,7 @@ use linchpin_core::{
     Condition, Driver, ErrorKind, Mutation, Outcome, Result, Retry, Revision, Transaction, TransactionId,
 };
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -198,7 +198,8 @@ impl StreamModel {
         let Some(stream) = self.streams.get(name) else { return StreamInfo::default() };
         let info = |(group, known): (&String, &BTreeMap<u64, Status>)| {
             let group = crate::group(group);
-            let dead = self.streams.get(&name.dead_letters(&group)).map_or(0, |dead| dead.records.len() as u64);
+            let dead = self.streams.get(&name.dead_letters(&group)).filter(|_| name.dead_letters_of().is_none());
+            let dead = dead.map_or(0, |dead| dead.records.len() as u64);
             let pending = known.values().filter(|status| **status != Status::Settled).count() as u64;
             let lag = stream.records.keys().filter(|position| !known.contains_key(position)).count() as u64;
             GroupInfo { name: group, pending, lag, dead }

@@ -6,7 +6,8 @@ for group, position in pairs(looked) do
   local pending = call('ZCARD', pending_of(name, group))
   -- Positions have no gaps, and what was trimmed is no lag.
   local lag = newest - math.max(position, newest - length)
-  local dead = call('XLEN', P .. 's:' .. string.match(name, '^[^%z]*') .. '\0' .. group)
+  -- There are no dead letters of dead letters.
+  local dead = string.find(name, '%z') and 0 or call('XLEN', P .. 's:' .. name .. '\0' .. group)
   groups[#groups + 1] = { group, num(pending), num(lag), num(dead) }
 end
 return { num(length), num(newest), groups }
