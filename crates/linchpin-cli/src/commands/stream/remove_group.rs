@@ -7,7 +7,7 @@ use crate::output::object;
 use linchpin::GroupName;
 use std::process::ExitCode;
 
-/// Remove a group that is no longer needed: what it has not settled holds back trimming no more
+/// Remove a group that is no longer needed, so that it holds back trimming no more
 ///
 /// Where it had come to, what its members have claimed and its dead letters go with it. A group of this name that claims
 /// again is a new one, and begins with the oldest record. `linchpin stream inspect` lists the groups. Exit code 1 if there
