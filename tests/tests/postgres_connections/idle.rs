@@ -57,6 +57,8 @@ async fn a_connection_that_an_administrator_ended_is_not_used() {
     let ends = async || {
         ask(&server, end).await;
         while ask(&server, left).await != "0" {}
+        // Who used one just now goes on using it.
+        sleep(Duration::from_millis(300)).await;
     };
     each(&postgres, ends).await.expect("nothing fails");
 }

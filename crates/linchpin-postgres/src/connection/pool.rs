@@ -127,7 +127,7 @@ impl Pool {
     const IDLE_IN_A_CROWD: Duration = Duration::from_millis(100);
     /// One that was not used for so long is looked at before it is used: the server, or something in between, may have
     /// closed it.
-    const UNSURE: Duration = Duration::from_millis(2);
+    const UNSURE: Duration = Duration::from_millis(250);
     /// How long a call waits for another one to be done before it opens a further connection.
     const PATIENCE: Duration = Duration::from_millis(10);
     /// A healthy server says within this time that it is there.
