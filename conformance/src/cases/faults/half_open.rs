@@ -1,6 +1,7 @@
 //! Connections on which nothing comes any more although nobody has closed them.
 
 use super::super::prelude::*;
+use super::writes::settled;
 use super::{impatient, in_time, patient, until_back};
 use crate::Direction;
 use crate::calls::put;
@@ -43,6 +44,7 @@ async fn a_half_open_connection_is_noticed(ctx: Context) -> CaseResult {
 async fn answers_that_never_come_are_unknown(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
     node.incr("n", 1, None).await?;
+    settled(&ctx.driver()).await?;
     ctx.faults()?.proxy()?.hold(Direction::Answers);
     let error = fails_with(in_time("incr", node.incr("n", 1, None)).await?, ErrorKind::Timeout, "without an answer")?;
     ensure!(error.maybe_applied(), "a write whose answer was lost says that it was not applied: {error}");

@@ -1,6 +1,7 @@
 //! Locks, leaderships and members whose server or connection fails: they go on, or say that they are lost.
 
 use super::super::prelude::*;
+use super::writes::settled;
 use super::{impatient, patient, survives_restart, until_back};
 use crate::recipes::{keys_in, short};
 use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
@@ -84,6 +85,7 @@ async fn a_lock_that_is_granted_too_late_is_not_held(ctx: Context) -> CaseResult
     let other = patient(driver.clone()).await?;
     // What a backend learns at the first call it knows by then.
     node.lock("l").acquire().await?.release().await?;
+    settled(&ctx.driver()).await?;
     ctx.faults()?.proxy()?.hold(crate::Direction::Answers);
     let late = tokio::spawn(node.lock("l").ttl(short(&ctx)).acquire());
     eventually("its place", async || Ok((keys_in(&driver, Area::Locks).await? == 1).then_some(()))).await?;

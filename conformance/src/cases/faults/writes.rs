@@ -39,6 +39,14 @@ pub(super) async fn first_answer(ctx: &Context, handles: usize) -> Result<Durati
     Ok(started.elapsed())
 }
 
+/// Lets a handle do what its calls leave to be done behind them, and use its connection: so the next call goes out over
+/// that one at once, also where answers are held back.
+pub(super) async fn settled(driver: &dyn linchpin_core::Driver) -> CaseResult {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    driver.get(&[Key::new("first")?]).await?;
+    Ok(())
+}
+
 /// Breaks connections in every way for as long as it is polled, and lets them live for a little longer than they need.
 pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResult {
     for round in 0_u64.. {
