@@ -9,6 +9,9 @@ use linchpin_tests::servers::PostgresServer;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// A connection that was used just now is used again without a look.
+const UNSURE: Duration = Duration::from_millis(300);
+
 /// Does each thing that may not be done twice, after something happened to the connection that it would go over.
 async fn each(postgres: &PostgresCoordination, happens: impl AsyncFn()) -> Result<()> {
     let stream = StreamName::new("s").expect("valid");
@@ -45,7 +48,11 @@ async fn a_connection_that_the_server_closed_as_it_was_idle_is_not_used() {
 async fn a_connection_to_a_server_that_was_restarted_is_not_used() {
     let server = server().await;
     let postgres = connect(&server.url()).await;
-    each(&postgres, async || server.restart().await.expect("restarted")).await.expect("nothing fails");
+    let restarts = async || {
+        server.restart().await.expect("restarted");
+        sleep(UNSURE).await;
+    };
+    each(&postgres, restarts).await.expect("nothing fails");
 }
 
 #[tokio::test]
@@ -57,8 +64,7 @@ async fn a_connection_that_an_administrator_ended_is_not_used() {
     let ends = async || {
         ask(&server, end).await;
         while ask(&server, left).await != "0" {}
-        // Who used one just now goes on using it.
-        sleep(Duration::from_millis(300)).await;
+        sleep(UNSURE).await;
     };
     each(&postgres, ends).await.expect("nothing fails");
 }
