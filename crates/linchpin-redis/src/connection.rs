@@ -250,7 +250,8 @@ impl Connection {
     async fn probe(&self, line: &Arc<Line>) {
         let heard = line.heard();
         if let Ok(fresh) = self.0.dial(ProtocolVersion::RESP2, AsyncConnectionConfig::new()).await {
-            tokio::time::sleep(GRACE).await;
+            // Longer than a machine under load may need to hand on what has come.
+            tokio::time::sleep(GRACE * 3).await;
             if line.heard() == heard {
                 tracing::warn!("the connection is silent and the server is not; it is replaced");
                 let mut current = self.0.current.write();
