@@ -59,13 +59,11 @@ const CHOSEN: [&str; 15] = [
 ];
 
 /// What it does not do in a cluster besides: there a page or several keys are read one by one until nobody has written
-/// meanwhile, and with somebody who writes all the time they never are; and a key that has ended may be seen at two
-/// revisions.
+/// meanwhile, and with somebody who writes all the time they never are.
 const IN_A_CLUSTER: &[(&str, &str)] = &[
     ("state.a_large_get_is_of_one_revision", "many keys are not read while one of them is written all the time"),
     ("state.a_large_page_is_of_one_revision", "a page is not read while one of its keys is written all the time"),
     ("state.equal_revisions_say_equal_things", "a page is not read while one of its keys is written all the time"),
-    ("state.an_expiry_has_a_revision_of_its_own", "a key that has ended is there and gone at the same revision"),
 ];
 
 static NOT_YET: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| [not_yet::NOT_YET, IN_A_CLUSTER].concat());
