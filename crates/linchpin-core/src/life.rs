@@ -160,17 +160,6 @@ impl Life {
         }
     }
 
-    /// Waits until it has ended.
-    ///
-    /// # Cancel safety
-    /// Dropping the future changes nothing.
-    pub async fn wait(&self) -> Ended {
-        let mut told = self.0.ended.subscribe();
-        let ended = told.wait_for(Option::is_some).await.ok().and_then(|ended| *ended);
-        // The sender lives as long as `self` does.
-        ended.unwrap_or(Ended::Closed)
-    }
-
     /// Runs a background task in the handle's own runtime, whichever one the caller is in: so a task never ends
     /// because a caller's runtime does.
     ///
@@ -235,7 +224,7 @@ impl Drop for Lifeline {
 }
 
 /// Whether a call that got no answer may have changed something. What a claim took comes again by itself.
-pub(crate) fn changes_something(operation: &str) -> bool {
+fn changes_something(operation: &str) -> bool {
     !matches!(operation, "get" | "scan" | "watch" | "subscribe" | "inspect" | "health" | "claim")
 }
 
