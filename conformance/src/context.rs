@@ -1,6 +1,6 @@
 //! What a case works with: handles to namespaces of its own.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, here};
 use crate::faults::Faults;
 use crate::harness::Harness;
 use linchpin_core::{Capabilities, DistributedCoordination, Driver, Namespace, Result};
@@ -133,6 +133,7 @@ impl Context {
     ///
     /// # Errors
     /// If this is no fault case.
+    #[track_caller]
     pub fn faults(&self) -> Result<&Faults, Failure> {
         match &self.home.backend {
             Backend::Own(faults) => Ok(faults),
@@ -144,9 +145,12 @@ impl Context {
     ///
     /// # Errors
     /// What opening it fails with; if this is no fault case.
-    pub async fn beside(&self) -> Result<Arc<dyn Driver>, Failure> {
-        let handle = self.faults()?.connect_beside(&self.home.namespace).await?;
-        Ok(self.home.opened(handle))
+    #[track_caller]
+    pub fn beside(&self) -> impl Future<Output = Result<Arc<dyn Driver>, Failure>> {
+        here(async move {
+            let handle = self.faults()?.connect_beside(&self.home.namespace).await?;
+            Ok(self.home.opened(handle))
+        })
     }
 
     /// A handle to another fresh namespace.

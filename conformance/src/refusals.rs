@@ -13,6 +13,7 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+#[track_caller]
 fn unsupported<T: Debug>(result: Result<T>, what: &str) -> CaseResult {
     fails_with(result, ErrorKind::Unsupported, format_args!("{what}, which the backend does not declare")).map(|_| ())
 }
@@ -91,6 +92,7 @@ pub(crate) async fn dead_letters(ctx: Context) -> CaseResult {
 }
 
 /// A settlement of a delivery that never was: it must be refused before anybody could notice that.
+#[track_caller]
 fn settlement(action: Action) -> Result<Settlement, Failure> {
     let claim = claim("s", "g", "m")?;
     let receipt = Receipt { stream: claim.stream, group: claim.group, position: Position(1), delivery: 1 };

@@ -7,6 +7,7 @@ use linchpin_core::{
 };
 
 /// A claim of one record that looks once.
+#[track_caller]
 pub(crate) fn claim(stream: &str, group: &str, member: &str) -> Result<Claim, Failure> {
     Ok(Claim::new(StreamName::new(stream)?, GroupName::new(group)?, MemberName::new(member)?))
 }

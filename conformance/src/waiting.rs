@@ -1,7 +1,7 @@
 //! Waiting with a bound: for something that must come, for something that must come in a window of time.
 //! No case sleeps in the hope that something will have happened.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, here};
 use std::fmt::Display;
 use std::future::Future;
 use std::panic::Location;
@@ -125,6 +125,7 @@ impl Window {
     }
 
     /// How late the answer to a call was, that was waiting for something to happen; fails if it was too early.
+    #[track_caller]
     pub(crate) fn lateness<T>(&self, what: impl Display, call: &Timed<T>) -> Result<Duration, Failure> {
         if call.answered < self.earliest {
             return Err(Failure::new(format!("{what}: {:?} too early", self.earliest - call.answered)));
@@ -158,20 +159,26 @@ impl Meanwhile {
     }
 
     /// Lets the work go on, which must not have ended yet.
-    pub(crate) async fn go_on(&mut self) -> Result<(), Failure> {
-        if self.goes_on().await? {
-            return Ok(());
-        }
-        Err(Failure::new("what goes on meanwhile ended by itself"))
+    #[track_caller]
+    pub(crate) fn go_on(&mut self) -> impl Future<Output = Result<(), Failure>> {
+        here(async move {
+            if self.goes_on().await? {
+                return Ok(());
+            }
+            Err(Failure::new("what goes on meanwhile ended by itself"))
+        })
     }
 
     /// Whether the work goes on. It gets its turn here: a driver may answer without ever waiting.
-    pub(crate) async fn goes_on(&mut self) -> Result<bool, Failure> {
-        tokio::task::yield_now().await;
-        match self.0.try_join_next() {
-            Some(ended) => joined(ended).map(|()| false),
-            None => Ok(!self.0.is_empty()),
-        }
+    #[track_caller]
+    pub(crate) fn goes_on(&mut self) -> impl Future<Output = Result<bool, Failure>> {
+        here(async move {
+            tokio::task::yield_now().await;
+            match self.0.try_join_next() {
+                Some(ended) => joined(ended).map(|()| false),
+                None => Ok(!self.0.is_empty()),
+            }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::prelude::*;
 use crate::calls::{add, counter, present, put};
 use crate::doubles::{Trouble, Troubled};
+use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{soon, timed};
@@ -60,6 +61,7 @@ fn payload(size: usize) -> Vec<u8> {
 }
 
 /// Whether the error is written as the contract says.
+#[track_caller]
 fn is_well_written(error: &Error) -> CaseResult {
     let text = error.to_string();
     ensure!(!text.contains('\n') && text.len() < 500, "not one short line: {text:?}");
@@ -132,6 +134,7 @@ async fn display_is_one_line(ctx: Context) -> CaseResult {
 }
 
 /// The call must fail because its handle was closed.
+#[track_caller]
 fn closed<T: fmt::Debug>(result: linchpin_core::Result<T>, what: &str) -> CaseResult {
     fails_with(result, ErrorKind::Closed, format_args!("{what} on a closed handle")).map(|_| ())
 }
@@ -267,15 +270,18 @@ async fn exhausted_retries_say_never(ctx: Context) -> CaseResult {
 }
 
 /// The error of a call that nobody answers; it must come within twice the time that an attempt has.
-async fn given_up<T: fmt::Debug>(
+#[track_caller]
+fn given_up<T: fmt::Debug>(
     what: &str,
     limit: Duration,
     call: impl Future<Output = linchpin_core::Result<T>>,
-) -> Result<Error, Failure> {
-    let ended = timed(soon(what, call)).await?;
-    let took = ended.answered - ended.sent;
-    ensure!(took >= limit && took <= limit * 2, "{what} has {limit:?} for an attempt, and ended after {took:?}");
-    fails_with(ended.value, ErrorKind::Timeout, what)
+) -> impl Future<Output = Result<Error, Failure>> {
+    here(async move {
+        let ended = timed(soon(what, call)).await?;
+        let took = ended.answered - ended.sent;
+        ensure!(took >= limit && took <= limit * 2, "{what} has {limit:?} for an attempt, and ended after {took:?}");
+        fails_with(ended.value, ErrorKind::Timeout, what)
+    })
 }
 
 async fn an_attempt_ends_in_time(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::calls::put;
+use crate::failure::here;
 use crate::waiting::{PATIENCE, soon};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,26 +20,30 @@ cases! { Errors "errors";
 }
 
 /// What was made of a new handle in a runtime of its own, which has ended since.
-async fn made_elsewhere<T, F, M>(ctx: &Context, make: M) -> Result<(Arc<dyn Driver>, T), Failure>
+#[track_caller]
+fn made_elsewhere<T, F, M>(ctx: &Context, make: M) -> impl Future<Output = Result<(Arc<dyn Driver>, T), Failure>>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Failure>>,
     M: FnOnce(Arc<dyn Driver>) -> F + Send + 'static,
 {
-    let ctx = ctx.clone();
-    let thread = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(format!("there is no second runtime: {error}")))?;
-        runtime.block_on(async {
-            let driver = ctx.another().await?;
-            let result = make(driver.clone()).await?;
-            Ok((driver, result))
-        })
-    });
-    thread.await.map_err(|error| Failure::new(format!("the thread of the second runtime failed: {error}")))?
+    here(async move {
+        let ctx = ctx.clone();
+        let thread = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| Failure::new(format!("there is no second runtime: {error}")))?;
+            runtime.block_on(async {
+                let driver = ctx.another().await?;
+                let result = make(driver.clone()).await?;
+                Ok((driver, result))
+            })
+        });
+        thread.await.map_err(|error| Failure::new(format!("the thread of the second runtime failed: {error}")))?
+    })
 }
 
 /// Whether the handle is of no more use; any other failure is one of the case.
+#[track_caller]
 fn says_so<T>(result: linchpin_core::Result<T>) -> Result<Option<T>, Failure> {
     match result {
         Ok(value) => Ok(Some(value)),

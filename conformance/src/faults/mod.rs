@@ -4,9 +4,10 @@ mod proxy;
 
 pub use proxy::{Direction, Proxy};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, here};
 use async_trait::async_trait;
 use linchpin_core::{Driver, Namespace, Result};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,8 +123,9 @@ impl Faults {
     ///
     /// # Errors
     /// If the harness offers none, or no handle has used the proxy: then cutting it would prove nothing.
+    #[track_caller]
     pub fn proxy(&self) -> std::result::Result<&Proxy, Failure> {
-        let proxy = self.proxy.as_ref().ok_or_else(Failure::not_offered)?;
+        let Some(proxy) = self.proxy.as_ref() else { return Err(Failure::not_offered()) };
         if proxy.taken() == 0 {
             return Err(Failure::new("no connection of this case's handles goes through the proxy"));
         }
@@ -134,48 +136,54 @@ impl Faults {
     ///
     /// # Errors
     /// If the server cannot be paused.
-    pub async fn pause(&self) -> std::result::Result<(), Failure> {
-        self.server.pause().await.map_err(Failure::new)
+    #[track_caller]
+    pub fn pause(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { self.server.pause().await.map_err(Failure::new) })
     }
 
     /// Lets a paused server go on.
     ///
     /// # Errors
     /// If the server cannot be resumed.
-    pub async fn resume(&self) -> std::result::Result<(), Failure> {
-        self.server.resume().await.map_err(Failure::new)
+    #[track_caller]
+    pub fn resume(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { self.server.resume().await.map_err(Failure::new) })
     }
 
     /// Ends the server as a crash would.
     ///
     /// # Errors
     /// If the server cannot be killed.
-    pub async fn kill(&self) -> std::result::Result<(), Failure> {
-        self.server.kill().await.map_err(Failure::new)
+    #[track_caller]
+    pub fn kill(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { self.server.kill().await.map_err(Failure::new) })
     }
 
     /// Starts the server again.
     ///
     /// # Errors
     /// If the server cannot be restarted.
-    pub async fn restart(&self) -> std::result::Result<(), Failure> {
-        self.server.restart().await.map_err(Failure::new)
+    #[track_caller]
+    pub fn restart(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { self.server.restart().await.map_err(Failure::new) })
     }
 
     /// Steps the clock that the server goes by.
     ///
     /// # Errors
     /// If it failed, or the harness cannot do that.
-    pub async fn step_clock(&self, step: ClockStep) -> std::result::Result<(), Failure> {
-        offered(self.server.step_clock(step).await)
+    #[track_caller]
+    pub fn step_clock(&self, step: ClockStep) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { offered(self.server.step_clock(step).await) })
     }
 
     /// Loses everything that the server has stored.
     ///
     /// # Errors
     /// If it failed, or the harness cannot do that.
-    pub async fn lose_everything(&self) -> std::result::Result<(), Failure> {
-        offered(self.server.lose_everything().await)
+    #[track_caller]
+    pub fn lose_everything(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { offered(self.server.lose_everything().await) })
     }
 }
 

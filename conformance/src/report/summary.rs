@@ -5,7 +5,7 @@ use crate::case::Area;
 use std::fmt::Write as _;
 
 impl Report {
-    /// A line per area, and the sentences that the backend breaks.
+    /// A line per area, and the sentences that the backend breaks, each with what was found.
     pub fn summary(&self) -> String {
         let description = self.description.lines().next().unwrap_or_default();
         let mut text = format!("conformance of {} ({description})\n", self.backend);
@@ -16,6 +16,10 @@ impl Report {
         let _ = writeln!(text, "  {:<14}{}", "all", self.counts(None));
         for case in self.failed() {
             let _ = writeln!(text, "  FAILED {}: {}", case.id, case.sentence);
+            // The end is all that some logs keep.
+            for line in case.reason().unwrap_or_default().lines() {
+                let _ = writeln!(text, "    {line}");
+            }
         }
         text.push('\n');
         text
@@ -40,6 +44,7 @@ mod tests {
         assert!(text.starts_with("conformance of fake (fake 1.2.3 in a box)\n"), "{text}");
         let rest = cases().len() - 3;
         assert!(text.contains(&format!("1 passed, 1 refused as declared, 1 FAILED, {rest} not run")), "{text}");
-        assert!(text.contains(&format!("FAILED {}: {}", cases()[1].id, cases()[1].sentence)), "{text}");
+        let failed = format!("FAILED {}: {}\n    a | b\n    c\n", cases()[1].id, cases()[1].sentence);
+        assert!(text.contains(&failed), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use super::super::prelude::*;
 use super::patient;
 use crate::ClockStep::{Back, Forward};
 use crate::calls::{present, put, read};
+use crate::failure::here;
 use crate::lease::Lease;
 use crate::recipes::kept;
 use crate::stream_calls::{append, claim, settle_own, take_one};
@@ -39,30 +40,52 @@ const NOTED: Duration = Duration::from_secs(1);
 /// The TTL of what must end although the clock is stepped: longer than the server is asked before.
 const TTL: Duration = Duration::from_millis(3500);
 
-/// How often a server is asked before its clock is stepped: for longer than it may be off.
-const TIMES: u32 = 25;
+/// For how long a server is asked before its clock is stepped: longer than it may be off.
+const ASKED: Duration = Duration::from_millis(2500);
 
-/// Lets some time pass before the server is asked again.
-async fn later() -> Instant {
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    Instant::now()
+/// A server that is asked again and again.
+struct Asked {
+    first: Instant,
+    last: Instant,
+}
+
+impl Asked {
+    fn now() -> Self {
+        Self { first: Instant::now(), last: Instant::now() }
+    }
+
+    /// Lets some time pass, and says whether the server is to be asked once more.
+    async fn again(&mut self) -> bool {
+        let again = self.first.elapsed() < ASKED;
+        if again {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.last = Instant::now();
+        }
+        again
+    }
 }
 
 /// Steps the clock back. How long a server that sees time pass only when it is asked may have missed, when it was asked
 /// last at `asked`.
-async fn steps_back(ctx: &Context, asked: Instant) -> Result<Duration, Failure> {
-    ctx.faults()?.step_clock(Back(STEP)).await?;
-    read(&ctx.driver(), &Key::new("first after the step")?).await?;
-    Ok(asked.elapsed() + NOTED)
+#[track_caller]
+fn steps_back(ctx: &Context, asked: Instant) -> impl Future<Output = Result<Duration, Failure>> {
+    here(async move {
+        ctx.faults()?.step_clock(Back(STEP)).await?;
+        read(&ctx.driver(), &Key::new("first after the step")?).await?;
+        Ok(asked.elapsed() + NOTED)
+    })
 }
 
 /// Fails unless a key ends in time, but for what a step of the clock took out of it, and stays gone.
-async fn ends(ctx: &Context, key: &Key, lease: Lease, missed: Duration) -> CaseResult {
-    let (driver, mut lease) = (ctx.driver(), lease);
-    lease.end.latest += missed;
-    lease.ends_in_time(&driver, key).await?;
-    ensure!(read(&driver, key).await?.is_none(), "what had ended came back to life");
-    Ok(())
+#[track_caller]
+fn ends(ctx: &Context, key: &Key, lease: Lease, missed: Duration) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let (driver, mut lease) = (ctx.driver(), lease);
+        lease.end.latest += missed;
+        lease.ends_in_time(&driver, key).await?;
+        ensure!(read(&driver, key).await?.is_none(), "what had ended came back to life");
+        Ok(())
+    })
 }
 
 async fn a_clock_that_steps_back_revives_nothing(ctx: Context) -> CaseResult {
@@ -81,12 +104,11 @@ async fn a_clock_that_steps_back_revives_nothing(ctx: Context) -> CaseResult {
 async fn a_clock_that_steps_back_under_reads_stops_no_time(ctx: Context) -> CaseResult {
     let (driver, reader, key) = (ctx.driver(), ctx.another().await?, Key::new("k")?);
     let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(TTL)).await?;
-    let mut asked = Instant::now();
-    for _ in 0..TIMES {
-        asked = later().await;
+    let mut asked = Asked::now();
+    while asked.again().await {
         present(&reader, &key).await?;
     }
-    let missed = steps_back(&ctx, asked).await?;
+    let missed = steps_back(&ctx, asked.last).await?;
     ends(&ctx, &key, lease, missed).await
 }
 
@@ -94,12 +116,11 @@ async fn a_clock_that_steps_back_under_renewals_stops_no_time(ctx: Context) -> C
     let (driver, key, ttl) = (ctx.driver(), Key::new("k")?, ctx.ttl(TTL));
     for renewed_after in [false, true] {
         let mut lease = Lease::put(&ctx, &driver, &key, ttl).await?;
-        let mut asked = Instant::now();
-        for _ in 0..TIMES {
-            asked = later().await;
+        let mut asked = Asked::now();
+        while asked.again().await {
             lease = lease.extend(&ctx, &driver, &key, ttl).await?;
         }
-        let missed = steps_back(&ctx, asked).await?;
+        let missed = steps_back(&ctx, asked.last).await?;
         if renewed_after {
             lease = lease.extend(&ctx, &driver, &key, ttl).await?;
         }
@@ -111,12 +132,11 @@ async fn a_clock_that_steps_back_under_renewals_stops_no_time(ctx: Context) -> C
 async fn a_clock_that_steps_back_under_writes_stops_no_time(ctx: Context) -> CaseResult {
     let (driver, key, other) = (ctx.driver(), Key::new("k")?, Key::new("other")?);
     let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(TTL)).await?;
-    let mut asked = Instant::now();
-    for _ in 0..TIMES {
-        asked = later().await;
+    let mut asked = Asked::now();
+    while asked.again().await {
         put(&driver, &other, "v").await?;
     }
-    let missed = steps_back(&ctx, asked).await?;
+    let missed = steps_back(&ctx, asked.last).await?;
     ends(&ctx, &key, lease, missed).await
 }
 
@@ -145,13 +165,12 @@ async fn a_clock_that_steps_back_keeps_no_dead_member(ctx: Context) -> CaseResul
     append(&driver, "s", &["abandoned"]).await?;
     let held = take_one(&driver, claim("s", "g", "m1")?.visibility(TTL)).await?;
     let mut end = None;
-    let mut asked = Instant::now();
-    for _ in 0..TIMES {
-        asked = later().await;
+    let mut asked = Asked::now();
+    while asked.again().await {
         let extended = timed(settle_own(&driver, &held, Action::Extend { visibility: TTL })).await?;
         end = Some(extended.window(TTL, ctx.stream_slack()));
     }
-    let missed = steps_back(&ctx, asked).await?;
+    let missed = steps_back(&ctx, asked.last).await?;
     let mut end = end.ok_or_else(|| Failure::new("the claim was never extended"))?;
     end.latest += missed;
     let again = claim("s", "g", "m2")?;
@@ -162,14 +181,17 @@ async fn a_clock_that_steps_back_keeps_no_dead_member(ctx: Context) -> CaseResul
 }
 
 /// Fails unless a key has as much of its time left as a step of the clock must leave it.
-async fn has_left(ctx: &Context, key: &Key, lease: Lease, taken: Duration) -> CaseResult {
-    let asked = Instant::now();
-    let left = present(&ctx.driver(), key).await?.ttl.ok_or_else(|| Failure::new("its TTL is gone"))?;
-    let due = lease.end.earliest.saturating_duration_since(Instant::now()).saturating_sub(taken);
-    ensure!(left >= due, "{key:?} has {left:?} left, {due:?} at least is due");
-    let most = lease.end.latest.saturating_duration_since(asked) + NOTED * 2;
-    ensure!(left <= most.min(lease.granted), "{key:?} has {left:?} left, {most:?} at most is due");
-    Ok(())
+#[track_caller]
+fn has_left(ctx: &Context, key: &Key, lease: Lease, taken: Duration) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let asked = Instant::now();
+        let left = present(&ctx.driver(), key).await?.ttl.ok_or_else(|| Failure::new("its TTL is gone"))?;
+        let due = lease.end.earliest.saturating_duration_since(Instant::now()).saturating_sub(taken);
+        ensure!(left >= due, "{key:?} has {left:?} left, {due:?} at least is due");
+        let most = lease.end.latest.saturating_duration_since(asked) + NOTED * 2;
+        ensure!(left <= most.min(lease.granted), "{key:?} has {left:?} left, {most:?} at most is due");
+        Ok(())
+    })
 }
 
 async fn a_clock_that_steps_forward_takes_no_more_than_it_went(ctx: Context) -> CaseResult {
@@ -191,12 +213,11 @@ async fn a_clock_that_is_put_right_stops_no_time(ctx: Context) -> CaseResult {
     let brief = Lease::put(&ctx, &driver, &ended, ctx.ttl(Duration::from_millis(300))).await?;
     brief.ends_in_time(&driver, &ended).await?;
     let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(TTL)).await?;
-    let mut asked = Instant::now();
-    for _ in 0..TIMES {
-        asked = later().await;
+    let mut asked = Asked::now();
+    while asked.again().await {
         present(&driver, &key).await?;
     }
-    let missed = steps_back(&ctx, asked).await?;
+    let missed = steps_back(&ctx, asked.last).await?;
     ensure!(read(&driver, &ended).await?.is_none(), "what had ended came back to life");
     ends(&ctx, &key, lease, missed).await?;
     has_left(&ctx, &long, lasting, STEP).await

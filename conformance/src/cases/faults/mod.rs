@@ -11,8 +11,8 @@ mod writes;
 
 use crate::case::Case;
 use crate::context::Context;
-use crate::failure::Failure;
-use crate::waiting::soon;
+use crate::failure::{Failure, ensure, here};
+use crate::waiting::{eventually, soon};
 use linchpin::Coordinator;
 use linchpin_core::{Driver, Error};
 use std::future::Future;
@@ -37,29 +37,42 @@ const ATTEMPT: Duration = Duration::from_millis(500);
 const BUSY: Duration = Duration::from_secs(3);
 
 /// A coordinator over one of the case's handles, that tries once and gives up soon.
-async fn impatient(driver: Arc<dyn Driver>) -> Result<Coordinator, Failure> {
-    Ok(Coordinator::over(driver).retry(linchpin::RetryPolicy::NEVER).timeout(ATTEMPT).connect().await?)
+#[track_caller]
+fn impatient(driver: Arc<dyn Driver>) -> impl Future<Output = Result<Coordinator, Failure>> {
+    here(async move {
+        let node = Coordinator::over(driver).retry(linchpin::RetryPolicy::NEVER).timeout(ATTEMPT);
+        Ok(node.connect().await?)
+    })
 }
 
 /// A coordinator over one of the case's handles with the retries that everybody has.
-async fn patient(driver: Arc<dyn Driver>) -> Result<Coordinator, Failure> {
-    Ok(Coordinator::over(driver).timeout(ATTEMPT).connect().await?)
+#[track_caller]
+fn patient(driver: Arc<dyn Driver>) -> impl Future<Output = Result<Coordinator, Failure>> {
+    here(async move { Ok(Coordinator::over(driver).timeout(ATTEMPT).connect().await?) })
 }
 
 /// Fails unless a call ends within the time that an attempt has, whatever it answers.
-async fn in_time<T>(what: &str, call: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Failure> {
-    let started = Instant::now();
-    let ended = soon(what, call).await?;
-    let (took, limit) = (started.elapsed(), ATTEMPT + BUSY);
-    if took > limit { Err(Failure::new(format!("{what} took {took:?}, the limit is {limit:?}"))) } else { Ok(ended) }
+#[track_caller]
+fn in_time<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> impl Future<Output = Result<Result<T, Error>, Failure>> {
+    here(async move {
+        let started = Instant::now();
+        let ended = soon(what, call).await?;
+        let (took, limit) = (started.elapsed(), ATTEMPT + BUSY);
+        ensure!(took <= limit, "{what} took {took:?}, the limit is {limit:?}");
+        Ok(ended)
+    })
 }
 
 /// Calls again until the server is reached again; only what may pass by itself may stand in the way.
-async fn until_back<T, F>(what: &str, mut call: impl FnMut() -> F) -> Result<T, Failure>
+#[track_caller]
+fn until_back<T, F>(what: &str, mut call: impl FnMut() -> F) -> impl Future<Output = Result<T, Failure>>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    crate::waiting::eventually(what, || {
+    here(eventually(what, move || {
         let call = call();
         async move {
             match call.await {
@@ -68,8 +81,7 @@ where
                 Err(error) => Err(error.into()),
             }
         }
-    })
-    .await
+    }))
 }
 
 /// What a stored thing needs to be there after a crash.

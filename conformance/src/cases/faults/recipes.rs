@@ -1,12 +1,14 @@
 //! Locks, leaderships and members whose server or connection fails: they go on, or say that they are lost.
 
 use super::super::prelude::*;
-use super::writes::settled;
+use super::writes::{NEVER_SENT, TRIES, settled};
 use super::{impatient, patient, survives_restart, until_back};
+use crate::failure::here;
 use crate::recipes::{keys_in, short};
 use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
-use linchpin::LockGuard;
-use linchpin_core::Area;
+use linchpin::{Coordinator, LockGuard};
+use linchpin_core::{Area, Driver};
+use std::sync::Arc;
 use std::time::Instant;
 
 cases! { Faults "faults";
@@ -85,10 +87,7 @@ async fn a_lock_that_is_granted_too_late_is_not_held(ctx: Context) -> CaseResult
     let other = patient(driver.clone()).await?;
     // What a backend learns at the first call it knows by then.
     node.lock("l").acquire().await?.release().await?;
-    settled(&ctx.driver()).await?;
-    ctx.faults()?.proxy()?.hold(crate::Direction::Answers);
-    let late = tokio::spawn(node.lock("l").ttl(short(&ctx)).acquire());
-    eventually("its place", async || Ok((keys_in(&driver, Area::Locks).await? == 1).then_some(()))).await?;
+    let late = granted_unheard(&ctx, &node, &driver).await?;
     let held = soon("the next holder", other.lock("l").ttl(LONG).acquire()).await??;
     ctx.faults()?.proxy()?.mend();
     let mut late = std::pin::pin!(late);
@@ -101,10 +100,39 @@ async fn a_lock_that_is_granted_too_late_is_not_held(ctx: Context) -> CaseResult
     Ok(())
 }
 
-async fn until_served(
+type Waiter = tokio::task::JoinHandle<Result<LockGuard, Error>>;
+
+/// Has the lock granted to a node that does not hear of it.
+#[track_caller]
+fn granted_unheard(
+    ctx: &Context,
+    node: &Coordinator,
+    beside: &Arc<dyn Driver>,
+) -> impl Future<Output = Result<Waiter, Failure>> {
+    here(async move {
+        let proxy = ctx.faults()?.proxy()?;
+        for _ in 0..TRIES {
+            settled(&ctx.driver()).await?;
+            keys_in(beside, Area::Locks).await?;
+            proxy.hold(crate::Direction::Answers);
+            let (late, asked) = (tokio::spawn(node.lock("l").ttl(short(ctx)).acquire()), Instant::now());
+            while asked.elapsed() < short(ctx) {
+                if keys_in(beside, Area::Locks).await? == 1 {
+                    return Ok(late);
+                }
+            }
+            proxy.mend();
+            soon("the lock", until_served(late)).await??.release().await?;
+        }
+        Err(Failure::new(NEVER_SENT))
+    })
+}
+
+#[track_caller]
+fn until_served(
     waiter: impl Future<Output = Result<Result<LockGuard, Error>, tokio::task::JoinError>>,
-) -> Result<LockGuard, Failure> {
-    Ok(waiter.await.map_err(|error| Failure::new(error.to_string()))??)
+) -> impl Future<Output = Result<LockGuard, Failure>> {
+    here(async move { Ok(waiter.await.map_err(|error| Failure::new(error.to_string()))??) })
 }
 
 async fn a_waiter_is_served_after_a_cut(ctx: Context) -> CaseResult {

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use super::{patient, survives_restart, until_back};
 use crate::calls::{present, put};
+use crate::failure::here;
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
@@ -27,38 +28,45 @@ cases! { Faults "faults";
 }
 
 /// Does harm while a subscription, a watch and a claim are waiting, and sees that they go on.
-pub(super) async fn goes_on(ctx: &Context, node: &Coordinator, harm: impl AsyncFnOnce() -> CaseResult) -> CaseResult {
-    let (key, declared) = (Key::new("k")?, ctx.capabilities().clone());
-    put(node.driver(), &key, "before").await?;
-    let mut watcher = None;
-    if declared.watch != WatchCompleteness::None {
-        watcher = Some(Watcher::synced(node.driver(), &Range::all()).await?.0);
-    }
-    let mut listener = None;
-    if declared.messages.is_some() {
-        listener = Some(Listener::open(node.driver(), "*").await?);
-    }
-    harm().await?;
-    let version = until_back("a write", || {
-        let write = Transaction::new().put(key.clone(), "after", None);
-        async move { node.driver().commit(&write).await.map(|outcome| outcome.revision()) }
-    })
-    .await?;
-    if let Some(watcher) = &mut watcher {
-        watcher.until(&key, version).await?;
-    }
-    if let Some(listener) = &mut listener {
-        hears_again(node, listener).await?;
-    }
-    if declared.streams.is_some() {
-        until_back("an append", || async {
-            node.driver().append(&linchpin_core::StreamName::new("s")?, &[linchpin_core::Record::new("r")]).await
+#[track_caller]
+pub(super) fn goes_on(
+    ctx: &Context,
+    node: &Coordinator,
+    harm: impl AsyncFnOnce() -> CaseResult,
+) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let (key, declared) = (Key::new("k")?, ctx.capabilities().clone());
+        put(node.driver(), &key, "before").await?;
+        let mut watcher = None;
+        if declared.watch != WatchCompleteness::None {
+            watcher = Some(Watcher::synced(node.driver(), &Range::all()).await?.0);
+        }
+        let mut listener = None;
+        if declared.messages.is_some() {
+            listener = Some(Listener::open(node.driver(), "*").await?);
+        }
+        harm().await?;
+        let version = until_back("a write", || {
+            let write = Transaction::new().put(key.clone(), "after", None);
+            async move { node.driver().commit(&write).await.map(|outcome| outcome.revision()) }
         })
         .await?;
-        let delivery = take_one(node.driver(), claim("s", "g", "m")?).await?;
-        settle_own(node.driver(), &delivery, Action::Ack).await?;
-    }
-    Ok(())
+        if let Some(watcher) = &mut watcher {
+            watcher.until(&key, version).await?;
+        }
+        if let Some(listener) = &mut listener {
+            hears_again(node, listener).await?;
+        }
+        if declared.streams.is_some() {
+            until_back("an append", || async {
+                node.driver().append(&linchpin_core::StreamName::new("s")?, &[linchpin_core::Record::new("r")]).await
+            })
+            .await?;
+            let delivery = take_one(node.driver(), claim("s", "g", "m")?).await?;
+            settle_own(node.driver(), &delivery, Action::Ack).await?;
+        }
+        Ok(())
+    })
 }
 
 /// Publishes until a subscription hears of it: it is back by itself.

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use super::{impatient, until_back};
 use crate::Direction;
+use crate::failure::here;
 use crate::faults::Faults;
 use crate::waiting::together;
 use linchpin::{Coordinator, RetryPolicy};
@@ -27,29 +28,45 @@ struct Known {
 
 /// How long the backend takes until as many handles as lose their connections at once have their first answers: to a
 /// read and to a write. Connections that live for less get nothing done.
-pub(super) async fn first_answer(ctx: &Context, handles: usize) -> Result<Duration, Failure> {
-    let started = Instant::now();
-    let first = async |_| {
-        let (driver, key) = (ctx.another().await?, Key::new("first")?);
-        let check = Transaction::new().delete(key.clone());
-        futures::future::try_join(driver.get(&[key]), driver.commit(&check)).await?;
-        Ok::<_, Failure>(())
-    };
-    futures::future::try_join_all((0..handles).map(first)).await?;
-    Ok(started.elapsed())
+#[track_caller]
+pub(super) fn first_answer(ctx: &Context, handles: usize) -> impl Future<Output = Result<Duration, Failure>> {
+    here(async move {
+        let started = Instant::now();
+        let first = async |_| {
+            let (driver, key) = (ctx.another().await?, Key::new("first")?);
+            let check = Transaction::new().delete(key.clone());
+            futures::future::try_join(driver.get(&[key]), driver.commit(&check)).await?;
+            Ok::<_, Failure>(())
+        };
+        futures::future::try_join_all((0..handles).map(first)).await?;
+        Ok(started.elapsed())
+    })
 }
 
-/// Lets a handle do what its calls leave to be done behind them, and use its connection: so the next call goes out over
-/// that one at once, also where answers are held back.
-pub(super) async fn settled(driver: &dyn linchpin_core::Driver) -> CaseResult {
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    driver.get(&[Key::new("first")?]).await?;
-    Ok(())
+/// How often a case tries to lose the answer to a call. A connection that was idle may be asked whether it lives before
+/// a call goes out over it: where that answer is lost, the call was never sent.
+pub(super) const TRIES: usize = 5;
+
+/// What a case says that never lost the answer to its call.
+pub(super) const NEVER_SENT: &str = "where answers are held back, no call reached the server";
+
+/// Lets a handle do what its calls leave to be done behind them, and use its connection: so the next call most likely
+/// goes out over that one at once, also where answers are held back.
+#[track_caller]
+pub(super) fn settled(driver: &dyn linchpin_core::Driver) -> impl Future<Output = CaseResult> {
+    here(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        driver.get(&[Key::new("first")?]).await?;
+        Ok(())
+    })
 }
 
-/// Breaks connections in every way for as long as it is polled, and lets them live for a little longer than they need.
+/// Breaks connections in every way, and lets them live for a little longer than they need; after a while it leaves them
+/// alone, so that what is still to be done ends in time on a busy machine too.
 pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResult {
-    for round in 0_u64.. {
+    const TROUBLED: Duration = Duration::from_secs(8);
+    let (started, mut round) = (Instant::now(), 0);
+    while started.elapsed() < TROUBLED {
         tokio::time::sleep(first_answer + Duration::from_millis(20 + round * 7 % 40)).await;
         match round % 3 {
             0 => {}
@@ -60,8 +77,9 @@ pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResul
         faults.proxy()?.cut();
         tokio::time::sleep(Duration::from_millis(10)).await;
         faults.proxy()?.mend();
+        round += 1;
     }
-    Ok(())
+    std::future::pending().await
 }
 
 async fn write(node: Coordinator) -> Result<Known, Failure> {
@@ -78,28 +96,31 @@ async fn write(node: Coordinator) -> Result<Known, Failure> {
 }
 
 /// Counts with all writers while there is trouble; what they know, and the counter.
-async fn count(ctx: &Context, policy: RetryPolicy) -> Result<(Known, i64), Failure> {
-    let mut nodes = Vec::new();
-    for _ in 0..WRITERS {
-        let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
-        nodes.push(node.connect().await?);
-    }
-    let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
-    let writing = together(nodes.into_iter().map(write));
-    let known = tokio::select! {
-        known = writing => known?,
-        trouble = trouble(faults.clone(), first_answer) => trouble.map(|()| Vec::new())?,
-    };
-    faults.proxy()?.mend();
-    let total = known.into_iter().fold(Known::default(), |all, one| Known {
-        applied: all.applied + one.applied,
-        unknown: all.unknown + one.unknown,
-    });
-    // What was held back is lost with its connection; what the server has by now is all that it will have.
-    let beside = impatient(ctx.beside().await?).await?;
-    let value = until_back("the counter", || beside.get("n")).await?;
-    let counter = value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()).unwrap_or(0);
-    Ok((total, counter))
+#[track_caller]
+fn count(ctx: &Context, policy: RetryPolicy) -> impl Future<Output = Result<(Known, i64), Failure>> {
+    here(async move {
+        let mut nodes = Vec::new();
+        for _ in 0..WRITERS {
+            let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
+            nodes.push(node.connect().await?);
+        }
+        let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
+        let writing = together(nodes.into_iter().map(write));
+        let known = tokio::select! {
+            known = writing => known?,
+            trouble = trouble(faults.clone(), first_answer) => trouble.map(|()| Vec::new())?,
+        };
+        faults.proxy()?.mend();
+        let total = known.into_iter().fold(Known::default(), |all, one| Known {
+            applied: all.applied + one.applied,
+            unknown: all.unknown + one.unknown,
+        });
+        // What was held back is lost with its connection; what the server has by now is all that it will have.
+        let beside = impatient(ctx.beside().await?).await?;
+        let value = until_back("the counter", || beside.get("n")).await?;
+        let counter = value.and_then(|value| String::from_utf8_lossy(&value).parse().ok()).unwrap_or(0);
+        Ok((total, counter))
+    })
 }
 
 async fn retries_apply_nothing_twice(ctx: Context) -> CaseResult {
@@ -116,6 +137,7 @@ async fn what_is_safe_was_not_applied(ctx: Context) -> CaseResult {
 }
 
 /// What was acknowledged was applied once, what is unknown once or never, and the rest never.
+#[track_caller]
 fn ensure_exactly_once(Known { applied, unknown }: Known, counter: i64) -> CaseResult {
     ensure!(
         (applied..=applied + unknown).contains(&counter),

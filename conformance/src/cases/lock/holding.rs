@@ -1,6 +1,7 @@
 //! Who holds a lock, holds it alone.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::recipes::{coordinator, kept, keys_in, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
@@ -209,8 +210,12 @@ async fn a_dropped_guard_releases(ctx: Context) -> CaseResult {
 }
 
 /// Waits until a lock can be taken.
-async fn free(node: &Coordinator, name: &str) -> CaseResult {
-    eventually("the lock is free", async || Ok(node.lock(name).try_acquire().await?.map(drop))).await
+#[track_caller]
+fn free(node: &Coordinator, name: &str) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let taken = async || Ok(node.lock(name).try_acquire().await?.map(drop));
+        eventually("the lock is free", taken).await
+    })
 }
 
 async fn any_wait_will_do(ctx: Context) -> CaseResult {

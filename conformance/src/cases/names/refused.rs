@@ -21,6 +21,7 @@ fn bad(max: usize) -> [String; 5] {
     [String::new(), "a\0b".to_owned(), "\0".to_owned(), "x".repeat(max + 1), "é".repeat(max / 2 + 1)]
 }
 
+#[track_caller]
 fn refused<T: std::fmt::Debug>(result: linchpin_core::Result<T>, what: &str, name: &str) -> CaseResult {
     let error = fails_with(result, ErrorKind::InvalidArgument, format_args!("{what} {:?}", name.get(..20)))?;
     ensure!(!error.maybe_applied(), "{what}: nothing was sent, but the error says that it may have been applied");

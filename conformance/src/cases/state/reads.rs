@@ -58,6 +58,7 @@ fn written_together(ctx: &Context) -> impl Future<Output = Result<(Vec<Key>, Mea
 }
 
 /// Both entries must have been written by one transaction; its revision.
+#[track_caller]
 fn same_version(what: &str, first: Option<&Entry>, last: Option<&Entry>) -> Result<Revision, Failure> {
     let versions = [first, last].map(|entry| entry.map(|entry| entry.version));
     match versions {
@@ -172,6 +173,7 @@ async fn expired_keys_leave_their_page_whole(ctx: Context) -> CaseResult {
 struct Said(HashMap<(Revision, Key), Option<Revision>>);
 
 impl Said {
+    #[track_caller]
     fn says(&mut self, at: Revision, key: &Key, entry: Option<&Entry>) -> CaseResult {
         let version = entry.map(|entry| entry.version);
         let before = *self.0.entry((at, key.clone())).or_insert(version);
@@ -286,6 +288,7 @@ impl Left {
     }
 
     /// The entry was read since `asked`, and told just now.
+    #[track_caller]
     fn is_told(&self, asked: Instant, entry: Option<&Entry>, by: &str) -> CaseResult {
         let now = Instant::now();
         let tick = Duration::from_millis(2);

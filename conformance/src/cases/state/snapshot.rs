@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, numbered, put, put_all, scan, value};
+use crate::failure::here;
 use crate::waiting::{Meanwhile, PATIENCE};
 use bytes::Bytes;
 use linchpin_core::{Driver, Range, Revision};
@@ -110,11 +111,14 @@ impl Looks {
     }
 
     /// Whether to look again, while the writes go on.
-    async fn go_on(&mut self, writes: &mut Meanwhile) -> Result<bool, Failure> {
-        writes.go_on().await?;
-        self.left = self.left.saturating_sub(1);
-        ensure!(self.changed || self.begun.elapsed() < PATIENCE, "nothing was written meanwhile");
-        Ok(self.left > 0 || !self.changed)
+    #[track_caller]
+    fn go_on(&mut self, writes: &mut Meanwhile) -> impl Future<Output = Result<bool, Failure>> {
+        here(async move {
+            writes.go_on().await?;
+            self.left = self.left.saturating_sub(1);
+            ensure!(self.changed || self.begun.elapsed() < PATIENCE, "nothing was written meanwhile");
+            Ok(self.left > 0 || !self.changed)
+        })
     }
 
     fn saw(&mut self, version: Option<Revision>) {

@@ -1,6 +1,7 @@
 //! Appending.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::together;
 use linchpin_core::{Action, Appended, Driver, Position, Record, Retention, StreamName};
@@ -118,12 +119,15 @@ async fn appending_nothing_appends_nothing(ctx: Context) -> CaseResult {
 }
 
 /// Appends one record with an id.
-async fn append_id(driver: &dyn Driver, stream: &str, id: &str) -> Result<Appended, Failure> {
-    let record = Record::new(format!("record {id}")).with_id(id)?;
-    match driver.append(&StreamName::new(stream)?, &[record]).await?[..] {
-        [appended] => Ok(appended),
-        ref other => Err(Failure::new(format!("append answered {other:?} for one record"))),
-    }
+#[track_caller]
+fn append_id(driver: &dyn Driver, stream: &str, id: &str) -> impl Future<Output = Result<Appended, Failure>> {
+    here(async move {
+        let record = Record::new(format!("record {id}")).with_id(id)?;
+        match driver.append(&StreamName::new(stream)?, &[record]).await?[..] {
+            [appended] => Ok(appended),
+            ref other => Err(Failure::new(format!("append answered {other:?} for one record"))),
+        }
+    })
 }
 
 const fn at(position: u64, duplicate: bool) -> Appended {

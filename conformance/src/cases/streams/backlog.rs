@@ -1,6 +1,7 @@
 //! What cannot be delivered now, and stands in front of what can.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, take, take_one, text};
 use crate::waiting::{LONG, PATIENCE};
 use linchpin_core::{Action, Claim, Driver, Record, Settled, Settlement, StreamName};
@@ -18,20 +19,26 @@ cases! { Streams "streams";
 const MANY: usize = 3000;
 
 /// Appends many records, as many at a time as every backend takes.
-async fn append_many(driver: &dyn Driver, record: Record) -> Result<(), Failure> {
-    for left in (0..MANY).step_by(120) {
-        append_records(driver, "s", &vec![record.clone(); 120.min(MANY - left)]).await?;
-    }
-    Ok(())
+#[track_caller]
+fn append_many(driver: &dyn Driver, record: Record) -> impl Future<Output = Result<(), Failure>> {
+    here(async move {
+        for left in (0..MANY).step_by(120) {
+            append_records(driver, "s", &vec![record.clone(); 120.min(MANY - left)]).await?;
+        }
+        Ok(())
+    })
 }
 
 /// A claim that looks once must bring the one record that is due, as must one that waits.
-async fn the_due_one_comes(driver: &dyn Driver, once: Claim, waiting: Claim) -> CaseResult {
-    for claim in [once, waiting.wait(PATIENCE)] {
-        let found: Vec<_> = driver.claim(&claim.max(10)).await?.iter().map(text).collect();
-        ensure_eq!(found, ["due"], "what a claim brings of one record that is due behind {MANY} that are not");
-    }
-    Ok(())
+#[track_caller]
+fn the_due_one_comes(driver: &dyn Driver, once: Claim, waiting: Claim) -> impl Future<Output = CaseResult> {
+    here(async move {
+        for claim in [once, waiting.wait(PATIENCE)] {
+            let found: Vec<_> = driver.claim(&claim.max(10)).await?.iter().map(text).collect();
+            ensure_eq!(found, ["due"], "what a claim brings of one record that is due behind {MANY} that are not");
+        }
+        Ok(())
+    })
 }
 
 async fn delayed_records_hold_nothing_up(ctx: Context) -> CaseResult {
@@ -42,21 +49,24 @@ async fn delayed_records_hold_nothing_up(ctx: Context) -> CaseResult {
 }
 
 /// Gives many records to a group, which gives all of them back.
-async fn exhaust(driver: &dyn Driver, group: &str) -> CaseResult {
-    let mut left = MANY;
-    let mut given_back = Vec::new();
-    while left > 0 {
-        let held = take(driver, claim("s", group, "m")?.visibility(LONG), left.min(120)).await?;
-        left -= held.len();
-        given_back.extend(held.into_iter().map(|delivery| delivery.receipt));
-    }
-    for some in given_back.chunks(120) {
-        let retry = Action::Retry { after: Duration::ZERO };
-        let settlements = some.iter().map(|receipt| Settlement { receipt: receipt.clone(), action: retry.clone() });
-        let settled = driver.settle(&settlements.collect::<Vec<_>>()).await?;
-        ensure!(settled.iter().all(|one| *one == Settled::Done), "a record was not given back: {settled:?}");
-    }
-    Ok(())
+#[track_caller]
+fn exhaust(driver: &dyn Driver, group: &str) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let mut left = MANY;
+        let mut given_back = Vec::new();
+        while left > 0 {
+            let held = take(driver, claim("s", group, "m")?.visibility(LONG), left.min(120)).await?;
+            left -= held.len();
+            given_back.extend(held.into_iter().map(|delivery| delivery.receipt));
+        }
+        for some in given_back.chunks(120) {
+            let retry = Action::Retry { after: Duration::ZERO };
+            let settlements = some.iter().map(|receipt| Settlement { receipt: receipt.clone(), action: retry.clone() });
+            let settled = driver.settle(&settlements.collect::<Vec<_>>()).await?;
+            ensure!(settled.iter().all(|one| *one == Settled::Done), "a record was not given back: {settled:?}");
+        }
+        Ok(())
+    })
 }
 
 async fn exhausted_records_hold_nothing_up(ctx: Context) -> CaseResult {

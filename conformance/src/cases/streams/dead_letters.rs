@@ -1,6 +1,7 @@
 //! Dead letters.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{
     append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
 };
@@ -31,6 +32,7 @@ cases! { Streams "streams";
 }
 
 /// A claim of one of the dead letters of group `g` of stream `s`.
+#[track_caller]
 fn dead(group: &str) -> Result<Claim, Failure> {
     let stream = StreamName::new("s")?.dead_letters(&GroupName::new(group)?);
     Ok(Claim::new(stream, GroupName::new("undertakers")?, MemberName::new("m")?))
@@ -41,10 +43,13 @@ fn reject(reason: &str) -> Action {
 }
 
 /// The only dead letter of a group; it is looked for until it is there.
-async fn only_dead_letter(driver: &dyn Driver, group: &str) -> Result<Delivery, Failure> {
-    let letter = take_one(driver, dead(group)?).await?;
-    take_nothing(driver, &dead(group)?, "a record goes to the dead letters once").await?;
-    Ok(letter)
+#[track_caller]
+fn only_dead_letter(driver: &dyn Driver, group: &str) -> impl Future<Output = Result<Delivery, Failure>> {
+    here(async move {
+        let letter = take_one(driver, dead(group)?).await?;
+        take_nothing(driver, &dead(group)?, "a record goes to the dead letters once").await?;
+        Ok(letter)
+    })
 }
 
 fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a str> {

@@ -1,6 +1,7 @@
 //! Delays: with one meaning on every backend.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::{LONG, Timed, Window, timed};
 use linchpin_core::{Action, Delivery, Driver, MAX_TTL, Position, Record};
@@ -27,15 +28,30 @@ cases! { Streams "streams";
 const DELAY: Duration = Duration::from_millis(300);
 
 /// Looks until a record comes; it must come in the window.
-async fn comes(driver: &dyn Driver, group: &str, window: Window, what: &str) -> Result<Delivery, Failure> {
-    let claim = claim("s", group, "m")?.visibility(LONG);
-    let look = async || Ok(driver.claim(&claim).await?.into_iter().next());
-    window.sees(what, look).await
+#[track_caller]
+fn comes(
+    driver: &dyn Driver,
+    group: &str,
+    window: Window,
+    what: &str,
+) -> impl Future<Output = Result<Delivery, Failure>> {
+    here(async move {
+        let claim = claim("s", group, "m")?.visibility(LONG);
+        let look = async || Ok(driver.claim(&claim).await?.into_iter().next());
+        window.sees(what, look).await
+    })
 }
 
-async fn append_delayed(driver: &dyn Driver, text: &str, delay: Duration) -> Result<Timed<Vec<Position>>, Failure> {
-    let record = Record::new(text.to_owned()).with_delay(delay);
-    timed(append_records(driver, "s", &[record])).await
+#[track_caller]
+fn append_delayed(
+    driver: &dyn Driver,
+    text: &str,
+    delay: Duration,
+) -> impl Future<Output = Result<Timed<Vec<Position>>, Failure>> {
+    here(async move {
+        let record = Record::new(text.to_owned()).with_delay(delay);
+        timed(append_records(driver, "s", &[record])).await
+    })
 }
 
 async fn a_delay_is_honoured(ctx: Context) -> CaseResult {

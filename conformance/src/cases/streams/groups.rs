@@ -69,6 +69,7 @@ async fn a_receipt_is_of_its_group(ctx: Context) -> CaseResult {
 }
 
 /// What is known of a group.
+#[track_caller]
 fn group(name: &str, pending: u64, lag: u64, dead: u64) -> Result<GroupInfo, Failure> {
     Ok(GroupInfo { name: claim("s", name, "m")?.group, pending, lag, dead })
 }

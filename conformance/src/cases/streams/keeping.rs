@@ -1,6 +1,7 @@
 //! Trimming and clearing.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{
     append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
 };
@@ -40,8 +41,9 @@ cases! { Streams "streams";
         "`clear` removes every stream with its groups and dead letters";
 }
 
-async fn length(driver: &dyn Driver, stream: &str) -> Result<u64, Failure> {
-    Ok(driver.inspect(&StreamName::new(stream)?).await?.length)
+#[track_caller]
+fn length(driver: &dyn Driver, stream: &str) -> impl Future<Output = Result<u64, Failure>> {
+    here(async move { Ok(driver.inspect(&StreamName::new(stream)?).await?.length) })
 }
 
 async fn the_newest_are_kept(ctx: Context) -> CaseResult {

@@ -71,6 +71,7 @@ async fn batches_over_the_limit_are_refused(ctx: Context) -> CaseResult {
     Ok(())
 }
 
+#[track_caller]
 fn settlement(action: Action) -> Result<Settlement, Failure> {
     let claim = claim("s", "g", "m")?;
     let receipt = Receipt { stream: claim.stream, group: claim.group, position: Position(1), delivery: 1 };

@@ -1,6 +1,7 @@
 //! Removing groups, and what they leave.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one};
 use crate::waiting::{LONG, together};
 use linchpin_core::{Action, Driver, GroupName, Retention, Settled, StreamInfo, StreamName};
@@ -22,18 +23,23 @@ cases! { Streams "streams";
         "A member comes to be by claiming, and leaves nothing once what it claimed is settled";
 }
 
+#[track_caller]
 fn stream() -> Result<StreamName, Failure> {
     Ok(StreamName::new("s")?)
 }
 
-async fn remove(driver: &dyn Driver, group: &str) -> Result<bool, Failure> {
-    Ok(driver.remove_group(&stream()?, &GroupName::new(group)?).await?)
+#[track_caller]
+fn remove(driver: &dyn Driver, group: &str) -> impl Future<Output = Result<bool, Failure>> {
+    here(async move { Ok(driver.remove_group(&stream()?, &GroupName::new(group)?).await?) })
 }
 
 /// The names of the groups.
-async fn groups(driver: &dyn Driver) -> Result<Vec<String>, Failure> {
-    let groups = driver.inspect(&stream()?).await?.groups;
-    Ok(groups.into_iter().map(|group| group.name.to_string()).collect())
+#[track_caller]
+fn groups(driver: &dyn Driver) -> impl Future<Output = Result<Vec<String>, Failure>> {
+    here(async move {
+        let groups = driver.inspect(&stream()?).await?.groups;
+        Ok(groups.into_iter().map(|group| group.name.to_string()).collect())
+    })
 }
 
 async fn a_removed_group_is_gone(ctx: Context) -> CaseResult {
@@ -96,9 +102,12 @@ async fn removing_a_group_leaves_the_others(ctx: Context) -> CaseResult {
     Ok(())
 }
 
-async fn reject_one(driver: &dyn Driver, group: &str) -> CaseResult {
-    let held = take_one(driver, claim("s", group, "m")?).await?;
-    settle_own(driver, &held, Action::Reject { reason: "broken".to_owned() }).await
+#[track_caller]
+fn reject_one(driver: &dyn Driver, group: &str) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let held = take_one(driver, claim("s", group, "m")?).await?;
+        settle_own(driver, &held, Action::Reject { reason: "broken".to_owned() }).await
+    })
 }
 
 async fn a_removed_group_takes_its_dead_letters(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! Settling.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, claim, settle, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::{LONG, timed};
 use linchpin_core::{Action, Driver, Position, Receipt, Settled, Settlement};
@@ -56,12 +57,15 @@ async fn a_retry_comes_again_at_once(ctx: Context) -> CaseResult {
 }
 
 /// Every settlement with this receipt must be refused.
-async fn is_stale(driver: &dyn Driver, receipt: &Receipt, actions: &[Action]) -> CaseResult {
-    for action in actions {
-        let settled = settle(driver, receipt, action.clone()).await?;
-        ensure_eq!(settled, Settled::Stale, "{action:?} with a stale receipt");
-    }
-    Ok(())
+#[track_caller]
+fn is_stale(driver: &dyn Driver, receipt: &Receipt, actions: &[Action]) -> impl Future<Output = CaseResult> {
+    here(async move {
+        for action in actions {
+            let settled = settle(driver, receipt, action.clone()).await?;
+            ensure_eq!(settled, Settled::Stale, "{action:?} with a stale receipt");
+        }
+        Ok(())
+    })
 }
 
 async fn settled_is_stale(ctx: Context) -> CaseResult {

@@ -1,6 +1,7 @@
 //! Visibility: for how long a delivered record is one member's alone.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, claim, settle_own, take_nothing, take_one};
 use crate::waiting::{LONG, Timed, timed};
 use linchpin_core::{Action, Claim, Delivery, Driver};
@@ -21,22 +22,25 @@ cases! { Streams "streams";
 }
 
 /// Claims again and again until the record comes; it must come in the window after the call.
-async fn comes_again(
+#[track_caller]
+fn comes_again(
     ctx: &Context,
     driver: &dyn Driver,
     held: &Timed<Delivery>,
     after: Duration,
     claim: &Claim,
-) -> Result<Timed<Delivery>, Failure> {
-    let look = async || {
-        let claimed = timed(driver.claim(claim)).await?;
-        let (sent, answered) = (claimed.sent, claimed.answered);
-        Ok(claimed.value.into_iter().next().map(|value| Timed { value, sent, answered }))
-    };
-    let again = held.window(after, ctx.stream_slack()).sees("the redelivery", look).await?;
-    ensure_eq!(again.value.receipt.position, held.value.receipt.position, "the position");
-    ensure_eq!(again.value.receipt.delivery, held.value.receipt.delivery + 1, "the delivery count");
-    Ok(again)
+) -> impl Future<Output = Result<Timed<Delivery>, Failure>> {
+    here(async move {
+        let look = async || {
+            let claimed = timed(driver.claim(claim)).await?;
+            let (sent, answered) = (claimed.sent, claimed.answered);
+            Ok(claimed.value.into_iter().next().map(|value| Timed { value, sent, answered }))
+        };
+        let again = held.window(after, ctx.stream_slack()).sees("the redelivery", look).await?;
+        ensure_eq!(again.value.receipt.position, held.value.receipt.position, "the position");
+        ensure_eq!(again.value.receipt.delivery, held.value.receipt.delivery + 1, "the delivery count");
+        Ok(again)
+    })
 }
 
 async fn an_abandoned_record_comes_again(ctx: Context) -> CaseResult {

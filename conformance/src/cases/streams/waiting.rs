@@ -1,6 +1,7 @@
 //! Long polls.
 
 use super::super::prelude::*;
+use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, ON_THE_WAY, timed, together};
 use linchpin_core::{Action, Claim, Driver, Record};
@@ -39,6 +40,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 const ROUNDS: usize = 3;
 
 /// Fails if a claim was woken late in every round.
+#[track_caller]
 fn ensure_woken(ctx: &Context, late: Option<Duration>, why: &str) -> CaseResult {
     let late = late.unwrap_or_default();
     ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "woken {late:?} after {why}, and later the other times");
@@ -134,16 +136,19 @@ async fn a_waiting_claim_wakes_for_what_is_delayed_meanwhile(ctx: Context) -> Ca
 }
 
 /// Waits for a record while its holder does something with it, after which it must come `after` so long.
-async fn wakes_after(ctx: &Context, action: Action, after: Duration) -> CaseResult {
-    let (waiting, holding) = (ctx.driver(), ctx.another().await?);
-    append(&holding, "s", &["held"]).await?;
-    let held = take_one(&holding, claim("s", "g", "m1")?.visibility(LONG)).await?;
-    let (claimed, settled) = futures::join!(take_one(&waiting, claim("s", "g", "m2")?), async {
-        sleep(PAUSE).await;
-        timed(settle(&holding, &held.receipt, action)).await
-    });
-    ensure_eq!(claimed?.receipt.delivery, 2, "the delivery count");
-    settled?.window(after, ctx.stream_slack()).ensure_now("the redelivery")
+#[track_caller]
+fn wakes_after(ctx: &Context, action: Action, after: Duration) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let (waiting, holding) = (ctx.driver(), ctx.another().await?);
+        append(&holding, "s", &["held"]).await?;
+        let held = take_one(&holding, claim("s", "g", "m1")?.visibility(LONG)).await?;
+        let (claimed, settled) = futures::join!(take_one(&waiting, claim("s", "g", "m2")?), async {
+            sleep(PAUSE).await;
+            timed(settle(&holding, &held.receipt, action)).await
+        });
+        ensure_eq!(claimed?.receipt.delivery, 2, "the delivery count");
+        settled?.window(after, ctx.stream_slack()).ensure_now("the redelivery")
+    })
 }
 
 async fn a_waiting_claim_wakes_for_a_late_retry(ctx: Context) -> CaseResult {

@@ -2,6 +2,7 @@
 
 use super::super::prelude::*;
 use crate::calls::{commit, delete, present, put, read, refused};
+use crate::failure::here;
 use crate::waiting::{eventually, together};
 use linchpin_core::{Driver, Revision};
 
@@ -209,13 +210,16 @@ async fn guarded_deletes_delete_what_was_read(ctx: Context) -> CaseResult {
 }
 
 /// Commits the contenders' transactions through a handle each, all at a time; how many were committed.
-async fn race(ctx: &Context, transaction: impl Fn(usize) -> Transaction) -> Result<usize, Failure> {
-    let mut contenders = Vec::new();
-    for n in 0..8 {
-        let (driver, transaction) = (ctx.another().await?, transaction(n));
-        contenders.push(async move { Ok(driver.commit(&transaction).await?.is_committed()) });
-    }
-    Ok(together(contenders).await?.into_iter().filter(|won| *won).count())
+#[track_caller]
+fn race(ctx: &Context, transaction: impl Fn(usize) -> Transaction) -> impl Future<Output = Result<usize, Failure>> {
+    here(async move {
+        let mut contenders = Vec::new();
+        for n in 0..8 {
+            let (driver, transaction) = (ctx.another().await?, transaction(n));
+            contenders.push(async move { Ok(driver.commit(&transaction).await?.is_committed()) });
+        }
+        Ok(together(contenders).await?.into_iter().filter(|won| *won).count())
+    })
 }
 
 async fn one_of_many_creators_wins(ctx: Context) -> CaseResult {

@@ -173,6 +173,7 @@ async fn other_ids_are_other_transactions(ctx: Context) -> CaseResult {
 }
 
 /// What differs in one thing from the transaction that puts "first" at `key`.
+#[track_caller]
 fn others(ctx: &Context, key: &Key) -> Result<Vec<(&'static str, Transaction)>, Failure> {
     let first = Transaction::new().put(key.clone(), "first", None);
     let mut others = vec![

@@ -40,6 +40,7 @@ async fn too_many_operations_are_refused(ctx: Context) -> CaseResult {
 }
 
 /// Writes values that are `bytes` long together, each of the full size but the last.
+#[track_caller]
 fn values(ctx: &Context, bytes: usize) -> Result<Transaction, Failure> {
     let limits = ctx.capabilities().limits;
     let full = Bytes::from(vec![b'x'; limits.value]);

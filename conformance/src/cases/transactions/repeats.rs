@@ -112,6 +112,7 @@ async fn a_refused_repeat_tells_what_still_stands(ctx: Context) -> CaseResult {
 }
 
 /// The transactions that differ from `first` in one part each, and what that is.
+#[track_caller]
 fn variants(ctx: &Context) -> Result<Vec<(Transaction, &'static str, Transaction)>, Failure> {
     let [k, l] = [Key::new("k")?, Key::new("l")?];
     let add = || Transaction::new().add(k.clone(), 1, None);
