@@ -257,6 +257,44 @@ async fn a_call_costs_few_commands() {
     assert!(costs[0] <= 5 && costs[1] <= 10 && costs[2] <= 5, "append, claim, acknowledge: {costs:?}");
 }
 
+/// How many scripts the server has run since its counts were put back.
+async fn scripts(plain: &mut MultiplexedConnection) -> u32 {
+    let stats: String = ask(plain, &["INFO", "commandstats"]).await;
+    let runs =
+        stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok());
+    runs.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn one_look_serves_all_that_wait() {
+    let server = RedisServer::start_local(&[]).await.expect("a server");
+    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (redis, claim) = (redis.clone(), claim("g").wait(Duration::from_secs(30)));
+        waiting.spawn(async move { redis.claim(&claim).await });
+    }
+    // Until all have looked and wait.
+    let mut before = 0;
+    let still = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let now = scripts(&mut plain).await;
+            if now == before && now > 0 {
+                return now;
+            }
+            before = now;
+        }
+    };
+    let before = tokio::time::timeout(Duration::from_secs(10), still).await.expect("they wait");
+    append(&redis, &["for one"]).await;
+    let given = waiting.join_next().await.expect("one").expect("no panic").expect("claimed");
+    assert_eq!(payloads(&given), ["for one"]);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let looks = scripts(&mut plain).await - before;
+    assert!(looks <= 6, "{looks} scripts for one record, with 64 that wait");
+}
+
 /// A random command, of times that are over at once or not at all.
 fn command(random: &mut fastrand::Rng, receipts: &[Receipt]) -> Command {
     let groups = ["g", "h"];

@@ -4,7 +4,7 @@ use super::prelude::*;
 use crate::failure::here;
 use crate::history::{History, Load, Recorder, Summary, Workload};
 use crate::recipes::coordinator;
-use crate::waiting::together;
+use crate::waiting::{ENOUGH, together};
 use linchpin_core::Revision;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,14 +52,12 @@ async fn streams_deliver_and_settle(ctx: Context) -> CaseResult {
 async fn locks_never_overlap(ctx: Context) -> CaseResult {
     const NODES: u32 = 6;
     const TURNS: u32 = 25;
-    /// After this time nobody takes another turn: a slow machine has shown enough by then.
-    const LONGEST: Duration = Duration::from_secs(12);
     let (recorder, turns) = (Arc::new(Recorder::new()), Arc::new(AtomicUsize::new(0)));
     let (started, mut nodes) = (Instant::now(), Vec::new());
     for client in 0..NODES {
         let (node, recorder, turns) = (coordinator(&ctx).await?, recorder.clone(), turns.clone());
         nodes.push(async move {
-            for turn in (0..TURNS).take_while(|_| started.elapsed() < LONGEST) {
+            for turn in (0..TURNS).take_while(|_| started.elapsed() < ENOUGH) {
                 turns.fetch_add(1, Ordering::Relaxed);
                 let name = if (client + turn) % 3 == 0 { "back" } else { "front" };
                 let called = recorder.now();

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// use linchpin_conformance::Options;
 /// use std::time::Duration;
 ///
-/// let options = Options::from_env().report_dir("target/conformance").case_limit(Duration::from_secs(60));
+/// let options = Options::from_env().report_dir("target/conformance").case_limit(Duration::from_secs(90));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,9 +24,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Nothing is skipped, every case runs, no report is written, 30 seconds per case, 8 cases at a time.
+    /// Nothing is skipped, every case runs, no report is written, 60 seconds per case, 8 cases at a time.
     fn default() -> Self {
-        let case_limit = Duration::from_secs(30);
+        let case_limit = Duration::from_secs(60);
         Self { skip: Vec::new(), report_dir: None, filter: None, case_limit, parallelism: 8, left_out: &[] }
     }
 }

@@ -32,6 +32,7 @@
 //! ```
 
 mod capabilities;
+pub mod claims;
 mod counter;
 mod driver;
 mod entry;

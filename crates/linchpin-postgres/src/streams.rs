@@ -1,14 +1,14 @@
 //! Streams: appending, claiming and settling.
 
 use crate::arguments::{Given, field, micros, number, stored};
-use crate::claims::Queues;
 use crate::connection::{Behind, Pool};
 use crate::error::unexpected;
-use crate::hub::Hub;
+use crate::hub::{Hub, Listening};
 use crate::names::Names;
 use crate::notices::Notices;
 use crate::patience::Patience;
 use crate::records::{write_headers, write_text};
+use linchpin_core::claims::Queues;
 use linchpin_core::{
     Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Retry, Settled, Settlement,
     StreamInfo, StreamName,
@@ -30,7 +30,7 @@ pub(crate) struct Streams {
     pub(crate) patience: Patience,
     pub(crate) hub: Arc<Hub>,
     pub(crate) notices: Arc<Notices>,
-    pub(crate) queues: Queues,
+    pub(crate) queues: Queues<Listening>,
 }
 
 impl Streams {

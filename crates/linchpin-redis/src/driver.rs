@@ -1,6 +1,7 @@
 //! The driver: each method checks, then hands over to the module that does it.
 
 use crate::changes::Changes;
+use crate::claims::Claims;
 use crate::commands::{CHANNELS, LOG, Prefix, WAKE};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
@@ -33,6 +34,7 @@ struct Handle {
     prefix: Prefix,
     changes: Arc<Changes>,
     hub: Arc<Hub>,
+    claims: Claims,
     port: PortState,
 }
 
@@ -86,8 +88,9 @@ impl RedisCoordination {
                 hub.end(ended);
             }
         });
+        let claims = Claims::new(connection.clone(), prefix.clone(), hub.clone());
         let (address, namespace, port) = (config.address(), config.namespace, PortState::default());
-        let handle = Handle { address, node, namespace, capabilities, connection, prefix, changes, hub, port };
+        let handle = Handle { address, node, namespace, capabilities, connection, prefix, changes, hub, claims, port };
         Ok(Self(Arc::new(handle)))
     }
 
@@ -185,7 +188,7 @@ impl Driver for RedisCoordination {
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         self.run("claim", async |handle| {
             handle.capabilities.admit_claim(claim)?;
-            streams::claim(&handle.connection, &handle.prefix, &handle.hub, claim).await
+            handle.claims.claim(claim).await
         })
         .await
     }

@@ -41,6 +41,7 @@
 //! with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.
 
 mod changes;
+mod claims;
 mod codec;
 mod commands;
 mod config;

@@ -1,15 +1,14 @@
-//! Messages: publishing, subscribing, and the wake-ups of members that wait for a stream.
+//! Messages: publishing and subscribing.
 
-use crate::commands::{CHANNELS, Prefix, wake};
+use crate::commands::{CHANNELS, Prefix};
 use crate::connection::Connection;
 use crate::hub::{Hub, Listener, Listening};
 use crate::topics::Topic;
 use linchpin_core::fanout::Subscribers;
 use linchpin_core::life::Ended;
-use linchpin_core::{Channel, Message, Pattern, Reach, Result, StreamName, Subscription};
+use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// Sends a message to whoever is subscribed now.
 pub(crate) async fn publish(
@@ -61,42 +60,5 @@ impl Listener for Subscriber {
 
     fn end(&self, ended: Ended) {
         self.0.end(move || ended.error("subscribe"));
-    }
-}
-
-/// A member's wait for a stream: woken when it is appended to, and by anything else that makes a claim worth
-/// another look.
-pub(crate) struct Waker {
-    woken: Arc<Woken>,
-    _listening: Listening,
-}
-
-#[derive(Default)]
-struct Woken(Notify);
-
-impl Listener for Woken {
-    fn receive(&self, _: &str, _: &[u8]) {
-        self.0.notify_one();
-    }
-
-    fn mark_gap(&self) {
-        self.0.notify_one();
-    }
-
-    fn end(&self, _: Ended) {
-        self.0.notify_one();
-    }
-}
-
-impl Waker {
-    pub(crate) async fn of(hub: &Arc<Hub>, stream: &StreamName) -> Result<Self> {
-        let woken = Arc::new(Woken::default());
-        let listening = hub.listen("claim", Topic::Channel(wake(stream)), woken.clone()).await?;
-        Ok(Self { woken, _listening: listening })
-    }
-
-    /// Returns when the stream is to be looked at again; remembers a wake-up that came before the call.
-    pub(crate) async fn woken(&mut self) {
-        self.woken.0.notified().await;
     }
 }

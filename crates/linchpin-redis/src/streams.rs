@@ -1,19 +1,15 @@
-//! Streams: appending, claiming and settling.
+//! Streams: appending and settling, and what else is done to them but claiming.
 
 use crate::codec::{Reader, encode_record, micros, optional_micros};
 use crate::commands::{self, Prefix};
 use crate::connection::Connection;
 use crate::error;
-use crate::hub::Hub;
-use crate::messages::Waker;
 use linchpin_core::{
-    Action, Appended, Claim, Delivery, Error, GroupInfo, GroupName, MAX_TTL, Position, Receipt, Record, Result,
-    Retention, Settled, Settlement, StreamInfo, StreamName, dead_letter,
+    Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Settled, Settlement,
+    StreamInfo, StreamName,
 };
 use redis::Value;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// For how long a record's id is remembered.
 pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
@@ -40,83 +36,6 @@ pub(crate) async fn append(
         Ok(Appended { position, duplicate: read.text(fields.next())? == "1" })
     };
     read.list(connection.run("append", &script).await?)?.into_iter().map(appended).collect()
-}
-
-/// Claims, and waits for as long as the claim says: until the stream wakes it, or until something pending
-/// becomes due.
-pub(crate) async fn claim(
-    connection: &Connection,
-    prefix: &Prefix,
-    hub: &Arc<Hub>,
-    claim: &Claim,
-) -> Result<Vec<Delivery>> {
-    let deadline = Instant::now() + claim.wait.min(MAX_TTL);
-    let first = claim_now(connection, prefix, claim).await?;
-    if !first.given.is_empty() || claim.wait.is_zero() {
-        return Ok(first.given);
-    }
-    let mut waker = Waker::of(hub, &claim.stream).await?;
-    loop {
-        // Looked at after the subscription is live: what was appended before it is found, what comes after
-        // it wakes.
-        let found = claim_now(connection, prefix, claim).await?;
-        if !found.given.is_empty() || Instant::now() >= deadline {
-            return Ok(found.given);
-        }
-        let until = found.due.map_or(deadline, |due| deadline.min(Instant::now() + due));
-        let _ = tokio::time::timeout_at(until, waker.woken()).await;
-    }
-}
-
-/// What a look at a stream brought.
-struct Found {
-    given: Vec<Delivery>,
-    /// When something pending becomes due, if nothing was given.
-    due: Option<Duration>,
-}
-
-/// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
-/// it is run again.
-async fn claim_now(connection: &Connection, prefix: &Prefix, claim: &Claim) -> Result<Found> {
-    let read = Reader("claim");
-    let mut script = prefix.invoke(&commands::CLAIM);
-    script.arg(claim.stream.storage_name()).arg(claim.group.as_str());
-    script.arg(claim.max).arg(micros(claim.visibility)).arg(claim.max_deliveries.unwrap_or(0));
-    loop {
-        let mut answer = read.list(connection.run("claim", &script).await?)?.into_iter();
-        let more = read.text(answer.next())? == "1";
-        let due = read.text(answer.next())?.parse().ok().map(Duration::from_micros);
-        let given = read.list(answer.next().unwrap_or(Value::Nil))?;
-        let given: Vec<_> = given.into_iter().map(|fields| delivery(claim, fields)).collect::<Result<_>>()?;
-        if !more || !given.is_empty() {
-            return Ok(Found { given, due });
-        }
-    }
-}
-
-fn delivery(claim: &Claim, fields: Value) -> Result<Delivery> {
-    let read = Reader("claim");
-    let mut fields = read.list(fields)?.into_iter();
-    let position = Position(read.number(fields.next())?);
-    let delivery = u32::try_from(read.number(fields.next())?).unwrap_or(u32::MAX);
-    let Record { payload, id, mut headers, .. } = read.record(&read.bytes(fields.next())?)?;
-    headers.extend(story(&read.text(fields.next())?));
-    let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
-    Ok(Delivery { receipt, payload, id, headers })
-}
-
-/// The headers that tell why a record is dead: deliveries, position and reason, as the scripts wrote them.
-fn story(text: &str) -> Vec<(String, String)> {
-    let mut parts = text.splitn(3, ' ');
-    let (Some(deliveries), Some(position), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
-        return Vec::new();
-    };
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    vec![
-        header(dead_letter::REASON, reason),
-        header(dead_letter::DELIVERIES, deliveries),
-        header(dead_letter::POSITION, position),
-    ]
 }
 
 pub(crate) async fn settle(

@@ -21,7 +21,7 @@ async fn crowded() -> (PostgresServer, String) {
 #[tokio::test]
 async fn sixty_coordinators_lock_and_watch_on_a_hundred_connections() {
     const NODES: usize = 60;
-    const TTL: Duration = Duration::from_secs(6);
+    const TTL: Duration = Duration::from_secs(12);
     let (server, url) = crowded().await;
     let node = async |n: usize| {
         let config = config(&url).connect_timeout(SOON).response_timeout(SOON);

@@ -4,10 +4,11 @@ use super::super::prelude::*;
 use crate::calls::{commit, delete, numbered, put, put_all, read, scan};
 use crate::failure::here;
 use crate::readers::Watcher;
-use crate::waiting::{Meanwhile, together};
+use crate::waiting::{ENOUGH, Meanwhile, together};
 use bytes::Bytes;
 use linchpin_core::{Driver, Range, Revision, WatchEvent};
 use std::sync::Arc;
+use std::time::Instant;
 
 cases! { Watch "watch";
     versions_increase_under_load [Watch]
@@ -100,11 +101,11 @@ async fn a_slow_watcher_is_told_of_keys_in_that_order_too(ctx: Context) -> CaseR
 #[track_caller]
 fn write_a_lot(ctx: &Context, keys: &Arc<[Key]>, writers: usize, each: usize) -> impl Future<Output = CaseResult> {
     here(async move {
-        let mut tasks = Vec::new();
+        let (started, mut tasks) = (Instant::now(), Vec::new());
         for writer in 0..writers {
             let (driver, keys) = (ctx.another().await?, keys.clone());
             tasks.push(async move {
-                for n in 0..each {
+                for n in (0..each).take_while(|_| started.elapsed() < ENOUGH) {
                     put(&driver, &keys[(writer + n) % keys.len()], format!("{writer}/{n}")).await?;
                 }
                 Ok(())

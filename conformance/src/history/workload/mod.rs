@@ -7,6 +7,7 @@ mod streams;
 use super::History;
 use super::client::Client;
 use super::record::Recorder;
+use crate::waiting::ENOUGH;
 use fastrand::Rng;
 use linchpin_core::{Capabilities, Driver, StreamSupport, TransactionScope};
 use state::StateClient;
@@ -42,11 +43,8 @@ pub(crate) struct Workload {
     visibility: Duration,
 }
 
-/// After this time a run is as good as it gets, however much of it a slow machine has not done.
-const LONGEST: Duration = Duration::from_secs(12);
-
 impl Workload {
-    /// 16 clients doing so many operations of every kind, or as many as they can in 12 seconds.
+    /// 16 clients doing so many operations of every kind, or as many as they can in [enough time](ENOUGH).
     pub(crate) fn new(seed: u64, operations: usize) -> Self {
         Self { seed, operations, clients: 16, load: Load::Everything, visibility: Duration::from_secs(3) }
     }
@@ -145,7 +143,7 @@ async fn work(client: Client, offer: Offer, mut dice: Rng, budget: Arc<AtomicUsi
     let mut streams = StreamClient::new(client, offer);
     let one_less = |left: usize| left.checked_sub(1);
     let started = Instant::now();
-    while started.elapsed() < LONGEST && budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+    while started.elapsed() < ENOUGH && budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
         let streams_now = offer.streams.is_some() && (!offer.state() || dice.u8(..4) == 0);
         let done = if streams_now { streams.step(&mut dice).await } else { state.step(&mut dice).await };
         if !done {

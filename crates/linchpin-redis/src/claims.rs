@@ -1,0 +1,104 @@
+//! Claiming: one look of a member's, and what wakes those that wait.
+
+use crate::codec::{Reader, micros};
+use crate::commands::{self, Prefix, wake};
+use crate::connection::Connection;
+use crate::hub::{Hub, Listener, Listening};
+use crate::topics::Topic;
+use async_trait::async_trait;
+use linchpin_core::claims::{Look, Queues, Source};
+use linchpin_core::life::Ended;
+use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, StreamName, dead_letter};
+use redis::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The claims of a handle.
+pub(crate) struct Claims {
+    connection: Connection,
+    prefix: Prefix,
+    hub: Arc<Hub>,
+    queues: Queues<Listening>,
+}
+
+impl Claims {
+    pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Hub>) -> Self {
+        Self { connection, prefix, hub, queues: Queues::default() }
+    }
+
+    /// Claims, and waits for as long as the claim says.
+    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        self.queues.claim(self, claim).await
+    }
+}
+
+#[async_trait]
+impl Source for Claims {
+    type Listening = Listening;
+
+    /// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
+    /// it is run again.
+    async fn look(&self, claim: &Claim) -> Result<Look> {
+        let read = Reader("claim");
+        let mut script = self.prefix.invoke(&commands::CLAIM);
+        script.arg(claim.stream.storage_name()).arg(claim.group.as_str());
+        script.arg(claim.max).arg(micros(claim.visibility)).arg(claim.max_deliveries.unwrap_or(0));
+        loop {
+            let mut answer = read.list(self.connection.run("claim", &script).await?)?.into_iter();
+            let more = read.text(answer.next())? == "1";
+            let due = read.text(answer.next())?.parse().ok().map(Duration::from_micros);
+            let given = read.list(answer.next().unwrap_or(Value::Nil))?;
+            let given: Vec<_> = given.into_iter().map(|fields| delivery(claim, fields)).collect::<Result<_>>()?;
+            if !more || !given.is_empty() {
+                return Ok(Look { given, due });
+            }
+        }
+    }
+
+    async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Listening> {
+        self.hub.listen("claim", Topic::Channel(wake(stream)), Arc::new(Waker(woken))).await
+    }
+}
+
+fn delivery(claim: &Claim, fields: Value) -> Result<Delivery> {
+    let read = Reader("claim");
+    let mut fields = read.list(fields)?.into_iter();
+    let position = Position(read.number(fields.next())?);
+    let delivery = u32::try_from(read.number(fields.next())?).unwrap_or(u32::MAX);
+    let Record { payload, id, mut headers, .. } = read.record(&read.bytes(fields.next())?)?;
+    headers.extend(story(&read.text(fields.next())?));
+    let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
+    Ok(Delivery { receipt, payload, id, headers })
+}
+
+/// The headers that tell why a record is dead: deliveries, position and reason, as the scripts wrote them.
+fn story(text: &str) -> Vec<(String, String)> {
+    let mut parts = text.splitn(3, ' ');
+    let (Some(deliveries), Some(position), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
+        return Vec::new();
+    };
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    vec![
+        header(dead_letter::REASON, reason),
+        header(dead_letter::DELIVERIES, deliveries),
+        header(dead_letter::POSITION, position),
+    ]
+}
+
+/// Wakes who waits for a stream: when it is appended to, and by anything else that makes a claim worth another look.
+struct Waker(Arc<Notify>);
+
+impl Listener for Waker {
+    fn receive(&self, _: &str, _: &[u8]) {
+        self.0.notify_one();
+    }
+
+    fn mark_gap(&self) {
+        self.0.notify_one();
+    }
+
+    fn end(&self, _: Ended) {
+        self.0.notify_one();
+    }
+}
