@@ -2,7 +2,7 @@
 
 use crate::mutant::Fault;
 use bytes::Bytes;
-use linchpin_conformance::{Harness, async_trait};
+use linchpin_conformance::{FaultServer, Harness, async_trait};
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, Outcome, Page,
     Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
@@ -111,9 +111,10 @@ impl Driver for Broken {
 }
 
 /// A memory of its own, reached through broken handles.
+#[derive(Clone)]
 pub(crate) struct Backend {
     memory: String,
-    fault: Arc<dyn Fault>,
+    pub(crate) fault: Arc<dyn Fault>,
 }
 
 impl Backend {
@@ -141,5 +142,8 @@ impl Harness for Backend {
         let config = MemoryConfig::new().name(self.memory.as_str()).namespace(self.fault.lives_in(namespace));
         let inner = Arc::new(MemoryCoordination::connect(config).await?);
         Ok(self.fault.layered(Broken::over(inner, self.fault.clone()), namespace))
+    }
+    async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
+        Ok(Some(Arc::new(self.clone())))
     }
 }

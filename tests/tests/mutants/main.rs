@@ -6,6 +6,7 @@
 
 mod broken;
 mod capabilities;
+mod clock;
 mod closing;
 mod layers;
 mod messages;
@@ -19,6 +20,8 @@ mod repeats;
 mod state;
 mod streams;
 mod streams_kept;
+mod streams_trimmed;
+mod streams_waiting;
 mod time;
 mod transactions;
 mod watch;
@@ -49,6 +52,8 @@ fn mutants() -> Vec<Mutant> {
         messages::mutants(),
         streams::mutants(),
         streams_kept::mutants(),
+        streams_trimmed::mutants(),
+        streams_waiting::mutants(),
         names::mutants(),
         capabilities::mutants(),
         layers::mutants(),
@@ -59,6 +64,7 @@ fn mutants() -> Vec<Mutant> {
         reads::mutants(),
         closing::mutants(),
         mixed::mutants(),
+        clock::mutants(),
     ];
     areas.into_iter().flatten().collect()
 }

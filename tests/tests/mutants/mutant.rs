@@ -1,7 +1,7 @@
 //! What a mutant is: a fault, and the case that is there to notice it.
 
 use bytes::Bytes;
-use linchpin_conformance::async_trait;
+use linchpin_conformance::{ClockStep, async_trait};
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, Entry, GroupName, Key, Namespace, Outcome, Page, Pattern,
     Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
@@ -36,6 +36,9 @@ pub(crate) trait Fault: Send + Sync + 'static {
     fn layered(&self, driver: Arc<dyn Driver>, _: &Namespace) -> Arc<dyn Driver> {
         driver
     }
+
+    /// Does something when the server's clock is stepped.
+    fn step_clock(&self, _: ClockStep) {}
 
     async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
         inner.get(keys).await

@@ -93,6 +93,12 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             caught_by: "streams.clear_removes_streams_and_groups",
             fault: Arc::new(ClearsKeys),
         },
+        Mutant {
+            name: "large_answers_cut",
+            breaks: "What is too much for the answer to a claim is left out of it, and held all the same",
+            caught_by: "streams.large_records_come_in_several_claims",
+            fault: Arc::new(CutsAnswers),
+        },
     ]
 }
 
@@ -221,5 +227,20 @@ impl Fault for ClearsKeys {
             }
             inner.commit(&found.into_iter().fold(Transaction::new(), |t, entry| t.delete(entry.key))).await?;
         }
+    }
+}
+
+struct CutsAnswers;
+
+#[async_trait]
+impl Fault for CutsAnswers {
+    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+        let mut left = 1024 * 1024_usize;
+        let mut fits = |delivery: &Delivery| {
+            let rest = left.checked_sub(delivery.payload.len());
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        };
+        Ok(inner.claim(claim).await?.into_iter().take_while(|delivery| fits(delivery)).collect())
     }
 }
