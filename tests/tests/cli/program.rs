@@ -68,7 +68,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    pub(crate) async fn of(mut command: Command, input: Option<&[u8]>) -> Self {
+    pub(crate) async fn of(command: Command, input: Option<&[u8]>) -> Self {
+        Self::within(SOON, command, input).await
+    }
+
+    pub(crate) async fn within(limit: Duration, mut command: Command, input: Option<&[u8]>) -> Self {
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
@@ -77,7 +81,7 @@ impl Ran {
             // It may end before it has read everything.
             let _ = stdin.write_all(input).await;
         }
-        let output = timeout(SOON, process.wait_with_output()).await.expect("in time").expect("it ends");
+        let output = timeout(limit, process.wait_with_output()).await.expect("in time").expect("it ends");
         Self {
             code: output.status.code().expect("it was not killed"),
             out: output.stdout,

@@ -1,10 +1,12 @@
 //! `linchpin conformance` and `linchpin bench`: what they print, and the files that they write.
 
 use crate::program::{Ran, linchpin};
-use linchpin_tests::servers::{NatsServer, RedisServer};
+use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -140,6 +142,35 @@ async fn what_needs_no_server_is_measured_without_one() {
     assert_stands_alone(&page);
     for target in targets {
         assert!(page.contains(target["what"].as_str().expect("text")), "{target}");
+    }
+}
+
+/// What the section of single calls of a server shows: of each operation that its messages arrive, among others.
+async fn assert_calls_are_measured(url: &str) {
+    let files = Files::new();
+    let json = files.path("bench.json");
+    let command = linchpin(&["bench", url, "--only", "calls", "--quick", "--json", text(&json)]).await;
+    Ran::within(Duration::from_secs(300), command, None).await.text();
+    let report = files.json("bench.json");
+    let calls = report["calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 4, "{report}");
+    for series in calls.iter().flat_map(|call| call["series"].as_array().expect("series")) {
+        assert!(series["samples"].as_u64().is_some_and(|count| count > 0), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn calls_are_measured_on_each_server_and_nothing_is_left_in_a_database() {
+    assert_calls_are_measured(&RedisServer::start_local(&[]).await.expect("a server").url()).await;
+    assert_calls_are_measured(&NatsServer::start_local(&[]).await.expect("a server").url()).await;
+    let postgres = PostgresServer::start_local(&[]).await.expect("a server");
+    assert_calls_are_measured(&postgres.url()).await;
+    let mut connection = PgConnection::connect(&postgres.url()).await.expect("a connection");
+    for table in ["namespaces", "holds", "keys", "changes", "outcomes", "messages"] {
+        let left = format!("SELECT count(*) FROM linchpin.{table}");
+        let left: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_one(&mut connection).await.expect("a count");
+        assert_eq!(left, 0, "{table}");
     }
 }
 

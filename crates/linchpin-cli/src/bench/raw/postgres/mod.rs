@@ -140,10 +140,9 @@ impl Raw for Server {
     }
 
     async fn listen(&self) -> Result<BoxStream<'static, ()>> {
-        // As the adapter names the channel of a namespace's messages.
-        let name = "SELECT 'linchpin_' || encode(substring(sha256(convert_to($1, 'UTF8')) FOR 16), 'hex') || '_m'";
-        let name = sqlx::query_scalar::<_, String>(name).bind(&self.namespace);
-        let adapters = name.fetch_one(&mut self.connection().await?).await?;
+        // As the adapter names the channel of a namespace's messages: after a secret that the namespace's row has.
+        let name = sqlx::query_scalar::<_, String>("SELECT linchpin.channel(linchpin.secret($1), 'm')");
+        let adapters = name.bind(&self.namespace).fetch_one(&mut self.connection().await?).await?;
         let listener = self.listener(&[&adapters, MESSAGES]).await?;
         // An error ends it: what does not arrive is told by who waits for it.
         Ok(listener.into_stream().take_while(|heard| std::future::ready(heard.is_ok())).map(drop).boxed())

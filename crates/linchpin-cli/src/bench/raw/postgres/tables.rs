@@ -28,8 +28,8 @@ pub(super) async fn vacuum(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Removes a namespace from each table that has a column for it, and from the table of namespaces: one that is cleared keeps
-/// its revision, and this one nobody will ever use again.
+/// Removes a namespace from each table that has a column for it, and from those of namespaces: one that is cleared keeps its
+/// revision, and this one nobody will ever use again. It has a row of each generation.
 pub(super) async fn forget(connection: &mut PgConnection, namespace: &str) -> Result<()> {
     let is_there = "SELECT to_regclass('linchpin.namespaces') IS NOT NULL";
     if !sqlx::query_scalar(is_there).fetch_one(&mut *connection).await? {
@@ -40,13 +40,14 @@ pub(super) async fn forget(connection: &mut PgConnection, namespace: &str) -> Re
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *connection).await?;
     for table in tables {
         let delete = format!(
-            "DELETE FROM linchpin.{} WHERE namespace = (SELECT id FROM linchpin.namespaces WHERE name = $1)",
+            "DELETE FROM linchpin.{} WHERE namespace IN (SELECT id FROM linchpin.namespaces WHERE name = $1)",
             quoted(&table)
         );
         sqlx::query(AssertSqlSafe(delete)).bind(namespace).execute(&mut *connection).await?;
     }
-    let delete = sqlx::query("DELETE FROM linchpin.namespaces WHERE name = $1");
-    delete.bind(namespace).execute(connection).await?;
+    for delete in ["DELETE FROM linchpin.namespaces WHERE name = $1", "DELETE FROM linchpin.holds WHERE name = $1"] {
+        sqlx::query(delete).bind(namespace).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
