@@ -1,14 +1,18 @@
-//! For adapters: claims that wait. Those of one group wait in a queue, and only the first of them looks: so one look serves
-//! all, however many wait, and what one wake-up costs does not grow with them.
+//! For adapters: claims that wait. For each group one task looks, for all who wait: so one look serves all, however many
+//! wait, what one wake-up costs does not grow with them, and a claim that nobody polls holds nobody else up.
 
-use crate::{Claim, Delivery, GroupName, MAX_TTL, Result, StreamName};
+use crate::life::{Ended, Life};
+use crate::{Action, Claim, Delivery, GroupName, MAX_TTL, Result, Settlement, StreamName};
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::collections::{HashMap, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 /// What a look at a stream brought.
 #[derive(Debug, Default)]
@@ -21,9 +25,9 @@ pub struct Look {
 
 /// Where records are claimed.
 #[async_trait]
-pub trait Source: Sync {
+pub trait Source: Send + Sync + 'static {
     /// What keeps wake-ups coming until it is dropped.
-    type Listening: Send;
+    type Listening: Send + 'static;
 
     /// Gives the claim what is due now, without waiting.
     async fn look(&self, claim: &Claim) -> Result<Look>;
@@ -32,6 +36,10 @@ pub trait Source: Sync {
     /// appended or given back, a gap in what was heard, the end of the handle. Returns once it listens.
     async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Self::Listening>;
 
+    /// Makes what was given to a claim that nobody waits for any more due at once. Where that fails it becomes due after
+    /// its visibility.
+    async fn give_back(&self, given: Vec<Delivery>);
+
     /// After which time a group is looked at again though nobody woke who waits. `None`: never, every wake-up is sure
     /// to come.
     fn longest_wait(&self) -> Option<Duration> {
@@ -39,14 +47,18 @@ pub trait Source: Sync {
     }
 }
 
-/// Where those that wait for a group queue. The first has the wake-ups, which stay as long as somebody waits.
-type Queue<L> = AsyncMutex<Option<(Arc<Notify>, L)>>;
+/// What makes records due again at once that were given to nobody.
+pub fn given_back(given: Vec<Delivery>) -> Vec<Settlement> {
+    let action = Action::Retry { after: Duration::ZERO };
+    given.into_iter().map(|given| Settlement { receipt: given.receipt, action: action.clone() }).collect()
+}
 
-/// The queues of a handle.
+/// The claims of a handle that wait, by their groups. Clones are the same.
 ///
 /// ```
-/// # use linchpin_core::{Claim, GroupName, MemberName, Result, StreamName};
+/// # use linchpin_core::{Claim, Delivery, GroupName, MemberName, Result, StreamName};
 /// # use linchpin_core::claims::{Look, Queues, Source};
+/// # use linchpin_core::life::Life;
 /// # use std::sync::Arc;
 /// # use std::time::Duration;
 /// # use tokio::sync::Notify;
@@ -61,200 +73,324 @@ type Queue<L> = AsyncMutex<Option<(Arc<Notify>, L)>>;
 ///     async fn listen(&self, _: &StreamName, _: Arc<Notify>) -> Result<()> {
 ///         Ok(())
 ///     }
+///     async fn give_back(&self, _: Vec<Delivery>) {}
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<()> {
+/// let queues = Queues::new(Life::in_runtime(), Arc::new(Empty));
 /// let claim = Claim::new(StreamName::new("s")?, GroupName::new("g")?, MemberName::new("m")?);
-/// let given = Queues::default().claim(&Empty, &claim.wait(Duration::from_millis(20))).await?;
-/// assert!(given.is_empty());
+/// assert!(queues.claim(&claim.wait(Duration::from_millis(20))).await?.is_empty());
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct Queues<L>(Mutex<ByGroup<L>>);
+pub struct Queues<S>(Arc<Shared<S>>);
 
-type ByGroup<L> = HashMap<(StreamName, GroupName), Weak<Queue<L>>>;
+struct Shared<S> {
+    life: Life,
+    source: Arc<S>,
+    groups: Mutex<HashMap<Name, Arc<Group>>>,
+}
 
-impl<L> Default for Queues<L> {
-    fn default() -> Self {
-        Self(Mutex::default())
+type Name = (StreamName, GroupName);
+
+/// Who wants something of a group, and the task that looks does not know of yet.
+#[derive(Default)]
+struct Group {
+    joined: Mutex<Vec<Waiter>>,
+    /// Somebody joined or left.
+    changed: Notify,
+}
+
+/// A claim that waits.
+struct Waiter {
+    claim: Claim,
+    joined: Instant,
+    deadline: Instant,
+    reply: oneshot::Sender<Result<Vec<Delivery>>>,
+}
+
+impl<S> Clone for Queues<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-impl<L: Send> Queues<L> {
+impl<S: Source> Queues<S> {
+    /// Of a handle that lives as `life` says: looks are its background tasks.
+    pub fn new(life: Life, source: Arc<S>) -> Self {
+        Self(Arc::new(Shared { life, source, groups: Mutex::default() }))
+    }
+
     /// Claims, and waits for as long as the claim says: until something wakes it, or until something pending becomes due.
+    /// Says that there is nothing only if it was looked for since the call.
     ///
     /// # Errors
-    /// What a look or listening fails with. Others that wait go on.
+    /// What a look or listening fails with. Others that wait look for themselves.
     ///
     /// # Cancel safety
-    /// As a look is: what a look that is given up has claimed comes again after its visibility. The place in the queue is
-    /// handed on.
-    pub async fn claim(&self, source: &dyn Source<Listening = L>, claim: &Claim) -> Result<Vec<Delivery>> {
-        let deadline = Instant::now() + claim.wait.min(MAX_TTL);
-        // Where others wait there was nothing a moment ago, and the first of them looks.
-        if claim.wait.is_zero() || self.waiting(claim).is_none() {
-            let found = source.look(claim).await?;
-            if !found.given.is_empty() || claim.wait.is_zero() {
-                return Ok(found.given);
-            }
+    /// What comes for a claim that waits and is given up is given back. Without a wait it is as a look is: what one that is
+    /// given up has claimed comes again after its visibility.
+    pub async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+        if claim.wait.is_zero() {
+            return Ok(self.0.source.look(claim).await?.given);
         }
-        let queue = self.join(claim);
-        let Ok(mut first) = timeout_at(deadline, queue.lock()).await else { return Ok(Vec::new()) };
-        let woken = if let Some((woken, _)) = &*first {
-            woken.clone()
-        } else {
-            let woken = Arc::<Notify>::default();
-            *first = Some((woken.clone(), source.listen(&claim.stream, woken.clone()).await?));
-            woken
-        };
+        let mut place = self.join(claim);
+        let answer = (&mut place.answer).await;
+        answer.unwrap_or_else(|_| Err(self.0.life.ended().unwrap_or(Ended::RuntimeEnded).error("claim")))
+    }
+
+    fn join(&self, claim: &Claim) -> Place<S> {
+        let (reply, answer) = oneshot::channel();
+        let now = Instant::now();
+        let deadline = now + claim.wait.min(MAX_TTL);
+        let waiter = Waiter { claim: claim.clone(), joined: now, deadline, reply };
+        let name = (claim.stream.clone(), claim.group.clone());
+        let mut groups = self.0.groups.lock();
+        let group = groups.entry(name.clone()).or_insert_with(|| {
+            let group = Arc::<Group>::default();
+            let looks = Looks::new(Served { shared: self.0.clone(), name, group: group.clone() });
+            self.0.life.spawn(looks.run());
+            group
+        });
+        group.joined.lock().push(waiter);
+        group.changed.notify_one();
+        Place { answer, group: group.clone(), shared: self.0.clone() }
+    }
+}
+
+/// Where a claim waits for its answer. Once dropped, what was or will be answered is given back.
+struct Place<S: Source> {
+    answer: oneshot::Receiver<Result<Vec<Delivery>>>,
+    group: Arc<Group>,
+    shared: Arc<Shared<S>>,
+}
+
+impl<S: Source> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Ok(given)) = self.answer.try_recv()
+            && !given.is_empty()
+        {
+            let source = self.shared.source.clone();
+            self.shared.life.spawn(async move { source.give_back(given).await });
+        }
+        self.group.changed.notify_one();
+    }
+}
+
+/// A group while a task looks for it. Once dropped, however the task ended, nobody joins it any more.
+struct Served<S> {
+    shared: Arc<Shared<S>>,
+    name: Name,
+    group: Arc<Group>,
+}
+
+impl<S> Served<S> {
+    /// Whether nobody has joined; then it is over.
+    fn is_over(&self) -> bool {
+        let mut groups = self.shared.groups.lock();
+        let is_over = self.group.joined.lock().is_empty();
+        if is_over {
+            groups.remove(&self.name);
+        }
+        is_over
+    }
+}
+
+impl<S> Drop for Served<S> {
+    fn drop(&mut self) {
+        let mut groups = self.shared.groups.lock();
+        if groups.get(&self.name).is_some_and(|group| Arc::ptr_eq(group, &self.group)) {
+            groups.remove(&self.name);
+        }
+        // Who waits hears that there will be no answer.
+        self.group.joined.lock().clear();
+    }
+}
+
+/// What a task looks for, for all who wait for a group.
+struct Looks<S: Source> {
+    served: Served<S>,
+    waiting: VecDeque<Waiter>,
+    steps: FuturesUnordered<BoxFuture<'static, Step<S::Listening>>>,
+    /// How many look at this moment.
+    looking: usize,
+    /// How many may: none where it is known that there is nothing.
+    allowed: usize,
+    /// When the latest look began that found nothing.
+    found_nothing: Option<Instant>,
+    /// When something may be due though nobody wakes.
+    next: Option<Instant>,
+    woken: Arc<Notify>,
+    /// How often it was woken.
+    wakes: u64,
+    listening: Listens<S::Listening>,
+}
+
+enum Listens<L> {
+    No,
+    Begins,
+    Yes { _held: L },
+}
+
+/// What was done.
+enum Step<L> {
+    Looked(Box<Looked>),
+    Listens(Result<L>),
+    GaveBack,
+}
+
+struct Looked {
+    waiter: Waiter,
+    began: Instant,
+    /// How often who waits had been woken before.
+    wakes: u64,
+    found: Result<Look>,
+}
+
+impl<S: Source> Looks<S> {
+    fn new(served: Served<S>) -> Self {
+        Self {
+            served,
+            waiting: VecDeque::new(),
+            steps: FuturesUnordered::new(),
+            looking: 0,
+            // Nothing is known: everybody looks.
+            allowed: usize::MAX,
+            found_nothing: None,
+            next: None,
+            woken: Arc::default(),
+            wakes: 0,
+            listening: Listens::No,
+        }
+    }
+
+    async fn run(mut self) {
         loop {
-            // Looked at after it listens: what came before is found, what comes later wakes.
-            let found = source.look(claim).await?;
-            let now = Instant::now();
-            if !found.given.is_empty() || now >= deadline {
-                return Ok(found.given);
+            self.waiting.extend(self.served.group.joined.lock().drain(..));
+            self.waiting.retain(|waiter| !waiter.reply.is_closed());
+            self.end_waits();
+            while self.looking < self.allowed {
+                let Some(waiter) = self.waiting.pop_front() else { break };
+                self.look(waiter);
             }
-            let next = found.due.into_iter().chain(source.longest_wait()).min();
-            let next = next.map_or(deadline, |next| deadline.min(now + next));
-            // Woken or not, it is looked at again.
-            let _ = timeout_at(next, woken.notified()).await;
+            if self.waiting.is_empty() && self.steps.is_empty() && self.served.is_over() {
+                return;
+            }
+            let next = self.waiting.iter().map(|waiter| waiter.deadline).chain(self.next).min();
+            let due = async {
+                match next {
+                    Some(next) => sleep_until(next).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                Some(step) = self.steps.next() => self.done(step),
+                () = self.served.group.changed.notified() => {}
+                () = self.woken.notified() => self.wake(),
+                () = due => {
+                    if self.next.is_some_and(|next| next <= Instant::now()) {
+                        self.wake();
+                    }
+                }
+            }
         }
     }
 
-    /// The queue of those that wait already.
-    fn waiting(&self, claim: &Claim) -> Option<Arc<Queue<L>>> {
-        self.0.lock().get(&(claim.stream.clone(), claim.group.clone())).and_then(Weak::upgrade)
+    /// Answers those whose time is up: that there is nothing if a look since they came says so; who had none looks.
+    fn end_waits(&mut self) {
+        let now = Instant::now();
+        for waiter in std::mem::take(&mut self.waiting) {
+            if waiter.deadline > now {
+                self.waiting.push_back(waiter);
+            } else if self.found_nothing.is_some_and(|began| began >= waiter.joined) {
+                let _ = waiter.reply.send(Ok(Vec::new()));
+            } else {
+                self.look(waiter);
+            }
+        }
     }
 
-    fn join(&self, claim: &Claim) -> Arc<Queue<L>> {
-        let mut queues = self.0.lock();
-        if let Some(queue) = queues.get(&(claim.stream.clone(), claim.group.clone())).and_then(Weak::upgrade) {
-            return queue;
+    fn look(&mut self, waiter: Waiter) {
+        self.looking += 1;
+        let (source, began, wakes) = (self.served.shared.source.clone(), Instant::now(), self.wakes);
+        let looked = async move {
+            let found = source.look(&waiter.claim).await;
+            Step::Looked(Box::new(Looked { waiter, began, wakes, found }))
+        };
+        self.steps.push(looked.boxed());
+    }
+
+    /// There may be something.
+    fn wake(&mut self) {
+        self.wakes += 1;
+        self.next = None;
+        self.allowed = self.allowed.max(1);
+    }
+
+    fn done(&mut self, step: Step<S::Listening>) {
+        match step {
+            Step::Looked(looked) => self.looked(*looked),
+            Step::Listens(Ok(held)) => {
+                self.listening = Listens::Yes { _held: held };
+                // What came before is found only now.
+                self.wake();
+            }
+            Step::Listens(Err(error)) => {
+                self.listening = Listens::No;
+                self.allowed = usize::MAX;
+                if let Some(waiter) = self.waiting.pop_front() {
+                    let _ = waiter.reply.send(Err(error));
+                }
+            }
+            Step::GaveBack => {}
         }
-        queues.retain(|_, queue| queue.strong_count() > 0);
-        let queue = Arc::new(AsyncMutex::new(None));
-        queues.insert((claim.stream.clone(), claim.group.clone()), Arc::downgrade(&queue));
-        queue
+    }
+
+    fn looked(&mut self, Looked { waiter, began, wakes, found }: Looked) {
+        self.looking -= 1;
+        match found {
+            Ok(Look { given, due }) if given.is_empty() => self.found_nothing(waiter, began, wakes, due),
+            Ok(Look { given, .. }) => self.found(waiter, given),
+            Err(error) => {
+                self.allowed = usize::MAX;
+                let _ = waiter.reply.send(Err(error));
+            }
+        }
+    }
+
+    /// Where a claim had all that it asked for there may be more: twice as many look next.
+    fn found(&mut self, waiter: Waiter, given: Vec<Delivery>) {
+        if given.len() >= waiter.claim.max {
+            self.allowed = self.allowed.saturating_mul(2);
+        }
+        self.allowed = self.allowed.max(1);
+        if let Err(Ok(given)) = waiter.reply.send(Ok(given)) {
+            let source = self.served.shared.source.clone();
+            self.steps.push(async move { source.give_back(given).await }.map(|()| Step::GaveBack).boxed());
+        }
+    }
+
+    fn found_nothing(&mut self, waiter: Waiter, began: Instant, wakes: u64, due: Option<Duration>) {
+        let now = Instant::now();
+        self.found_nothing = self.found_nothing.max(Some(began));
+        let source = &self.served.shared.source;
+        let next = due.into_iter().chain(source.longest_wait()).min().map(|after| now + after);
+        self.next = self.next.into_iter().chain(next).min();
+        self.allowed = usize::from(wakes != self.wakes);
+        if waiter.deadline <= now {
+            let _ = waiter.reply.send(Ok(Vec::new()));
+            return;
+        }
+        if matches!(self.listening, Listens::No) {
+            self.listening = Listens::Begins;
+            let (source, stream, woken) = (source.clone(), waiter.claim.stream.clone(), self.woken.clone());
+            self.steps.push(async move { Step::Listens(source.listen(&stream, woken).await) }.boxed());
+        }
+        self.waiting.push_front(waiter);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Error, ErrorKind, MemberName, Position, Receipt};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Records, how often somebody looked for one, and who listens.
-    #[derive(Default)]
-    struct Records {
-        waiting: AtomicUsize,
-        looks: AtomicUsize,
-        fails: AtomicUsize,
-        woken: Mutex<Vec<Arc<Notify>>>,
-    }
-
-    impl Records {
-        fn append(&self, count: usize) {
-            self.waiting.fetch_add(count, Ordering::SeqCst);
-            self.woken.lock().iter().for_each(|woken| woken.notify_one());
-        }
-    }
-
-    fn one_less(count: &AtomicUsize) -> bool {
-        count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
-    }
-
-    #[async_trait]
-    impl Source for Records {
-        type Listening = ();
-
-        async fn look(&self, claim: &Claim) -> Result<Look> {
-            self.looks.fetch_add(1, Ordering::SeqCst);
-            // As far as a server is.
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            if one_less(&self.fails) {
-                return Err(Error::new(ErrorKind::Unavailable, "claim", "the server is away"));
-            }
-            let (stream, group) = (claim.stream.clone(), claim.group.clone());
-            let receipt = Receipt { stream, group, position: Position(1), delivery: 1 };
-            let delivery = Delivery { receipt, payload: "r".into(), id: None, headers: Vec::new() };
-            let given = one_less(&self.waiting).then_some(delivery);
-            Ok(Look { given: given.into_iter().collect(), due: None })
-        }
-
-        async fn listen(&self, _: &StreamName, woken: Arc<Notify>) -> Result<()> {
-            self.woken.lock().push(woken);
-            Ok(())
-        }
-    }
-
-    fn claim(wait: Duration) -> Claim {
-        let (stream, group) = (StreamName::new("s").expect("a name"), GroupName::new("g").expect("a name"));
-        Claim::new(stream, group, MemberName::new("m").expect("a name")).wait(wait)
-    }
-
-    const LONG: Duration = Duration::from_secs(600);
-
-    #[tokio::test(start_paused = true)]
-    async fn one_look_serves_all_that_wait() {
-        let (queues, records) = (Queues::default(), Records::default());
-        let (waits, looks) = (claim(LONG), || records.looks.load(Ordering::SeqCst));
-        let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(queues.claim(&records, &waits))).collect();
-        let first = futures::future::select_all(&mut waiting);
-        assert!(tokio::time::timeout(LONG / 2, first).await.is_err());
-        let before = looks();
-        records.append(1);
-        let (given, ..) = futures::future::select_all(waiting).await;
-        assert_eq!(given.expect("no error").len(), 1);
-        assert!(looks() - before <= 2, "{} looks for one record", looks() - before);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_place_is_handed_on() {
-        let (queues, records) = (Queues::default(), Records::default());
-        let waits = claim(LONG);
-        let mut first = Box::pin(queues.claim(&records, &waits));
-        assert!(tokio::time::timeout(Duration::from_secs(1), &mut first).await.is_err());
-        let next = queues.claim(&records, &waits);
-        let given_up = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            drop(first);
-            records.append(1);
-        };
-        let (given, ()) = tokio::join!(next, given_up);
-        assert_eq!(given.expect("no error").len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_error_is_for_one_and_the_others_go_on() {
-        let (queues, records) = (Queues::default(), Records::default());
-        let waits = claim(LONG);
-        let (first, second) = (queues.claim(&records, &waits), queues.claim(&records, &waits));
-        let breaks = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            records.fails.store(1, Ordering::SeqCst);
-            records.append(1);
-        };
-        let (first, second, ()) = tokio::join!(first, second, breaks);
-        let (failed, given): (Vec<_>, Vec<_>) = [first, second].into_iter().partition(Result::is_err);
-        assert_eq!((failed.len(), given.len()), (1, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_in_time_wherever_it_stands() {
-        let (queues, records) = (Queues::default(), Records::default());
-        let started = Instant::now();
-        let (long, short) = (claim(LONG), claim(Duration::from_secs(2)));
-        let waits = futures::future::select(
-            Box::pin(queues.claim(&records, &long)),
-            Box::pin(futures::future::join(queues.claim(&records, &short), queues.claim(&records, &short))),
-        );
-        let futures::future::Either::Right(((one, other), _)) = waits.await else { panic!("the long one ended") };
-        assert!(one.expect("no error").is_empty() && other.expect("no error").is_empty());
-        let took = started.elapsed();
-        assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(3), "{took:?}");
-        assert!(queues.0.lock().values().all(|queue| queue.strong_count() == 0), "a queue outlives who waits");
-    }
-}
+mod tests;

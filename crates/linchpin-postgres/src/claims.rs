@@ -6,7 +6,7 @@ use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Source};
+use linchpin_core::claims::{Look, Source, given_back};
 use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Result, StreamName};
 use sqlx::postgres::PgRow;
@@ -33,6 +33,11 @@ impl Source for Streams {
         self.hub.listen("claim", Topic::Streams, Arc::new(Waker { stream, woken }), None).await
     }
 
+    async fn give_back(&self, given: Vec<Delivery>) {
+        // Where it fails they come again after their visibility.
+        let _ = self.settle(&given_back(given)).await;
+    }
+
     /// A wake-up that is lost on its way to the server's other processes is told as a gap only at the next heartbeat.
     fn longest_wait(&self) -> Option<Duration> {
         Some(Duration::from_secs(1))
@@ -40,11 +45,6 @@ impl Source for Streams {
 }
 
 impl Streams {
-    /// Claims, and waits for as long as the claim says.
-    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.queues.claim(self, claim).await
-    }
-
     async fn claim_step(&self, claim: &Claim) -> Result<Look> {
         const CLAIM: &str = "SELECT a.* FROM linchpin.patience AS p, LATERAL \
                              linchpin.claim_records($1 || p.nothing, $2, $3, $4, $5, $6, $7) AS a";

@@ -14,6 +14,7 @@ use crate::state::State;
 use crate::streams::Streams;
 use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin_core::claims::Queues;
 use linchpin_core::life::Life;
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, NodeId, Outcome, Page,
@@ -42,7 +43,8 @@ struct Handle {
     changes: Arc<Changes>,
     hub: Arc<Hub>,
     messages: Messages,
-    streams: Streams,
+    streams: Arc<Streams>,
+    claims: Queues<Streams>,
     notices: Arc<Lane<Telling>>,
     port: PortState,
     life: Life,
@@ -90,7 +92,7 @@ impl PostgresCoordination {
         let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
         end_with(&life, &changes, &hub);
-        let streams = Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone());
+        let streams = Arc::new(Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone()));
         Ok(Self(Arc::new(Handle {
             address: connector.address.clone(),
             node,
@@ -98,6 +100,7 @@ impl PostgresCoordination {
             namespace: config.namespace,
             changes,
             messages: Messages::new(names, pool.clone(), hub.clone(), notices.clone()),
+            claims: Queues::new(life.clone(), streams.clone()),
             streams,
             state,
             pool,
@@ -208,7 +211,7 @@ impl Driver for PostgresCoordination {
         let handle = &*self.0;
         let call = async {
             handle.capabilities.admit_claim(claim)?;
-            handle.streams.claim(claim).await
+            handle.claims.claim(claim).await
         };
         handle.life.run("claim", call).await
     }

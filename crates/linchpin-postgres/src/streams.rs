@@ -3,12 +3,11 @@
 use crate::arguments::{Given, field, micros, number, stored};
 use crate::connection::{Behind, Pool};
 use crate::error::unexpected;
-use crate::hub::{Hub, Listening};
+use crate::hub::Hub;
 use crate::names::Names;
 use crate::notices::Notices;
 use crate::patience::Patience;
 use crate::records::{write_headers, write_text};
-use linchpin_core::claims::Queues;
 use linchpin_core::{
     Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Retry, Settled, Settlement,
     StreamInfo, StreamName,
@@ -30,13 +29,12 @@ pub(crate) struct Streams {
     pub(crate) patience: Patience,
     pub(crate) hub: Arc<Hub>,
     pub(crate) notices: Arc<Notices>,
-    pub(crate) queues: Queues<Listening>,
 }
 
 impl Streams {
     pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, hub: Arc<Hub>, notices: Arc<Notices>) -> Self {
-        let (patience, queues) = (Patience::new(pool.clone()), Queues::default());
-        Self { names, pool, patience, hub, notices, queues }
+        let patience = Patience::new(pool.clone());
+        Self { names, pool, patience, hub, notices }
     }
 
     /// Appends records, in their order, next to each other.

@@ -4,9 +4,10 @@ use crate::codec::{Reader, micros};
 use crate::commands::{self, Prefix, wake};
 use crate::connection::Connection;
 use crate::hub::{Hub, Listener, Listening};
+use crate::streams;
 use crate::topics::Topic;
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Queues, Source};
+use linchpin_core::claims::{Look, Queues, Source, given_back};
 use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, StreamName, dead_letter};
 use redis::Value;
@@ -14,22 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The claims of a handle.
+/// Where the claims of a handle look.
 pub(crate) struct Claims {
     connection: Connection,
     prefix: Prefix,
     hub: Arc<Hub>,
-    queues: Queues<Listening>,
 }
 
 impl Claims {
-    pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Hub>) -> Self {
-        Self { connection, prefix, hub, queues: Queues::default() }
-    }
-
-    /// Claims, and waits for as long as the claim says.
-    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.queues.claim(self, claim).await
+    /// The claims of a handle, and those of them that wait.
+    pub(crate) fn queues(connection: Connection, prefix: Prefix, hub: Arc<Hub>) -> Queues<Self> {
+        Queues::new(connection.life().clone(), Arc::new(Self { connection, prefix, hub }))
     }
 }
 
@@ -58,6 +54,16 @@ impl Source for Claims {
 
     async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Listening> {
         self.hub.listen("claim", Topic::Channel(wake(stream)), Arc::new(Waker(woken))).await
+    }
+
+    async fn give_back(&self, given: Vec<Delivery>) {
+        // Where it fails they come again after their visibility.
+        let _ = streams::settle(&self.connection, &self.prefix, &given_back(given)).await;
+    }
+
+    /// Pushes may be away for long while calls are answered: the server takes no more clients.
+    fn longest_wait(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::hub::Hub;
 use crate::{messages, state, streams};
 use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin_core::claims::Queues;
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
     Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
@@ -34,7 +35,7 @@ struct Handle {
     prefix: Prefix,
     changes: Arc<Changes>,
     hub: Arc<Hub>,
-    claims: Claims,
+    claims: Queues<Claims>,
     port: PortState,
 }
 
@@ -88,7 +89,7 @@ impl RedisCoordination {
                 hub.end(ended);
             }
         });
-        let claims = Claims::new(connection.clone(), prefix.clone(), hub.clone());
+        let claims = Claims::queues(connection.clone(), prefix.clone(), hub.clone());
         let (address, namespace, port) = (config.address(), config.namespace, PortState::default());
         let handle = Handle { address, node, namespace, capabilities, connection, prefix, changes, hub, claims, port };
         Ok(Self(Arc::new(handle)))
