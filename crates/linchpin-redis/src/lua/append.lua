@@ -12,7 +12,7 @@ end
 local reply, fresh, delayed = {}, false, false
 for at = 4, #ARGV, 3 do
   local id, delay, blob = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local own = P .. 'si:' .. name .. '\0' .. id
+  local own = P .. 'si:' .. #name .. ':' .. name .. id
   local known = id ~= '' and call('GET', own)
   if known and tonumber(known) <= start() then known = nil end
   if known then

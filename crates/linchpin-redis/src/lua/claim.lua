@@ -35,8 +35,15 @@ local function flush()
   note_time()
 end
 
+-- A group that is new; or a server that drops keys has dropped the book. Then what is noted of the group still holds
+-- where positions go on, and is of another stream where they begin anew.
 if not known[1] then
   open()
+  local book = call('HMGET', book_of(name), 'last', 'start')
+  local goes_on = book[2] or (not book[1] and newest(name) > 0)
+  if not goes_on then call('UNLINK', pending, marks) end
+  later = tonumber(call('ZREVRANGE', delayed, 0, 0, 'WITHSCORES')[2] or '0')
+  if later > 0 then call('HSET', book_of(name), 'later', num(later)) end
   call('HSET', book_of(name), 'g' .. group, 0)
   call('ZADD', P .. 'streams', 0, name)
 end
@@ -62,7 +69,7 @@ while wants() do
       call('ZADD', pending, num(now + 1000000), text)
     else
       local fields = fetch(name, position)
-      if noted then call('ZREM', marks, noted) end
+      if noted then call('ZREMRANGEBYSCORE', marks, text, text) end
       if fields and (limit == 0 or deliveries < limit) then
         give(position, deliveries + 1, fields)
       else
@@ -73,6 +80,14 @@ while wants() do
     end
   end
   flush()
+end
+
+-- Whether something is noted of a position that was not looked at: where how far the group had looked was lost. It
+-- comes again as that says.
+local last_noted = nil
+local function is_noted(position)
+  last_noted = last_noted or tonumber(call('ZREVRANGE', marks, 0, 0, 'WITHSCORES')[2] or '0')
+  return position <= last_noted and call('ZCOUNT', marks, num(position), num(position)) > 0
 end
 
 -- Then what the group has not looked at. Those whose delay has not passed are parked, so that they do not hold up
@@ -98,7 +113,7 @@ while wants() do
     call('ZREM', delayed, ahead[nth])
     nth, steps = nth + 1, steps + 1
   elseif position == at + 1 then
-    put(position, due, 0, 'w')
+    if not is_noted(position) then put(position, due, 0, 'w') end
     at, nth, steps = position, nth + 1, steps + 1
   else
     local count = math.min(max - taken, batch, STEP - steps)
@@ -107,7 +122,7 @@ while wants() do
     for _, entry in ipairs(found) do
       if not wants() then break end
       at, steps = tonumber(string.match(entry[1], '^%d+')), steps + 1
-      give(at, 1, fields_of(entry))
+      if not is_noted(at) then give(at, 1, fields_of(entry)) end
     end
     if #found < count and wants() then
       if not position then break end
@@ -128,14 +143,15 @@ if steps >= STEP or bytes >= BYTES then return { '1', '0', given } end
 -- A server that drops keys may have dropped when what is held or waits becomes due: then that is now.
 if call('ZCARD', pending) < call('ZCARD', marks) then
   open()
+  local found_again = 0
   for first = 0, call('ZCARD', marks) - 1, 1024 do
     local found, lost = call('ZRANGE', marks, first, first + 1023, 'WITHSCORES'), {}
     for i = 2, #found, 2 do
       lost[i - 1], lost[i] = num(now), found[i]
     end
-    call('ZADD', pending, 'NX', unpack(lost))
+    found_again = found_again + call('ZADD', pending, 'NX', unpack(lost))
   end
-  return { '1', '0', given }
+  if found_again > 0 then return { '1', '0', given } end
 end
 local next, wait = call('ZRANGE', pending, 0, 0, 'WITHSCORES'), '-1'
 if next[2] then wait = num(math.max(tonumber(next[2]) - now, 0)) end

@@ -7,9 +7,11 @@
 --                       later = the last position of a delayed record, g<group> = how far the group has looked
 --   sf:<stream>         the last position of a cleared stream, for a day
 --   sl:<stream>         sorted set of the delayed records: '<position> <due>' by position
---   si:<stream>\0<id>   the position of the record with this id, for the dedupe window
---   sp:<stream>\0<group>  sorted set: position -> when it may be delivered again
---   sc:<stream>\0<group>  sorted set: '<position>:<deliveries>', then h (held by a member) or w (waiting), by position
+--   si:<length>:<stream><id>  the position of the record with this id, for the dedupe window; an id may contain
+--                       anything, so the length of the stream's name says where it begins
+--   sp:<stream>\0<group>  sorted set: position -> when it may be delivered again; no group contains a NUL
+--   sc:<stream>\0<group>  sorted set: '<position>:<deliveries>', then h (held by a member) or w (waiting), by position:
+--                       one of each position
 local function entry_id(position) return num(position) .. '-0' end
 local function book_of(name) return P .. 'sb:' .. name end
 local function pending_of(name, group) return P .. 'sp:' .. name .. '\0' .. group end
@@ -55,15 +57,22 @@ local function keep_time()
   meta = true
 end
 
+-- The last position that the Redis stream knows of, though its record may be trimmed; 0 if there is no such stream.
+local function newest(name)
+  local told = redis.pcall('XINFO', 'STREAM', P .. 's:' .. name)
+  for i = 1, #told, 2 do
+    if told[i] == 'last-generated-id' then return tonumber(string.match(told[i + 1], '^%d+')) end
+  end
+  return 0
+end
+
 local function append(name, blob, due, story)
   local book = book_of(name)
   local position = call('HINCRBY', book, 'last', 1)
   keep_time()
   if position == 1 then
     -- It goes on after a cleared one of its name; and after its own records, should a server have lost the book.
-    local before = tonumber(call('GET', P .. 'sf:' .. name) or '0')
-    local newest = call('XREVRANGE', P .. 's:' .. name, '+', '-', 'COUNT', 1)[1]
-    if newest then before = math.max(before, tonumber(string.match(newest[1], '^%d+'))) end
+    local before = math.max(tonumber(call('GET', P .. 'sf:' .. name) or '0'), newest(name))
     if before > 0 then
       position = before + 1
       call('HSET', book, 'last', num(position), 'start', num(before))
@@ -107,7 +116,8 @@ end
 local function wipe(name)
   local fields, groups = read_book(name)
   -- For a day a new stream of this name goes on after it: a receipt of the old one must not fit the new one.
-  if fields.last then call('SET', P .. 'sf:' .. name, num(fields.last), 'PX', 86400000) end
+  local last = fields.last or newest(name)
+  if last > 0 then call('SET', P .. 'sf:' .. name, num(last), 'PX', 86400000) end
   for group in pairs(groups) do call('UNLINK', pending_of(name, group), marks_of(name, group)) end
   call('UNLINK', P .. 's:' .. name, P .. 'sl:' .. name, book_of(name))
   call('ZREM', P .. 'streams', name)

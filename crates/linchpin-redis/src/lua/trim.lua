@@ -23,4 +23,4 @@ local bound = math.min(keep, first + 10000)
 if bound <= first then return { 0, '0' } end
 local dropped = call('XTRIM', stream, 'MINID', '=', entry_id(bound))
 call('ZREMRANGEBYSCORE', P .. 'sl:' .. name, '-inf', '(' .. num(bound))
-return { dropped, bound < keep and '1' or '0' }
+return { dropped, dropped > 0 and bound < keep and '1' or '0' }
