@@ -69,3 +69,46 @@ async fn a_guard_and_with_lock_work_in_spawned_tasks() {
     });
     assert!(task.await.expect("no panic").expect("it works") > 0);
 }
+
+/// A runtime on a thread of its own.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn what_is_held_outlives_a_runtime_that_only_passes_by() {
+    let (own, passing) = (runtime(), runtime());
+    let ttl = Duration::from_millis(300);
+    let coordinator = own.block_on(linchpin::connect("memory://passing-by")).expect("connected");
+    passing.block_on(async {
+        // The first to need them starts the tasks that keep leases and watch queues.
+        let first = coordinator.lock("kept").acquire().await.expect("a lock");
+        assert!(coordinator.lock("kept").wait(ttl).acquire().await.is_err());
+        first.release().await.expect("released");
+    });
+    let (guard, member) = own.block_on(async {
+        let guard = coordinator.lock("kept").ttl(ttl).acquire().await.expect("a lock");
+        (guard, coordinator.members("kept").ttl(ttl))
+    });
+    let member = passing.block_on(member.join()).expect("joined");
+    let waiting = own.spawn({
+        let waits = coordinator.lock("kept");
+        async move { waits.acquire().await }
+    });
+    let acked = coordinator.clone();
+    let heard = passing.block_on(async { acked.subscribe("c").await }).expect("subscribed");
+    own.spawn(heard.for_each(|_| async {}));
+    passing.block_on(coordinator.publish_with_ack("c", b"m", ttl * 10)).expect("acknowledged");
+    drop(passing);
+    own.block_on(async {
+        // As long as it takes to lose what nobody renews.
+        tokio::time::sleep(ttl * 4).await;
+        assert!(guard.is_held() && !waiting.is_finished());
+        let listed = coordinator.members("kept").list().await.expect("listed");
+        assert_eq!(listed.len(), 1, "the member is there still");
+        coordinator.publish_with_ack("c", b"m", ttl * 10).await.expect("acknowledged");
+        guard.release().await.expect("released");
+        waiting.await.expect("no panic").expect("the next holder").release().await.expect("released");
+        drop(member);
+    });
+}

@@ -212,6 +212,44 @@ impl Drop for Inner {
     }
 }
 
+/// Where the background tasks of something run that is used from several runtimes: in the one in which it was made, as
+/// the caller's may only pass by; once that has ended, in the caller's. Clones are the same.
+///
+/// ```
+/// use linchpin_core::life::Home;
+///
+/// let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+/// let (own, passing) = (runtime(), runtime());
+/// let home = own.block_on(async { Home::here() });
+/// let task = passing.block_on(async { home.spawn(async { 7 }) }).expect("in a runtime");
+/// drop(passing);
+/// assert_eq!(own.block_on(task).expect("it did not end with the one that passed by"), 7);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Home(Option<Life>);
+
+impl Home {
+    /// The current runtime, if there is one.
+    pub fn here() -> Self {
+        Self(Handle::try_current().is_ok().then(Life::in_runtime))
+    }
+
+    /// Runs a task there. `None`, and the task is dropped, if that runtime has ended and the caller is in none.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
+        match self.0.as_ref().filter(|life| life.ended().is_none()) {
+            Some(life) => Some(life.spawn(task)),
+            None => Handle::try_current().ok().map(|current| current.spawn(task)),
+        }
+    }
+}
+
+/// Where it is when it is made.
+impl Default for Home {
+    fn default() -> Self {
+        Self::here()
+    }
+}
+
 /// Dropped when the runtime ends.
 struct Lifeline(Weak<Inner>);
 

@@ -7,6 +7,7 @@ use crate::lines::Lines;
 use crate::lock::LockBuilder;
 use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
+use linchpin_core::life::Home;
 use linchpin_core::{DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result};
 use std::fmt;
 use std::ops::Deref;
@@ -286,8 +287,9 @@ impl CoordinatorBuilder {
         };
         let driver = self.layers.timeout(self.timeout).wrap(driver);
         let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
-        let leases = Arc::new(Leases::new(driver.clone()));
-        let lines = Arc::new(Lines::new(driver.clone()));
+        let home = Home::here();
+        let leases = Arc::new(Leases::new(driver.clone(), home.clone()));
+        let lines = Arc::new(Lines::new(driver.clone(), home));
         let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases, lines };
         Ok(Coordinator { driver, port, shared: Arc::new(shared) })
     }

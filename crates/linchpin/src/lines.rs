@@ -5,6 +5,7 @@
 //! when all of those are told to be gone. Nobody is woken but who is first, and nobody asks the backend again.
 
 use futures::StreamExt;
+use linchpin_core::life::Home;
 use linchpin_core::{Driver, Error, ErrorKind, Key, Range, Result, Revision, WatchEvent, WatchStream};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
@@ -20,47 +21,54 @@ const LINGER: Duration = Duration::from_secs(2);
 /// The queues that this process waits in.
 pub(crate) struct Lines {
     driver: Arc<dyn Driver>,
-    lines: Arc<Mutex<HashMap<Range, Watched>>>,
+    home: Home,
+    watched: Arc<Mutex<HashMap<Range, Watched>>>,
 }
 
 struct Watched {
     line: Arc<Line>,
-    task: JoinHandle<()>,
+    /// None if there was no runtime for it.
+    task: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    /// Whether nobody watches any more: the runtime that ran the task may have ended.
+    fn is_over(&self) -> bool {
+        self.task.as_ref().is_none_or(JoinHandle::is_finished)
+    }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Lines {
-    pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
-        Self { driver, lines: Arc::default() }
+    pub(crate) fn new(driver: Arc<dyn Driver>, home: Home) -> Self {
+        Self { driver, home, watched: Arc::default() }
     }
 
     /// The line of a queue; it is watched from now on if it was not.
     pub(crate) fn join(&self, range: &Range) -> Arc<Line> {
-        let mut lines = self.lines.lock();
-        // The runtime that ran its task may have ended.
-        if let Some(watched) = lines.get(range).filter(|watched| !watched.task.is_finished()) {
+        let mut lines = self.watched.lock();
+        if let Some(watched) = lines.get(range).filter(|watched| !watched.is_over()) {
             return watched.line.clone();
         }
         let line = Arc::new(Line { state: Mutex::default() });
-        let (kept, driver, own) = (line.clone(), self.driver.clone(), range.clone());
-        let all = Arc::downgrade(&self.lines);
-        let task = tokio::spawn(async move {
-            let ending = Ending(kept);
-            keep(&ending.0, &*driver, &all, &own).await;
-        });
+        let (driver, own) = (self.driver.clone(), range.clone());
+        let all = Arc::downgrade(&self.watched);
+        // Also if the task never begins.
+        let ending = Ending(line.clone());
+        let task = self.home.spawn(async move { keep(&ending.0, &*driver, &all, &own).await });
         lines.insert(range.clone(), Watched { line: line.clone(), task });
         line
     }
 
     /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
     pub(crate) fn is_somebody_in(&self, range: &Range) -> bool {
-        let lines = self.lines.lock();
-        let watched = lines.get(range).filter(|watched| !watched.task.is_finished());
+        let lines = self.watched.lock();
+        let watched = lines.get(range).filter(|watched| !watched.is_over());
         watched.is_some_and(|watched| !watched.line.state.lock().places.is_empty())
     }
 }

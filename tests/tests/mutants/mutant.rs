@@ -40,6 +40,11 @@ pub(crate) trait Fault: Send + Sync + 'static {
     /// Does something when the server's clock is stepped.
     fn step_clock(&self, _: ClockStep) {}
 
+    /// Does something when the server stands still, or goes on; whether it can.
+    fn pause(&self, _paused: bool) -> bool {
+        false
+    }
+
     async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
         inner.get(keys).await
     }

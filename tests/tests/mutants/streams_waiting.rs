@@ -13,6 +13,12 @@ use tokio::time::sleep;
 pub(crate) fn mutants() -> Vec<Mutant> {
     vec![
         Mutant {
+            name: "claims_take_turns",
+            breaks: "A claim that waits keeps the others of its handle waiting until it ends, polled or not",
+            caught_by: "streams.a_claim_that_nobody_polls_holds_nobody_up",
+            fault: Arc::new(TakesTurns::default()),
+        },
+        Mutant {
             name: "delays_wake_nobody",
             breaks: "A claim that waits does not learn when a record is due that is appended meanwhile with a delay",
             caught_by: "streams.a_waiting_claim_wakes_for_what_is_delayed_meanwhile",
@@ -53,6 +59,17 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             })),
         },
     ]
+}
+
+#[derive(Default)]
+struct TakesTurns(tokio::sync::Mutex<()>);
+
+#[async_trait]
+impl Fault for TakesTurns {
+    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+        let _turn = self.0.lock().await;
+        inner.claim(claim).await
+    }
 }
 
 /// What may be worth waking somebody for.

@@ -16,6 +16,8 @@ cases! { Faults "faults";
         "A watch that was cut off learns what was deleted, expired and written meanwhile, and is not synced again";
     a_subscription_goes_on_and_marks_the_gap [Messages]
         "A subscription that was cut off comes back by itself, and marks the gap with `Lagged`";
+    a_gap_is_marked_before_what_comes_after_it [Messages]
+        "`Lagged` comes before the first message after the gap, however many are published meanwhile";
     a_claim_of_who_is_cut_off_is_exclusive_still [Streams]
         "A claim stays its member's while that is cut off, and can be settled after; nothing is lost";
     a_slow_network_is_no_fault [Watch]
@@ -100,6 +102,41 @@ async fn a_subscription_goes_on_and_marks_the_gap(ctx: Context) -> CaseResult {
         ensure_eq!(listener.text().await?.1, message, "the message after the gap");
     }
     Ok(())
+}
+
+async fn a_gap_is_marked_before_what_comes_after_it(ctx: Context) -> CaseResult {
+    let (node, beside) = (patient(ctx.driver()).await?, ctx.beside().await?);
+    let (mut listener, channel) = (Listener::open(node.driver(), "*").await?, Channel::new("c")?);
+    let counts = async {
+        for number in 0_u64.. {
+            beside.publish(&channel, number.to_string().into()).await?;
+        }
+        Ok(())
+    };
+    let listens = async {
+        let (mut last, mut marked, mut heard, mut gaps) = (None, false, 0, 0);
+        while gaps < 3 {
+            let SubscriptionEvent::Message(message) = listener.next().await? else {
+                marked = true;
+                continue;
+            };
+            let number: u64 =
+                String::from_utf8_lossy(&message.payload).parse().map_err(|_| Failure::new("no number"))?;
+            let is_next = last.is_none_or(|last| number == last + 1);
+            ensure!(is_next || marked, "{number} came after {last:?} and before any `Lagged`");
+            gaps += usize::from(marked);
+            heard = if marked { 0 } else { heard + 1 };
+            (last, marked) = (Some(number), false);
+            if heard == 20 {
+                ctx.faults()?.proxy()?.cut();
+                ctx.faults()?.proxy()?.mend();
+            }
+        }
+        Ok(())
+    };
+    match futures::future::select(std::pin::pin!(counts), std::pin::pin!(listens)).await {
+        futures::future::Either::Left((ended, _)) | futures::future::Either::Right((ended, _)) => ended,
+    }
 }
 
 async fn a_claim_of_who_is_cut_off_is_exclusive_still(ctx: Context) -> CaseResult {

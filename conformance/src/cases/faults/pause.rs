@@ -2,7 +2,7 @@
 
 use super::super::prelude::*;
 use super::{ATTEMPT, impatient, in_time, until_back};
-use crate::waiting::eventually;
+use crate::waiting::{LONG, eventually, soon};
 use linchpin_core::{Channel, Claim, GroupName, MemberName, Pattern, Range, Record, Retry, StreamName};
 
 cases! { Faults "faults";
@@ -14,6 +14,8 @@ cases! { Faults "faults";
         "Bad input is refused before anything is sent, also while the server does not answer";
     health_of_a_silent_server_is_an_error []
         "`health` is an error if the backend does not answer, and answers again when it does";
+    a_claim_beside_one_that_waits_is_told_of_an_outage [Streams]
+        "A claim that waits says that there is nothing only if the server said so, also while another waits in its group";
     all_goes_on_after_a_pause []
         "After a pause everything works as before: calls, subscriptions, watches and claims";
 }
@@ -93,6 +95,28 @@ async fn health_of_a_silent_server_is_an_error(ctx: Context) -> CaseResult {
     ctx.faults()?.resume().await?;
     let look = async || Ok(node.health_check().await.unwrap_or(false).then_some(()));
     eventually("the server is healthy again", look).await
+}
+
+async fn a_claim_beside_one_that_waits_is_told_of_an_outage(ctx: Context) -> CaseResult {
+    let node = impatient(ctx.driver()).await?;
+    let claim = Claim::new(StreamName::new("s")?, GroupName::new("g")?, MemberName::new("m")?);
+    let (waiting, long) = (node.clone(), claim.clone().wait(LONG));
+    let long = tokio::spawn(async move { waiting.driver().claim(&long).await });
+    let short = claim.wait(ATTEMPT / 2);
+    let nothing = soon("a claim of nothing", node.driver().claim(&short)).await??;
+    ensure!(nothing.is_empty() && !long.is_finished(), "there was something to claim: {nothing:?}");
+    ctx.faults()?.pause().await?;
+    for _ in 0..3 {
+        let asked = soon("a claim of a silent server", node.driver().claim(&short)).await?;
+        let Err(error) = asked else {
+            return Err(Failure::new("a claim says that there is nothing while the server stands still"));
+        };
+        let expected = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable);
+        ensure!(expected, "a claim of a silent server: expected timeout or unavailable, got {error}");
+    }
+    ctx.faults()?.resume().await?;
+    long.abort();
+    until_back("a claim after the pause", || node.driver().claim(&short)).await.map(drop)
 }
 
 async fn all_goes_on_after_a_pause(ctx: Context) -> CaseResult {

@@ -30,6 +30,8 @@ cases! { Faults "faults";
         "What was given up while the backend was away is given back when it is there again, also if its TTL was shortened";
     a_failed_release_passes_on_in_time [Ttl, Watch]
         "A release that fails leaves nothing behind for longer than the TTL";
+    a_shutdown_that_is_given_up_renews_nothing [Ttl, Watch]
+        "A shutdown that is given up renews nothing any more: what it did not release passes with its TTL";
 }
 
 async fn a_lock_outlives_a_short_outage(ctx: Context) -> CaseResult {
@@ -220,5 +222,21 @@ async fn a_failed_release_passes_on_in_time(ctx: Context) -> CaseResult {
     ctx.faults()?.proxy()?.mend();
     let again = until_back("the lock", || node.lock("l").acquire()).await?;
     soon("the release", again.release()).await??;
+    Ok(())
+}
+
+async fn a_shutdown_that_is_given_up_renews_nothing(ctx: Context) -> CaseResult {
+    let (node, other, ttl) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?, short(&ctx));
+    let guard = node.lock("l").ttl(ttl).acquire().await?;
+    ctx.faults()?.pause().await?;
+    // A call on its way: the shutdown waits for it.
+    let asked = tokio::spawn(node.lock("another").acquire());
+    let given_up = tokio::time::timeout(ttl / 4, node.shutdown()).await;
+    ctx.faults()?.resume().await?;
+    ensure!(given_up.is_err(), "a shutdown ended while the server stood still: {given_up:?}");
+    ensure!(!guard.is_held(), "a lock is held after a shutdown that was given up");
+    let next = soon("the next holder", until_back("the lock", || other.lock("l").acquire())).await??;
+    asked.abort();
+    next.release().await?;
     Ok(())
 }

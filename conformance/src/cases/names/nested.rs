@@ -6,12 +6,14 @@ use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, settle_own, take_nothing, take_one, text};
 use linchpin_core::layers::{Layers, NamespaceLayer};
-use linchpin_core::{Action, Driver, Namespace, Range};
+use linchpin_core::{Action, Driver, Namespace, Range, TransactionId};
 use std::sync::Arc;
 
 cases! { Names "names";
     a_nested_namespace_is_a_namespace []
         "A nested namespace is one of its own: what has the same name in it, around it and beside it is never mixed up";
+    a_nested_namespace_has_transaction_ids_of_its_own [TransactionIds]
+        "A transaction id is one in its own namespace, and another around it and beside it";
 }
 
 /// A namespace, and what it is called here.
@@ -35,6 +37,17 @@ async fn a_nested_namespace_is_a_namespace(ctx: Context) -> CaseResult {
     }
     for (_, driver) in &spaces {
         errors_say_what_the_caller_said(driver).await?;
+    }
+    Ok(())
+}
+
+async fn a_nested_namespace_has_transaction_ids_of_its_own(ctx: Context) -> CaseResult {
+    let (spaces, key, id) = (spaces(&ctx)?, Key::new("k")?, TransactionId(7));
+    for (name, driver) in &spaces {
+        driver.commit(&Transaction::new().put(key.clone(), *name, None).with_id(id)).await?;
+    }
+    for (name, driver) in &spaces {
+        ensure_eq!(present(driver, &key).await?.value, *name, "the value {name}");
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ cases! { Streams "streams";
         "A long poll of dead letters is woken by a record that is rejected, or was delivered too often";
     a_waiting_claim_wakes_for_a_removed_group [Streams]
         "A long poll whose group is removed is that of a new group, which sees what is still there";
+    a_claim_that_nobody_polls_holds_nobody_up [Streams]
+        "A claim whose future is kept and not polled keeps no other of its group and handle from what comes";
     one_record_wakes_one_of_many [Streams]
         "A member's claim is exclusive: of many that wait, one gets the record";
     a_waiting_claim_outlives_a_clear [Streams]
@@ -199,6 +201,23 @@ async fn a_waiting_claim_wakes_for_a_removed_group(ctx: Context) -> CaseResult {
     let late = claimed.answered.saturating_duration_since(removed);
     ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "woken {late:?} after its group was removed");
     ensure_eq!(text(&claimed.value), "still there", "the payload");
+    Ok(())
+}
+
+async fn a_claim_that_nobody_polls_holds_nobody_up(ctx: Context) -> CaseResult {
+    let driver = ctx.driver();
+    let (kept, waits) = (claim("s", "g", "m1")?.wait(LONG), claim("s", "g", "m2")?);
+    let mut unpolled = driver.claim(&kept);
+    let given = tokio::time::timeout(PAUSE, &mut unpolled).await;
+    ensure!(given.is_err(), "a claim of nothing ended: {given:?}");
+    // One for each.
+    let (claimed, appended) = futures::join!(timed(take_one(&driver, waits)), async {
+        sleep(PAUSE).await;
+        append(&driver, "s", &["one", "another"]).await.map(|_| Instant::now())
+    });
+    let late = claimed?.answered.saturating_duration_since(appended?);
+    ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "woken {late:?} after the records were there");
+    ensure_eq!(unpolled.await?.len(), 1, "what the claim is given that is polled again");
     Ok(())
 }
 

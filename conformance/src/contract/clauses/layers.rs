@@ -12,7 +12,10 @@ pub(super) const LAYERS: Chapter = Chapter {
         },
         Clause {
             text: "A nested namespace is a namespace of its own.",
-            cases: &["names.a_nested_namespace_is_a_namespace"],
+            cases: &[
+                "names.a_nested_namespace_is_a_namespace",
+                "names.a_nested_namespace_has_transaction_ids_of_its_own",
+            ],
         },
         Clause {
             text: "A retry repeats what was surely not applied, and what may have been only if that cannot apply it \

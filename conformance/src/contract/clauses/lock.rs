@@ -65,6 +65,10 @@ pub(super) const HOLDING: Chapter = Chapter {
             cases: &["lock.shutdown_releases_everything"],
         },
         Clause {
+            text: "A shutdown that is given up renews nothing any more: what it did not release passes with its TTL.",
+            cases: &["faults.a_shutdown_that_is_given_up_renews_nothing"],
+        },
+        Clause {
             text: "A name that is not allowed, or a TTL that is too short or too long, is refused before anything is \
                    sent.",
             cases: &["lock.bad_input_is_refused"],

@@ -76,8 +76,11 @@ pub(super) const MESSAGES: Chapter = Chapter {
         },
         Clause {
             text: "A subscription that was cut off comes back by itself, and marks with `Lagged` what it \
-                   may have missed.",
-            cases: &["faults.a_subscription_goes_on_and_marks_the_gap"],
+                   may have missed, before the first message after that.",
+            cases: &[
+                "faults.a_subscription_goes_on_and_marks_the_gap",
+                "faults.a_gap_is_marked_before_what_comes_after_it",
+            ],
         },
     ],
 };

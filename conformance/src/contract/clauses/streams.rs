@@ -111,7 +111,13 @@ pub(super) const CLAIMS: Chapter = Chapter {
                 "streams.a_waiting_claim_wakes_for_a_record",
                 "streams.a_waiting_claim_ends_empty",
                 "streams.a_claim_of_nothing_looks_once",
+                "streams.a_claim_that_nobody_polls_holds_nobody_up",
             ],
+        },
+        Clause {
+            text: "A claim says that there is nothing only if the server said so since it was called, also while another \
+                   waits in its group.",
+            cases: &["faults.a_claim_beside_one_that_waits_is_told_of_an_outage"],
         },
         Clause {
             text: "A claim that waits is woken by a record that was given back, abandoned, delayed, held for less than \

@@ -7,6 +7,7 @@
 use super::areas::Area;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::life::Home;
 use crate::message::SubscriptionEvent;
 use crate::name::Channel;
 use crate::pattern::Pattern;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const VERSION: u8 = 1;
@@ -75,17 +77,20 @@ pub(super) fn open(sealed: &[u8]) -> Option<Envelope<'_>> {
 }
 
 /// The inbox of a handle: opened when it is first needed, and anew when the one before has ended, as it does with
-/// the runtime that it was opened in.
+/// the runtime that it is read in.
 #[derive(Default)]
-pub(super) struct AckInboxes(tokio::sync::Mutex<Option<Arc<AckInbox>>>);
+pub(super) struct AckInboxes {
+    current: tokio::sync::Mutex<Option<Arc<AckInbox>>>,
+    home: Home,
+}
 
 impl AckInboxes {
     pub(super) async fn open<D: Driver + ?Sized>(&self, driver: &D) -> Result<Arc<AckInbox>> {
-        let mut current = self.0.lock().await;
+        let mut current = self.current.lock().await;
         if let Some(inbox) = current.as_ref().filter(|inbox| !inbox.waiting.lock().ended) {
             return Ok(inbox.clone());
         }
-        let inbox = Arc::new(AckInbox::subscribe(driver).await?);
+        let inbox = Arc::new(AckInbox::subscribe(driver, &self.home).await?);
         *current = Some(inbox.clone());
         Ok(inbox)
     }
@@ -96,7 +101,7 @@ pub(super) struct AckInbox {
     channel: Channel,
     next: AtomicU64,
     waiting: Arc<Mutex<Waiting>>,
-    reader: tokio::task::JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// The messages that await acknowledgements, by their numbers.
@@ -120,12 +125,12 @@ impl Drop for Reading {
 
 impl AckInbox {
     /// Subscribes to a channel of its own; live when this returns.
-    async fn subscribe<D: Driver + ?Sized>(driver: &D) -> Result<Self> {
+    async fn subscribe<D: Driver + ?Sized>(driver: &D, home: &Home) -> Result<Self> {
         let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
         let mut subscription = Driver::subscribe(driver, &Pattern::exact(channel.as_str())?).await?;
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
         let reading = Reading(waiting.clone());
-        let reader = tokio::spawn(async move {
+        let reader = home.spawn(async move {
             while let Some(Ok(event)) = subscription.next().await {
                 let SubscriptionEvent::Message(message) = event else { continue };
                 let Ok(number) = <[u8; 8]>::try_from(message.payload.as_slice()) else { continue };
@@ -184,7 +189,7 @@ impl AckInbox {
 
 impl Drop for AckInbox {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.reader.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::coordinator::lost;
 use bytes::Bytes;
 use futures::future::join_all;
 use lease::{Held, Status};
+use linchpin_core::life::Home;
 use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Transaction};
 use parking_lot::Mutex;
 use removal::{Removal, Whose};
@@ -24,10 +25,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, RwLock};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The shortest TTL of a lease: a third of it has to be enough for a renewal, and the margin is 50 ms.
 pub(crate) const MIN_TTL: Duration = Duration::from_millis(300);
+
+/// For how long a shutdown waits for the calls that are on their way: longer than those take that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Refuses a TTL that a lease cannot have; `what` says whose it is.
 pub(crate) fn check_ttl(operation: &'static str, what: &str, name: &str, ttl: Duration) -> Result<()> {
@@ -44,6 +48,7 @@ pub(crate) fn check_ttl(operation: &'static str, what: &str, name: &str, ttl: Du
 pub(crate) struct Leases {
     shared: Arc<Shared>,
     next: AtomicU64,
+    home: Home,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -85,9 +90,14 @@ pub(crate) enum Answer {
 }
 
 impl Leases {
-    pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
+    pub(crate) fn new(driver: Arc<dyn Driver>, home: Home) -> Self {
         let shared = Shared { driver, state: Mutex::default(), changed: Notify::new(), busy: Arc::default() };
-        Self { shared: Arc::new(shared), next: AtomicU64::new(1), task: Mutex::new(None) }
+        Self { shared: Arc::new(shared), next: AtomicU64::new(1), home, task: Mutex::new(None) }
+    }
+
+    /// Where its tasks run, and those of whoever holds a lease.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Writes a key for a time and keeps it alive. A presence replaces what stood there; anything else is
@@ -132,10 +142,12 @@ impl Leases {
                 _ => return Err(Error::new(ErrorKind::Backend, operation, "the driver answered something else")),
             },
         };
-        undo.keep();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let lease = Arc::new(Lease::new(number, kind, key, held, sent, ttl));
-        self.shared.state.lock().leases.insert(lease.number, lease.clone());
+        if !self.shared.keep(&lease) {
+            return Err(Error::closed(operation));
+        }
+        undo.keep();
         self.run();
         Ok(Answer::Granted(lease))
     }
@@ -261,17 +273,21 @@ impl Leases {
     }
 
     /// Releases everything and takes nothing more; waits for what is on its way.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves what is not yet released to its TTL: nothing is renewed any more.
     pub(crate) async fn shutdown(&self) -> Result<()> {
-        self.shared.state.lock().shut_down = true;
-        let _idle = self.shared.busy.write().await;
-        let (leases, removals) = {
+        let leases = {
             let mut state = self.shared.state.lock();
-            (std::mem::take(&mut state.leases), std::mem::take(&mut state.removals))
+            state.shut_down = true;
+            std::mem::take(&mut state.leases)
         };
         let held = leases.values().filter(|lease| lease.end(Status::Released).is_some());
-        let held = held.map(|lease| (lease.key.clone(), Whose::of(lease)));
-        let all = held.chain(removals.into_iter().map(|removal| (removal.key, removal.whose)));
-        let all: Vec<(Key, Whose)> = all.collect();
+        let mut all: Vec<(Key, Whose)> = held.map(|lease| (lease.key.clone(), Whose::of(lease))).collect();
+        // A call that nobody polls any more keeps nobody waiting for ever.
+        let _idle = timeout(PATIENCE, self.shared.busy.write()).await;
+        let removals = std::mem::take(&mut self.shared.state.lock().removals);
+        all.extend(removals.into_iter().map(|removal| (removal.key, removal.whose)));
         let removed = join_all(all.iter().map(|(key, whose)| self.shared.remove(key, whose.clone()))).await;
         removed.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.with_operation("shutdown")))
     }
@@ -284,13 +300,22 @@ impl Leases {
     /// Starts the task if there is none, and wakes it. Without a runtime keys are left to their TTL.
     fn run(&self) {
         let mut task = self.task.lock();
-        if task.as_ref().is_none_or(JoinHandle::is_finished)
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
             let shared = self.shared.clone();
-            *task = Some(runtime.spawn(async move { shared.keep_alive().await }));
+            *task = self.home.spawn(async move { shared.keep_alive().await });
         }
         self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    /// Keeps a lease alive from now on, unless there was a shutdown meanwhile.
+    fn keep(&self, lease: &Arc<Lease>) -> bool {
+        let mut state = self.state.lock();
+        if !state.shut_down {
+            state.leases.insert(lease.number, lease.clone());
+        }
+        !state.shut_down
     }
 }
 

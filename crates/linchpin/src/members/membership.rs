@@ -21,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 pub struct Membership {
     shared: Arc<Shared>,
     /// Joins again when the member was gone.
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -43,7 +43,7 @@ impl Membership {
         lease.tell(callbacks.clone());
         let (node, lease, writing) = (Mutex::new(node), Mutex::new(lease), tokio::sync::Mutex::default());
         let shared = Arc::new(Shared { leases, id, key, ttl, callbacks, node, lease, writing });
-        let task = tokio::spawn(shared.clone().stay());
+        let task = shared.leases.home().spawn(shared.clone().stay());
         Ok(Self { shared, task })
     }
 
@@ -104,7 +104,7 @@ impl Membership {
     pub async fn leave(self) -> Result<()> {
         // Whoever is joining again just now is waited for: what it writes is removed here.
         let _writing = self.shared.writing.lock().await;
-        self.task.abort();
+        self.task.iter().for_each(JoinHandle::abort);
         let lease = self.shared.lease.lock().clone();
         match self.shared.leases.release("leave", &lease).await {
             Err(error) if error.kind() == ErrorKind::Lost => Ok(()),
@@ -192,7 +192,7 @@ async fn request(
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(JoinHandle::abort);
     }
 }
 
