@@ -116,6 +116,11 @@ impl Packed {
         Ok(whole(self.double()?).and_then(|index| usize::try_from(index).ok()))
     }
 
+    /// Microseconds, or less than 0 for never.
+    pub(crate) fn wait(&mut self) -> Result<Option<Duration>> {
+        Ok(whole(self.double()?).map(Duration::from_micros))
+    }
+
     pub(crate) fn revision(&mut self) -> Result<Revision> {
         self.number().map(Revision)
     }

@@ -4,6 +4,7 @@ use crate::commands::ScriptCall;
 use crate::config::RedisConfig;
 use crate::error::{self, Failure};
 use crate::line::{Address, Line, Refusal};
+use crate::single_flight::SingleFlight;
 use linchpin_core::life::Life;
 use linchpin_core::{Error, ErrorKind, Result, Retry};
 use parking_lot::RwLock;
@@ -13,9 +14,8 @@ use redis::{
     ServerErrorKind, Value,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The connection for commands, shared by all tasks of a handle. Clones are the same one.
@@ -32,10 +32,7 @@ struct Shared {
     response_timeout: Duration,
     life: Life,
     current: RwLock<Option<Arc<Line>>>,
-    /// One task connects, the others wait for what becomes of that.
-    connecting: Mutex<Option<Refused>>,
-    /// How often connecting has failed.
-    refusals: AtomicU64,
+    connecting: SingleFlight<Result<Arc<Line>, Refused>>,
     noting: AtomicBool,
 }
 
@@ -68,8 +65,7 @@ impl Connection {
             response_timeout: config.response_timeout,
             life: Life::in_runtime(),
             current: RwLock::new(None),
-            connecting: Mutex::new(None),
-            refusals: AtomicU64::new(0),
+            connecting: SingleFlight::default(),
             noting: AtomicBool::new(false),
         }));
         connection.line("connect").await?;
@@ -286,43 +282,35 @@ impl Connection {
         if let Some(line) = self.live() {
             return Ok(line);
         }
-        let seen = self.0.refusals.load(Ordering::Acquire);
-        let mut last = self.0.connecting.lock().await;
+        let connecting = self.clone();
+        let connecting = async move { connecting.replace().await };
+        let line = self.0.connecting.run(&self.0.life, operation, connecting).await?;
+        self.0.life.admit(operation)?;
+        line.map_err(|refused| self.0.refused(operation, refused))
+    }
+
+    /// Connects, if nobody has by now.
+    async fn replace(&self) -> Result<Arc<Line>, Refused> {
         if let Some(line) = self.live() {
             return Ok(line);
         }
-        // Whom another tried for meanwhile need not try himself: a thousand would, one after the other.
-        if let Some(refused) = last.clone().filter(|_| self.0.refusals.load(Ordering::Acquire) != seen) {
-            return Err(self.0.refused(operation, refused));
+        let line = Arc::new(self.0.dial(ProtocolVersion::RESP2, AsyncConnectionConfig::new()).await?);
+        let mut current = self.0.current.write();
+        // Closed meanwhile: nobody would end it.
+        if self.0.life.ended().is_none() {
+            *current = Some(line.clone());
         }
-        match self.0.dial(ProtocolVersion::RESP2, AsyncConnectionConfig::new()).await {
-            Ok(line) => {
-                let line = Arc::new(line);
-                *self.0.current.write() = Some(line.clone());
-                self.0.life.admit(operation).inspect_err(|_| *self.0.current.write() = None)?;
-                Ok(line)
-            }
-            Err(refused) => {
-                *last = Some(refused.clone());
-                self.0.refusals.fetch_add(1, Ordering::AcqRel);
-                Err(self.0.refused(operation, refused))
-            }
-        }
+        Ok(line)
     }
 }
 
 impl Shared {
-    /// Connects, in the runtime of the handle: a connection ends with the one that it was opened in.
-    async fn dial(self: &Arc<Self>, protocol: ProtocolVersion, config: AsyncConnectionConfig) -> Result<Line, Refused> {
-        let shared = self.clone();
-        let dialing = self.life.spawn(async move {
-            let connecting = shared.address.connect(protocol, config);
-            match tokio::time::timeout(shared.connect_timeout, connecting).await {
-                Ok(line) => line.map_err(Refused::ByServer),
-                Err(_) => Err(Refused::TooSlow),
-            }
-        });
-        dialing.await.unwrap_or(Err(Refused::TooSlow))
+    /// Connects. To be called by tasks of the handle: a connection ends with the runtime that it was opened in.
+    async fn dial(&self, protocol: ProtocolVersion, config: AsyncConnectionConfig) -> Result<Line, Refused> {
+        match tokio::time::timeout(self.connect_timeout, self.address.connect(protocol, config)).await {
+            Ok(line) => line.map_err(Refused::ByServer),
+            Err(_) => Err(Refused::TooSlow),
+        }
     }
 
     fn refused(&self, operation: &'static str, refused: Refused) -> Error {

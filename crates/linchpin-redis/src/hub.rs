@@ -11,6 +11,7 @@ use crate::connection::{Backoff, Connection, is_primary, role};
 use crate::error;
 use crate::line::Line;
 use crate::listeners::{Listeners, Ticket};
+use crate::single_flight::{SingleFlight, told_to_one};
 use crate::topics::{Carriers, Topic, outermost};
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, ErrorKind, Result};
@@ -48,8 +49,7 @@ pub(crate) struct Hub {
     connection: Connection,
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
-    /// One task connects, the others wait for it.
-    connecting: tokio::sync::Mutex<()>,
+    beginning: SingleFlight<Result<Requests, Arc<Error>>>,
 }
 
 struct Shared {
@@ -58,8 +58,10 @@ struct Shared {
     broken: AtomicBool,
 }
 
+type Requests = mpsc::UnboundedSender<Request>;
+
 struct Serving {
-    requests: mpsc::UnboundedSender<Request>,
+    requests: Requests,
     task: JoinHandle<()>,
 }
 
@@ -81,7 +83,7 @@ pub(crate) struct Listening {
     hub: Arc<Hub>,
     /// Held here only.
     _listener: Arc<dyn Listener>,
-    requests: mpsc::UnboundedSender<Request>,
+    requests: Requests,
     ticket: Ticket,
 }
 
@@ -96,8 +98,8 @@ impl Drop for Listening {
 impl Hub {
     pub(crate) fn new(connection: Connection, prefix: Prefix) -> Self {
         let shared = Shared { prefix, listeners: Mutex::default(), broken: AtomicBool::new(false) };
-        let (serving, connecting) = Default::default();
-        Self { connection, shared: Arc::new(shared), serving, connecting }
+        let (serving, beginning) = Default::default();
+        Self { connection, shared: Arc::new(shared), serving, beginning }
     }
 
     /// Hands everything of a topic to the listener; returns once the server confirmed it.
@@ -139,25 +141,32 @@ impl Hub {
         }
     }
 
-    async fn serving(&self, operation: &'static str) -> Result<mpsc::UnboundedSender<Request>> {
-        let requests = || self.serving.lock().as_ref().map(|serving| serving.requests.clone());
-        if let Some(requests) = requests() {
+    async fn serving(self: &Arc<Self>, operation: &'static str) -> Result<Requests> {
+        if let Some(requests) = self.requests() {
             return Ok(requests);
         }
-        let _connecting = self.connecting.lock().await;
-        if let Some(requests) = requests() {
+        let hub = self.clone();
+        let beginning = async move { hub.begin().await.map_err(Arc::new) };
+        let begun = self.beginning.run(self.connection.life(), operation, beginning).await?;
+        begun.map_err(|error| told_to_one(&error, operation))
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        self.serving.lock().as_ref().map(|serving| serving.requests.clone())
+    }
+
+    /// Connects, if nobody has by now.
+    async fn begin(&self) -> Result<Requests> {
+        if let Some(requests) = self.requests() {
             return Ok(requests);
         }
-        let server = Server::connect(&self.connection, &self.shared, operation).await?;
+        let server = Server::connect(&self.connection, &self.shared, "subscribe").await?;
         let mut slot = self.serving.lock();
-        self.connection.life().admit(operation)?;
-        let serving = slot.get_or_insert_with(|| {
-            let (requests, receiver) = mpsc::unbounded_channel();
-            let (connection, shared) = (self.connection.clone(), self.shared.clone());
-            let serving = async move { serve(connection, shared, server, receiver).await };
-            Serving { requests, task: self.connection.life().spawn(serving) }
-        });
-        Ok(serving.requests.clone())
+        self.connection.life().admit("subscribe")?;
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let serving = serve(self.connection.clone(), self.shared.clone(), server, receiver);
+        *slot = Some(Serving { requests: requests.clone(), task: self.connection.life().spawn(serving) });
+        Ok(requests)
     }
 }
 

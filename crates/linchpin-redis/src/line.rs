@@ -23,6 +23,10 @@ use tokio_rustls::client::TlsStream;
 /// What a server says that has no room for another client, before it hangs up.
 const FULL: &[u8] = b"-ERR max number of clients reached";
 
+/// How many requests may wait to be written: so many that nobody waits for room. Who does takes some of it once there
+/// is some, also if nobody polls it.
+const QUEUE: usize = 1 << 20;
+
 /// Where to connect to, and how.
 pub(crate) struct Address {
     config: RedisConfig,
@@ -83,6 +87,7 @@ impl Address {
         let stream = Observed { stream, traffic: traffic.clone(), used: Instant::now() };
         // Whoever asks looks at the time himself: he knows more of the connection.
         let config = config.set_response_timeout(None).set_connection_timeout(None);
+        let config = config.set_pipeline_buffer_size(QUEUE);
         let login = self.config.login(protocol);
         let (redis, driver) = match MultiplexedConnection::new_with_config(&login, stream, config).await {
             Ok(made) => made,

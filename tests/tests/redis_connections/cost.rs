@@ -1,7 +1,9 @@
 //! What the usual calls cost the server.
 
 use super::*;
-use linchpin::Transaction;
+use futures::StreamExt;
+use linchpin::{Range, Transaction, WatchEvent};
+use tokio::time::{sleep, timeout};
 
 /// How many commands the server has run, those within scripts included.
 async fn commands(raw: &mut MultiplexedConnection) -> u64 {
@@ -34,4 +36,69 @@ async fn the_usual_calls_cost_few_commands() {
         writes <= calls * 5 + rest,
         "{calls} writes took {writes} commands: a script with MGET, TIME, MSET, PUBLISH"
     );
+}
+
+/// How many scripts the server has run.
+async fn scripts(raw: &mut MultiplexedConnection) -> u64 {
+    let info: String = ask(raw, &["INFO", "commandstats"]).await;
+    let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
+    info.lines().find_map(calls).unwrap_or(0)
+}
+
+/// However many processes watch, one of them looks after what ends.
+#[tokio::test]
+async fn many_that_watch_cost_as_few_scripts_as_one() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let mut _watching = Vec::new();
+    for _ in 0..20 {
+        let other = connect(&server.url()).await;
+        let events = other.watch(&Range::all()).await.expect("a watch");
+        _watching.push((other, events));
+    }
+    let before = scripts(&mut raw).await;
+    sleep(Duration::from_secs(3)).await;
+    let idle = scripts(&mut raw).await - before;
+    assert!(idle <= 12, "{idle} scripts in 3 s in which nothing happened");
+    let before = scripts(&mut raw).await;
+    let started = Instant::now();
+    for n in 0..20 {
+        let ttl = Some(Duration::from_millis(500 + 100 * n));
+        redis.commit(&Transaction::new().put(key(&format!("k{n}")), "v", ttl)).await.expect("written");
+    }
+    let ending = async {
+        while ask::<u64>(&mut raw, &["ZCARD", "linchpin:{default}:ttl"]).await > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, ending).await.expect("in time");
+    let ended = started.elapsed();
+    let ran = scripts(&mut raw).await - before - 20;
+    assert!(ran <= 60, "{ran} scripts for 20 keys that ended within {ended:?}");
+}
+
+#[tokio::test]
+async fn who_watches_no_more_is_told_no_more() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    for round in ["1", "2"] {
+        let mut events = redis.watch(&Range::all()).await.expect("a watch");
+        redis.commit(&Transaction::new().put(key("k"), round, None)).await.expect("written");
+        let told = async {
+            loop {
+                match events.next().await.expect("open").expect("no end") {
+                    WatchEvent::Put(entry) if entry.value == round => return,
+                    _ => {}
+                }
+            }
+        };
+        timeout(SOON, told).await.expect("it is told");
+        drop(events);
+        let alone = async {
+            while ask::<(String, u64)>(&mut raw, &["PUBSUB", "NUMSUB", "linchpin:{default}:0:log"]).await.1 > 0 {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(SOON, alone).await.expect("it is told of every change for ever");
+    }
 }

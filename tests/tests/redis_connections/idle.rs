@@ -2,7 +2,7 @@
 
 use super::*;
 use futures::future::join_all;
-use linchpin::{Action, Claim, GroupName, MemberName, Record, Settlement, Transaction};
+use linchpin::{Action, Claim, GroupName, MemberName, Record, Retry, Settlement, Transaction};
 use linchpin_conformance::Proxy;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +34,38 @@ async fn the_first_call_after_a_pause_does_not_fail() {
     let (stats, added) = (redis.inspect(&stream("s")).await, read(&redis, "n").await);
     assert_eq!(stats.expect("told").length, 3);
     assert_eq!(added.expect("read").expect("there").value, "2");
+}
+
+/// Without retries: what was surely not applied is sent again, or says so.
+#[tokio::test]
+async fn the_first_call_after_a_restart_is_sent_again_or_surely_not_applied() {
+    let server = local(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let redis = connect(&server.url()).await;
+    let mut added = 0;
+    for round in 0..6 {
+        // Whether anybody is there to see that the connection ended, and whether it is up again by then.
+        let (seen, up) = (round % 2 == 0, round % 3 > 0);
+        server.kill().await.expect("killed");
+        if up {
+            server.restart().await.expect("restarted");
+        }
+        if seen {
+            sleep(IDLE / 10).await
+        } else {
+            std::thread::sleep(IDLE / 10)
+        };
+        match redis.commit(&Transaction::new().add(key("n"), 1, None)).await {
+            Ok(_) => added += 1,
+            Err(error) => assert!(!up && error.retry() == Retry::Safe && !error.maybe_applied(), "{round}: {error}"),
+        }
+        if !up {
+            server.restart().await.expect("restarted");
+            redis.commit(&Transaction::new().add(key("n"), 1, None)).await.expect("it is up again");
+            added += 1;
+        }
+        let value = read(&redis, "n").await.expect("read").expect("there").value;
+        assert_eq!(value, added.to_string(), "round {round}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod lives;
 mod logins;
 mod memory;
 mod messages;
+mod paused;
 mod slow;
 mod time;
 mod troubles;

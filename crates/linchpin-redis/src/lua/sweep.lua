@@ -1,6 +1,7 @@
--- ARGV: prefix, and for a beat where to look on in the list of keys (min of ZRANGEBYLEX)
+-- ARGV: prefix, the number of who asks, and for a beat where to look on in the list of keys (min of ZRANGEBYLEX)
 -- -> microseconds until the next deadline, or -1
 --
+-- Everybody who watches is told who looked, and when something is due next: nobody else need look until then.
 -- A beat tells the watchers how many revisions there were, and removes what is listed and not there any more, so that
 -- nothing is lost without being noticed though nobody writes. It looks at some keys only, those that end first: what
 -- others do not wait for is seldom taken away from them. It is told where the next one is to look on.
@@ -23,13 +24,15 @@ local function missing(keys)
 end
 
 sweep(512)
-if ARGV[2] then
+local told = 'n'
+if ARGV[3] then
   remove_all(missing(call('ZRANGE', P .. 'ttl', 0, LOOK - 1)))
-  local listed = call('ZRANGEBYLEX', P .. 'keys', ARGV[2], '+', 'LIMIT', 0, LOOK)
+  local listed = call('ZRANGEBYLEX', P .. 'keys', ARGV[3], '+', 'LIMIT', 0, LOOK)
   remove_all(missing(listed))
   local on = #listed == LOOK and '(' .. listed[LOOK] or '-'
-  changes[#changes + 1] = pack('<c1I4c0', 'l', #on, on)
+  told = pack('<c1I4c0', 'l', #on, on)
 end
 local next = call('ZRANGE', P .. 'ttl', 0, 0, 'WITHSCORES')
-if not next[2] then return done('-1') end
-return done(num(math.max(tonumber(next[2]) - now, 0)))
+local wait = next[2] and math.max(tonumber(next[2]) - now, 0) or -1
+changes[#changes + 1] = told .. pack('<dd', wait, tonumber(ARGV[2]))
+return done(num(wait))

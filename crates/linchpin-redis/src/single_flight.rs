@@ -1,0 +1,100 @@
+//! What many want at once and one task does for all of them: connecting, for one.
+
+use linchpin_core::life::{Ended, Life};
+use linchpin_core::{Error, Result};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Does one thing at a time, as a task of the handle, for all who want it: one of them who gives up, or whom nobody
+/// polls, holds nobody else up.
+pub(crate) struct SingleFlight<T>(Arc<Mutex<Option<Flight<T>>>>);
+
+/// What the task comes to; nothing as long as it runs.
+type Flight<T> = watch::Receiver<Option<T>>;
+
+impl<T> Default for SingleFlight<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+    /// What the task comes to that runs now; `task`, if none does.
+    ///
+    /// # Errors
+    /// `Closed` if the runtime of the handle ends before.
+    pub(crate) async fn run(
+        &self,
+        life: &Life,
+        operation: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
+        let mut flight = self.join(life, task);
+        let come_to = flight.wait_for(Option::is_some).await.ok().and_then(|come_to| come_to.clone());
+        come_to.ok_or_else(|| life.ended().unwrap_or(Ended::RuntimeEnded).error(operation))
+    }
+
+    fn join(&self, life: &Life, task: impl Future<Output = T> + Send + 'static) -> Flight<T> {
+        let mut running = self.0.lock();
+        // One that ended without a result was dropped with its runtime.
+        if let Some(flight) = running.as_ref().filter(|flight| flight.has_changed().is_ok()) {
+            return flight.clone();
+        }
+        let (tell, flight) = watch::channel(None);
+        *running = Some(flight.clone());
+        let slot = self.0.clone();
+        life.spawn(async move {
+            let come_to = task.await;
+            // Who comes from now on begins anew, and nothing is kept here that nobody waits for.
+            *slot.lock() = None;
+            tell.send_replace(Some(come_to));
+        });
+        flight
+    }
+}
+
+/// An error of which several are told.
+pub(crate) fn told_to_one(error: &Arc<Error>, operation: &'static str) -> Error {
+    let text = error.to_string();
+    let problem = text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+    Error::new(error.kind(), operation, problem.to_owned()).with_retry(error.retry()).with_source(error.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::poll;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn one_task_serves_all_and_needs_none_of_them() {
+        let (life, flight) = (Life::in_runtime(), SingleFlight::default());
+        let (runs, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let run = || {
+            let (runs, go_on) = (runs.clone(), go_on.clone());
+            flight.run(&life, "get", async move {
+                go_on.notified().await;
+                runs.fetch_add(1, Ordering::SeqCst) + 1
+            })
+        };
+        let (mut kept, mut second) = (pin!(run()), pin!(run()));
+        assert!(poll!(&mut kept).is_pending() && poll!(&mut second).is_pending());
+        drop(Box::pin(run()));
+        go_on.notify_one();
+        assert_eq!(second.await.expect("open"), 1);
+        go_on.notify_one();
+        assert_eq!(run().await.expect("open"), 2, "what is over is not told again");
+        assert_eq!(kept.await.expect("open"), 1);
+    }
+
+    #[tokio::test]
+    async fn an_error_keeps_its_words() {
+        let error = Arc::new(Error::timeout("subscribe", std::time::Duration::from_secs(1)).of_read());
+        let told = told_to_one(&error, "watch");
+        assert_eq!(told.to_string(), "watch: no answer within 1s");
+        assert_eq!((told.kind(), told.retry()), (error.kind(), error.retry()));
+    }
+}
