@@ -104,7 +104,7 @@ async fn every_mutant_is_caught_by_the_case_that_is_there_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_not_broken_passes_the_same_cases() {
     let used: BTreeSet<_> = mutants().iter().map(|mutant| mutant.caught_by).collect();
-    let honest = used.into_iter().map(|id| (id, Arc::new(Honest) as Arc<dyn Fault>));
+    let honest = used.into_iter().map(|id| (id, Arc::<Honest>::default() as Arc<dyn Fault>));
     let sound: Vec<_> = honest.chain(names::sound()).chain(layers::sound()).collect();
     let trial = |(n, (id, fault)): (usize, &(&'static str, Arc<dyn Fault>))| {
         (Backend::new(format!("sound-{n}"), fault.clone()), case(id))

@@ -8,6 +8,7 @@ use linchpin_core::{
     Subscription, Transaction, WatchStream,
 };
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The memory adapter, broken in one way.
 pub(crate) struct Mutant {
@@ -103,9 +104,24 @@ pub(crate) trait Fault: Send + Sync + 'static {
 }
 
 /// Breaks nothing.
-pub(crate) struct Honest;
+#[derive(Default)]
+pub(crate) struct Honest {
+    paused: watch::Sender<bool>,
+}
 
-impl Fault for Honest {}
+#[async_trait]
+impl Fault for Honest {
+    fn pause(&self, paused: bool) -> bool {
+        self.paused.send_replace(paused);
+        true
+    }
+
+    /// Of a server that stands still there is no answer.
+    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
+        inner.claim(claim).await
+    }
+}
 
 /// What stands at a key.
 pub(crate) async fn read(inner: &dyn Driver, key: &Key) -> Result<Option<Entry>> {

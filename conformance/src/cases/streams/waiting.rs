@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle, settle_own, take_one, text};
-use crate::waiting::{LONG, ON_THE_WAY, timed, together};
+use crate::waiting::{LONG, ON_THE_WAY, soon, timed, together};
 use linchpin_core::{Action, Claim, Driver, Record};
 use tokio::time::{Instant, sleep};
 
@@ -211,13 +211,15 @@ async fn a_claim_that_nobody_polls_holds_nobody_up(ctx: Context) -> CaseResult {
     let given = tokio::time::timeout(PAUSE, &mut unpolled).await;
     ensure!(given.is_err(), "a claim of nothing ended: {given:?}");
     // One for each.
-    let (claimed, appended) = futures::join!(timed(take_one(&driver, waits)), async {
+    let taken = soon("a claim beside one that nobody polls", timed(take_one(&driver, waits)));
+    let (claimed, appended) = futures::join!(taken, async {
         sleep(PAUSE).await;
         append(&driver, "s", &["one", "another"]).await.map(|_| Instant::now())
     });
-    let late = claimed?.answered.saturating_duration_since(appended?);
+    let late = claimed??.answered.saturating_duration_since(appended?);
     ensure!(late <= ctx.stream_slack() + ON_THE_WAY, "woken {late:?} after the records were there");
-    ensure_eq!(unpolled.await?.len(), 1, "what the claim is given that is polled again");
+    let given = soon("the record of a claim that is polled again", unpolled).await??;
+    ensure_eq!(given.len(), 1, "what a claim is given that is polled again");
     Ok(())
 }
 
