@@ -23,6 +23,9 @@ const OTHERS_BEAT: [Duration; 2] = [Duration::from_millis(1000), Duration::from_
 /// How soon a beat is repeated until it is heard: without, what was lost since the connection broke is not known.
 const UNHEARD: Duration = Duration::from_millis(200);
 
+/// How often watchers read their ranges again at most, while the server drops keys.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// Where a beat begins to look for keys that are listed and not there.
 pub(crate) const BEGINNING: &[u8] = b"-";
 
@@ -37,6 +40,7 @@ pub(crate) struct Feed {
     pub(crate) number: u64,
     count: Mutex<Count>,
     times: Mutex<Times>,
+    dropped: Mutex<Dropped>,
     /// Something is due earlier than the sweeper knows.
     pub(crate) sooner: Notify,
 }
@@ -61,13 +65,20 @@ struct Times {
     is_first: bool,
 }
 
+/// How many keys the server has dropped, as far as watchers have read their ranges since, and when they were told to.
+#[derive(Default)]
+struct Dropped {
+    count: Option<u64>,
+    told: Option<Instant>,
+}
+
 impl Default for Feed {
     fn default() -> Self {
-        let (watchers, count, sooner) = Default::default();
+        let (watchers, count, dropped, sooner) = Default::default();
         let times = Times { due: None, beat: Instant::now() + BEAT[0], look: BEGINNING.to_vec(), is_first: false };
         // Exact as a double.
         let number = fastrand::u64(..1 << 52);
-        Self { watchers, number, count, times: Mutex::new(times), sooner }
+        Self { watchers, number, count, times: Mutex::new(times), dropped, sooner }
     }
 }
 
@@ -124,9 +135,26 @@ impl Feed {
             }
             times.due = due;
         }
-        if let Some(on) = look.on {
+        if let Some((on, dropped)) = look.beat {
             times.beat = Instant::now() + between(if times.is_first { BEAT } else { OTHERS_BEAT });
             times.look = on;
+            drop(times);
+            self.dropped(dropped);
+        }
+    }
+
+    /// So many keys has the server dropped since it was started. Where it drops the lists with what is listed nobody can
+    /// tell what is gone: watchers read their ranges again, now and then.
+    fn dropped(&self, count: u64) {
+        let mut dropped = self.dropped.lock();
+        let is_news = dropped.count.is_some_and(|known| known != count);
+        if is_news && dropped.told.is_some_and(|told| told.elapsed() < PAUSE) {
+            return;
+        }
+        dropped.count = Some(count);
+        if is_news {
+            dropped.told = Some(Instant::now());
+            self.watchers.mark_gap();
         }
     }
 }
@@ -185,8 +213,8 @@ struct Look {
     /// Until the next one ends.
     due: Option<Duration>,
     by: u64,
-    /// After a beat, where the next one looks on.
-    on: Option<Vec<u8>>,
+    /// Of a beat where the next one looks on, and how many keys the server has dropped.
+    beat: Option<(Vec<u8>, u64)>,
 }
 
 impl Told {
@@ -198,9 +226,9 @@ impl Told {
         while !told.is_empty() {
             let kind = told.kind()?;
             if matches!(kind, b'l' | b'n') {
-                let on = if kind == b'l' { Some(told.bytes()?.to_vec()) } else { None };
+                let beat = if kind == b'l' { Some((told.bytes()?.to_vec(), told.number()?)) } else { None };
                 let (due, by) = (told.wait()?, told.number()?);
-                look = Some(Look { due, by, on });
+                look = Some(Look { due, by, beat });
                 continue;
             }
             let (version, key) = (told.revision()?, told.key()?);
@@ -231,12 +259,12 @@ mod tests {
             [b"p".to_vec(), number(20.0), text("a"), number(1500.0), number(17.0), text("x:y")].concat(),
             [b"b".to_vec(), number(20.0), text("b"), number(0.0)].concat(),
             [b"d".to_vec(), number(21.0), text("c:d")].concat(),
-            [b"l".to_vec(), text("(c"), number(-1.0), number(7.0)].concat(),
+            [b"l".to_vec(), text("(c"), number(3.0), number(-1.0), number(7.0)].concat(),
         ];
         let told = parts.concat();
         let Told { before, after, changes, look } = Told::read(&told).expect("readable");
-        let Look { due, by, on } = look.expect("told");
-        assert_eq!((before, after, due, by, on.as_deref()), (12, 14, None, 7, Some(&b"(c"[..])));
+        let Look { due, by, beat } = look.expect("told");
+        assert_eq!((before, after, due, by, beat), (12, 14, None, 7, Some((b"(c".to_vec(), 3))));
         let key = |name: &str| Key::new(name).expect("valid");
         let ttl = Some(Duration::from_micros(1500));
         let entry = Entry { key: key("a"), value: "x:y".into(), created: Revision(17), version: Revision(20), ttl };

@@ -125,12 +125,17 @@ end
 -- How long a key lives yet, 0 for ever.
 local function left(e) return e.d == 0 and 0 or e.d - now end
 
+-- The deadline of a key: 0 for none, -1 for one that is not there.
+local function deadline(key)
+  local stored = call('GETRANGE', P .. 'k:' .. key, 16, 23)
+  return stored == '' and -1 or struct.unpack('<d', stored)
+end
+
 -- Removes up to `limit` keys past their deadline, or that are not there any more.
 local function sweep(limit)
   local gone = {}
   for _, key in ipairs(call('ZRANGEBYSCORE', P .. 'ttl', '-inf', num(now), 'LIMIT', 0, limit)) do
-    local stored, d = call('GETRANGE', P .. 'k:' .. key, 16, 23), -1
-    if stored ~= '' then d = struct.unpack('<d', stored) end
+    local d = deadline(key)
     if d > now then
       call('ZADD', P .. 'ttl', num(d), key)
     elseif d == 0 then

@@ -2,9 +2,12 @@
 -- -> microseconds until the next deadline, or -1
 --
 -- Everybody who watches is told who looked, and when something is due next: nobody else need look until then.
+--
 -- A beat tells the watchers how many revisions there were, and removes what is listed and not there any more, so that
 -- nothing is lost without being noticed though nobody writes. It looks at some keys only, those that end first: what
--- others do not wait for is seldom taken away from them. It is told where the next one is to look on.
+-- others do not wait for is seldom taken away from them. It is told where the next one is to look on. What only one of
+-- the two lists has is put into the other again, which the server may have dropped; and it tells how many keys the
+-- server has dropped.
 local LOOK = 2048
 frees = true
 
@@ -23,14 +26,33 @@ local function missing(keys)
   return gone
 end
 
+-- Puts those of these keys into a list that it does not have, by what stands at them.
+local function list_again(list, keys, score)
+  for at = 1, #keys, 512 do
+    for i, listed in ipairs(call('ZMSCORE', list, unpack(keys, at, math.min(at + 511, #keys)))) do
+      local key = keys[at + i - 1]
+      local d = listed and 0 or deadline(key)
+      if d > 0 then
+        relieve()
+        call('ZADD', list, score or num(d), key)
+      end
+    end
+  end
+end
+
 sweep(512)
 local told = 'n'
 if ARGV[3] then
-  remove_all(missing(call('ZRANGE', P .. 'ttl', 0, LOOK - 1)))
+  local ending = call('ZRANGE', P .. 'ttl', 0, LOOK - 1)
+  remove_all(missing(ending))
+  list_again(P .. 'keys', ending, '0')
   local listed = call('ZRANGEBYLEX', P .. 'keys', ARGV[3], '+', 'LIMIT', 0, LOOK)
   remove_all(missing(listed))
+  list_again(P .. 'ttl', listed)
   local on = #listed == LOOK and '(' .. listed[LOOK] or '-'
-  told = pack('<c1I4c0', 'l', #on, on)
+  local stats = redis.pcall('INFO', 'stats')
+  local dropped = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or 0
+  told = pack('<c1I4c0d', 'l', #on, on, tonumber(dropped))
 end
 local next = call('ZRANGE', P .. 'ttl', 0, 0, 'WITHSCORES')
 local wait = next[2] and math.max(tonumber(next[2]) - now, 0) or -1
