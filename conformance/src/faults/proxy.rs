@@ -1,7 +1,8 @@
-//! A TCP proxy that delays, holds back and cuts what goes through it.
+//! A TCP proxy that delays, slows down, holds back and cuts what goes through it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// What a connection may keep back for each direction; more stays with the sender.
 const BUFFER: usize = 16 * 1024;
@@ -37,6 +38,8 @@ struct Mode {
 struct Flow {
     held: bool,
     delay: Duration,
+    /// Bytes per second; as many as there are without one.
+    rate: Option<NonZeroU32>,
 }
 
 impl Mode {
@@ -119,7 +122,12 @@ impl Proxy {
         self.mode.send_modify(|mode| mode.flow_mut(direction).delay = by);
     }
 
-    /// Takes connections again, hands on what was held back, and delays nothing.
+    /// Lets so many bytes a second through one way, on each connection.
+    pub fn throttle(&self, direction: Direction, bytes_per_second: NonZeroU32) {
+        self.mode.send_modify(|mode| mode.flow_mut(direction).rate = Some(bytes_per_second));
+    }
+
+    /// Takes connections again, hands on what was held back, and slows nothing down.
     pub fn mend(&self) {
         self.mode.send_modify(|mode| *mode = Mode { cuts: mode.cuts, ..Mode::default() });
     }
@@ -170,12 +178,16 @@ async fn connection(client: TcpStream, target: SocketAddr, cuts: u64, mut mode: 
 
 /// Hands on one way until it ends. The end of a held way is not told either.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Direction, mut mode: watch::Receiver<Mode>) {
-    let mut buffer = vec![0; BUFFER];
+    let (mut buffer, mut free) = (vec![0; BUFFER], Instant::now());
     loop {
         let length = from.read(&mut buffer).await.unwrap_or(0);
         let Ok(now) = mode.wait_for(|mode| !mode.flow(way).held).await.map(|mode| mode.flow(way)) else { return };
         if !now.delay.is_zero() {
             sleep(now.delay).await;
+        }
+        if let (Some(rate), Ok(bytes)) = (now.rate, u32::try_from(length)) {
+            free = free.max(Instant::now()) + Duration::from_secs(1) * bytes / rate.get();
+            sleep_until(free).await;
         }
         if length == 0 || to.write_all(&buffer[..length]).await.is_err() {
             return;
@@ -186,7 +198,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Direction, m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     const SOON: Duration = Duration::from_secs(5);
     const SHORT: Duration = Duration::from_millis(100);
@@ -233,6 +245,18 @@ mod tests {
             proxy.mend();
             assert_eq!(timeout(SOON, stream.read_u8()).await.expect("in time").expect("answered"), 6);
         }
+    }
+
+    #[tokio::test]
+    async fn it_lets_so_many_bytes_through() {
+        let proxy = proxied().await;
+        let mut stream = client(&proxy).await;
+        proxy.throttle(Direction::Answers, NonZeroU32::new(100).expect("some"));
+        let asked = Instant::now();
+        for byte in 0..10 {
+            assert_eq!(ask(&mut stream, byte).await.expect("answered"), byte + 1);
+        }
+        assert!(asked.elapsed() >= SHORT && asked.elapsed() < SOON, "{:?}", asked.elapsed());
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod broken;
 mod capabilities;
 mod clock;
 mod closing;
+mod groups;
 mod layers;
 mod messages;
 mod mixed;
@@ -17,6 +18,7 @@ mod order;
 mod rare;
 mod reads;
 mod repeats;
+mod runtimes;
 mod state;
 mod streams;
 mod streams_kept;
@@ -65,6 +67,8 @@ fn mutants() -> Vec<Mutant> {
         closing::mutants(),
         mixed::mutants(),
         clock::mutants(),
+        groups::mutants(),
+        runtimes::mutants(),
     ];
     areas.into_iter().flatten().collect()
 }

@@ -2,7 +2,9 @@
 
 use crate::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
-use linchpin_core::{Action, Appended, Claim, Delivery, Driver, Record, Result, Settled, Settlement, StreamName};
+use linchpin_core::{
+    Action, Appended, Claim, Delivery, Driver, GroupName, Record, Result, Settled, Settlement, StreamName,
+};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,21 +75,22 @@ impl Fault for TakesTurns {
 }
 
 /// What may be worth waking somebody for.
-enum Call<'a> {
+pub(crate) enum Call<'a> {
     Append(&'a StreamName, &'a Record),
     Settle(&'a Settlement),
     Claim(&'a Claim),
+    RemoveGroup(&'a StreamName),
 }
 
 /// Lets whoever waits at a stream miss some calls: it looks again two seconds later.
-struct Deaf {
+pub(crate) struct Deaf {
     /// At which stream a call is missed.
     misses: fn(Call<'_>) -> Option<StreamName>,
     waiting: Mutex<HashMap<StreamName, Arc<Notify>>>,
 }
 
 impl Deaf {
-    fn to(misses: fn(Call<'_>) -> Option<StreamName>) -> Self {
+    pub(crate) fn to(misses: fn(Call<'_>) -> Option<StreamName>) -> Self {
         Self { misses, waiting: Mutex::default() }
     }
 
@@ -117,6 +120,11 @@ impl Fault for Deaf {
     async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         self.before(settlements.iter().map(Call::Settle)).await;
         inner.settle(settlements).await
+    }
+
+    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+        self.before([Call::RemoveGroup(stream)]).await;
+        inner.remove_group(stream, group).await
     }
 
     async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {

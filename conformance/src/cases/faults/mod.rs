@@ -7,6 +7,7 @@ mod history;
 mod pause;
 mod recipes;
 mod restart;
+mod slow;
 mod writes;
 
 use crate::case::Case;
@@ -25,6 +26,7 @@ pub(super) const CASES: &[&[Case]] = &[
     clock::CASES,
     cut::CASES,
     half_open::CASES,
+    slow::CASES,
     writes::CASES,
     history::CASES,
     recipes::CASES,

@@ -8,7 +8,7 @@ use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
 use linchpin::Coordinator;
-use linchpin_core::{Action, Range, Settled, SubscriptionEvent, TransactionId, WatchCompleteness};
+use linchpin_core::{Action, Range, Settled, SubscriptionEvent, TransactionId, WatchCompleteness, WatchEvent};
 
 cases! { Faults "faults";
     all_goes_on_after_a_restart []
@@ -17,6 +17,8 @@ cases! { Faults "faults";
         "A namespace's revisions only grow, across a restart too";
     revisions_grow_across_lost_data []
         "A namespace's revisions grow across lost data too, as far as the backend can know";
+    lost_data_are_told_though_nobody_writes [Watch]
+        "A watch tells what the server has lost within 10 seconds, though nobody writes";
     what_is_declared_to_survive_survives []
         "What was acknowledged is there after a crash, if the backend declares that it survives a restart";
     transaction_ids_survive_a_restart [TransactionIds]
@@ -26,6 +28,9 @@ cases! { Faults "faults";
     every_call_recovers_after_an_outage []
         "After an outage, however long, every kind of call works again without a new handle";
 }
+
+/// How long it takes at most until lost data are noticed.
+const LOSS: Duration = Duration::from_secs(10);
 
 /// Does harm while a subscription, a watch and a claim are waiting, and sees that they go on.
 #[track_caller]
@@ -128,6 +133,24 @@ async fn revisions_grow_across_lost_data(ctx: Context) -> CaseResult {
         ensure!(revision > newest, "revision {revision} came after {newest}, which was lost");
         newest = revision;
     }
+    Ok(())
+}
+
+async fn lost_data_are_told_though_nobody_writes(ctx: Context) -> CaseResult {
+    let (driver, key) = (ctx.driver(), Key::new("k")?);
+    let written = put(&driver, &key, "0").await?;
+    let (watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
+    let mut watcher = watcher.patient();
+    ctx.faults()?.lose_everything().await?;
+    let told = tokio::time::timeout(LOSS, watcher.next()).await;
+    let told = told.map_err(|_| Failure::new(format!("a watch told nothing of lost data for {LOSS:?}")))??;
+    let WatchEvent::Deleted { key: gone, version } = told else {
+        return Err(Failure::new(format!("a key was lost, and the watch tells {told:?}")));
+    };
+    ensure!(
+        gone == key && version > written,
+        "{gone:?} is told gone at {version}, and {key:?} was written at {written}"
+    );
     Ok(())
 }
 

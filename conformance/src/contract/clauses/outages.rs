@@ -27,6 +27,10 @@ pub(super) const OUTAGES: Chapter = Chapter {
             cases: &["faults.a_slow_network_is_no_fault"],
         },
         Clause {
+            text: "What is large comes over a slow line, however long all of it is on its way.",
+            cases: &["faults.large_records_come_over_a_slow_line", "faults.a_large_range_is_watched_over_a_slow_line"],
+        },
+        Clause {
             text: "While connections break what clients are told is linearizable: a write of unknown outcome is applied \
                    once or never.",
             cases: &["faults.histories_hold_while_connections_break"],

@@ -7,7 +7,9 @@ pub(super) const STATE: Chapter = Chapter {
     clauses: &[
         Clause {
             text: "Reads are linearizable: they see every write that was answered before they began, through \
-                   whichever handle.",
+                   whichever handle. A server that another has taken over from, and that still runs, may answer reads \
+                   for 2 seconds after it could have learnt that; no suite can have that done, so each adapter has \
+                   tests of its own.",
             cases: &["state.put_then_get", "state.a_write_is_read_through_another_handle", "state.reads_never_go_back"],
         },
         Clause {

@@ -71,6 +71,10 @@ pub(super) const WATCHES: Chapter = Chapter {
                    any told before, and is not synced again.",
             cases: &["watch.a_slow_watcher_learns_what_is_gone", "watch.a_watcher_far_behind_learns_what_is_gone"],
         },
+        Clause {
+            text: "A watch tells what the server has lost within 10 seconds, though nobody writes.",
+            cases: &["faults.lost_data_are_told_though_nobody_writes"],
+        },
         Clause { text: "A watcher that is not read holds nobody up.", cases: &["watch.an_idle_watcher_blocks_nobody"] },
         Clause {
             text: "A watch tells the keys of its range, one or all with a prefix, and no other.",

@@ -1,0 +1,56 @@
+//! A line over which bytes come slowly: what is large takes its time, and comes.
+
+use super::super::prelude::*;
+use crate::calls::numbered;
+use crate::readers::Watcher;
+use crate::stream_calls::{append_records, claim};
+use crate::waiting::LONG;
+use linchpin_core::{Range, Record};
+use std::num::NonZeroU32;
+
+cases! { Faults "faults";
+    large_records_come_over_a_slow_line [Streams]
+        "Every claim brings some of what is there, however long all of it would be on its way";
+    a_large_range_is_watched_over_a_slow_line [Watch]
+        "A range is watched that takes longer to arrive than an attempt may take";
+}
+
+const SIZE: usize = 100 * 1024;
+
+/// Lets 4 MiB a second through of what the server answers.
+fn slow_down(ctx: &Context) -> CaseResult {
+    let rate = NonZeroU32::new(4 * 1024 * 1024).ok_or_else(|| Failure::new("no rate"))?;
+    ctx.faults()?.proxy()?.throttle(crate::Direction::Answers, rate);
+    Ok(())
+}
+
+async fn large_records_come_over_a_slow_line(ctx: Context) -> CaseResult {
+    const RECORDS: usize = 100;
+    let driver = ctx.driver();
+    let record = Record::new(vec![b'r'; SIZE.min(ctx.capabilities().limits.value)]);
+    for _ in 0..RECORDS / 10 {
+        append_records(&driver, "s", &vec![record.clone(); 10]).await?;
+    }
+    slow_down(&ctx)?;
+    let all = claim("s", "g", "m")?.max(RECORDS).wait(Duration::from_secs(1)).visibility(LONG);
+    let mut taken = 0;
+    while taken < RECORDS {
+        let some = driver.claim(&all).await?.len();
+        ensure!(some > 0, "{taken} of {RECORDS} records came, then a claim brought none");
+        taken += some;
+    }
+    Ok(())
+}
+
+async fn a_large_range_is_watched_over_a_slow_line(ctx: Context) -> CaseResult {
+    const KEYS: usize = 240;
+    let (driver, keys) = (ctx.driver(), numbered("k", KEYS)?);
+    let value = vec![b'v'; SIZE.min(ctx.capabilities().limits.value)];
+    for key in keys {
+        driver.commit(&Transaction::new().put(key, value.clone(), None)).await?;
+    }
+    slow_down(&ctx)?;
+    let (watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
+    ensure_eq!(watcher.entries.len(), KEYS, "the present entries");
+    Ok(())
+}
