@@ -353,6 +353,8 @@ async fn what_is_wrong_is_refused_in_so_many_words() {
         ("publish('shop', 'user/a', NULL)", "22004", "null"),
         ("append('shop', 'orders', NULL)", "22023", "payload"),
         ("append('shop', 'orders', 'r', 'id', 'a name')", "22023", "in turn"),
+        ("append_later('shop', 'orders', 'r', '-1 s')", "22023", "delay"),
+        ("append_later('shop', 'orders', 'r', '200 years')", "22023", "delay"),
         ("put('shop', 'user/a', '1', '0 s')", "22023", "TTL"),
         ("put('shop', 'user/a', '1', '200 years')", "22023", "TTL"),
         ("put('shop', 'user/a', repeat('x', 1048577)::bytea)", "22023", "1048576"),

@@ -1,13 +1,14 @@
 //! Watching: the feed of changes, and one sweeper of expired keys per handle, while anybody watches.
 
 use crate::connection::Backoff;
+use crate::errand;
 use crate::feed::Feed;
 use crate::hub::{Hub, Listener, Listening};
 use crate::names::Topic;
 use crate::state::State;
 use linchpin_core::fanout::Scan;
 use linchpin_core::life::Ended;
-use linchpin_core::{Page, Range, Result, WatchStream};
+use linchpin_core::{Error, Page, Range, Result, WatchStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
@@ -44,7 +45,7 @@ impl Changes {
 
     /// The stream keeps what serves it alive, so it may outlive its handle.
     pub(crate) async fn watch(self: &Arc<Self>, range: &Range) -> Result<WatchStream> {
-        let serving = self.serving().await?;
+        let serving = self.served().await?;
         let state = self.state.clone();
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
             let (state, serving) = (state.clone(), serving.clone());
@@ -59,6 +60,13 @@ impl Changes {
 
     pub(crate) fn close(&self, ended: Ended) {
         self.feed.end(ended);
+    }
+
+    /// As `serving`, as a task of the handle: a caller who does not go on keeps nobody waiting.
+    async fn served(self: &Arc<Self>) -> Result<Arc<Serving>> {
+        let me = self.clone();
+        let served = errand::run(&self.hub.life, async move { me.serving().await }).await;
+        served.unwrap_or_else(|| Err(Error::closed("watch")))
     }
 
     /// Listens to changes; nothing that changes after this returns is missed.

@@ -1,6 +1,7 @@
 //! Claiming: one look of a member's, and what wakes those that wait.
 
 use crate::arguments::{field, micros, number};
+use crate::forgetting::Kept;
 use crate::hub::{Listener, Listening};
 use crate::names::{Topic, to_text};
 use crate::records::read_headers;
@@ -48,14 +49,14 @@ impl Streams {
     async fn claim_step(&self, claim: &Claim) -> Result<Look> {
         const CLAIM: &str = "SELECT a.* FROM linchpin.patience AS p, LATERAL \
                              linchpin.claim_records($1 || p.nothing, $2, $3, $4, $5, $6, $7) AS a";
+        // What it claims may be appended where there is no handle.
+        self.forgetting.later(Kept::RecordId);
         let most = i32::try_from(claim.max).unwrap_or(i32::MAX);
         let enough = claim.max_deliveries.map_or(0, |enough| i32::try_from(enough).unwrap_or(i32::MAX));
         let name = claim.stream.storage_name();
-        let given = || {
-            let given = self.given().with(name.as_bytes()).with(claim.group.as_str().as_bytes());
-            let given = given.with(claim.member.as_str().as_bytes()).with(most).with(micros(claim.visibility));
-            given.with(enough)
-        };
+        let given = self.given().with(name.as_bytes()).with(claim.group.as_str().as_bytes());
+        let given = given.with(claim.member.as_str().as_bytes()).with(most).with(micros(claim.visibility));
+        let given = given.with(enough).of("claim")?;
         // Who claims for a group that is there waits for nobody who holds the stream, nor for those who wait for that.
         let held = format!("{} of {name}", claim.group);
         let row = self.patience.row("claim", &held, CLAIM, given).await?;

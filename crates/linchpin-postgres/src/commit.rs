@@ -4,7 +4,7 @@
 use crate::arguments::{Given, column, key, micros, number, stored, ttl};
 use crate::connection::Behind;
 use crate::error::{Failure, unexpected};
-use crate::lane::{Asked, Traffic};
+use crate::lane::{Asked, Reply, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
 use crate::seen::Seen;
@@ -86,17 +86,17 @@ impl Traffic for Committing {
         &self,
         connection: &mut PgConnection,
         questions: &[&Transaction],
-    ) -> Result<Vec<Result<Outcome>>, Failure> {
+    ) -> Result<Vec<Reply<Outcome>>, Failure> {
         let call = Call::of(questions);
         let given = call.arguments(&self.names.namespace, self.seen.latest())?;
         let row = sqlx::query_with(COMMIT, given).fetch_one(connection).await?;
         let Some(answer) = Answer::read(&row)? else {
-            return Ok(questions.iter().map(|_| Err(unexpected("commit", "arrays of different lengths"))).collect());
+            let unreadable = || Reply::Answer(Err(unexpected("commit", "arrays of different lengths")));
+            return Ok(questions.iter().map(|_| unreadable()).collect());
         };
         self.seen.note(answer.now);
-        let mut found = answer.found.into_iter();
         let decided = questions.iter().zip(&answer.decided);
-        let outcomes = decided.map(|(transaction, decided)| decided.outcome(transaction, &mut found)).collect();
+        let outcomes = decided.map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect();
         if answer.after != answer.before {
             self.notices.ring(number(answer.after));
         }
@@ -205,7 +205,8 @@ struct Answer {
     before: i64,
     after: i64,
     decided: Vec<Decided>,
-    found: Vec<Found>,
+    /// What refused transactions.
+    found: Vec<Entry>,
     now: i64,
 }
 
@@ -217,18 +218,9 @@ struct Decided {
     results: String,
 }
 
-/// An entry that refused a transaction.
-struct Found {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    created: i64,
-    version: i64,
-    ttl: i64,
-}
-
 impl Answer {
     /// `None` if it is not as it must be.
-    fn read(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+    fn read(row: &PgRow) -> Result<Option<Self>, Failure> {
         let statuses: Vec<i32> = column(row, 4)?;
         let revisions: Vec<i64> = column(row, 5)?;
         let details: Vec<i32> = column(row, 6)?;
@@ -243,31 +235,41 @@ impl Answer {
             detail: usize::try_from(detail).unwrap_or(0),
             results,
         });
-        let keys: Vec<Vec<u8>> = column(row, 8)?;
-        let values: Vec<Vec<u8>> = column(row, 9)?;
-        let numbers: Vec<i64> = column(row, 10)?;
-        let found = keys.into_iter().zip(values).zip(numbers.chunks_exact(3));
-        let found = found.map(|((key, value), numbers)| Found {
-            key,
-            value,
-            created: numbers[0],
-            version: numbers[1],
-            ttl: numbers[2],
-        });
+        let Some(found) = found(row)? else { return Ok(None) };
         Ok(Some(Self {
             before: column(row, 0)?,
             after: column(row, 1)?,
             decided: decided.collect(),
-            found: found.collect(),
+            found,
             now: column(row, 11)?,
         }))
     }
 }
 
+/// What refused transactions; `None` if it is not as it must be.
+fn found(row: &PgRow) -> Result<Option<Vec<Entry>>, sqlx::Error> {
+    let keys: Vec<Vec<u8>> = column(row, 8)?;
+    let values: Vec<Vec<u8>> = column(row, 9)?;
+    let numbers: Vec<i64> = column(row, 10)?;
+    let found = keys.into_iter().zip(values).zip(numbers.chunks_exact(3));
+    let found = found.map(|((name, value), numbers)| {
+        let (created, version) = (Revision(number(numbers[0])), Revision(number(numbers[1])));
+        Some(Entry { key: key("commit", name).ok()?, value: value.into(), created, version, ttl: ttl(numbers[2]) })
+    });
+    Ok(found.collect())
+}
+
 impl Decided {
-    fn outcome(&self, transaction: &Transaction, found: &mut impl Iterator<Item = Found>) -> Result<Outcome> {
-        let revision = self.revision;
+    fn outcome(&self, transaction: &Transaction, found: &[Entry]) -> Reply<Outcome> {
         match self.status % 10 {
+            7 => Reply::Again,
+            status => Reply::Answer(self.told(status, transaction, found)),
+        }
+    }
+
+    fn told(&self, status: i32, transaction: &Transaction, found: &[Entry]) -> Result<Outcome> {
+        let revision = self.revision;
+        match status {
             1 => {
                 let mut words = self.results.split(',');
                 let results = transaction.mutations.iter().map(|mutation| {
@@ -278,10 +280,9 @@ impl Decided {
             }
             2 => Ok(Outcome::Refused { guard: self.detail, found: None, revision }),
             3 => {
-                let found = found.next().ok_or_else(|| unexpected("commit", "nothing found"))?;
-                let Found { key: name, value, created, version, ttl: left } = found;
-                let (created, version) = (Revision(number(created)), Revision(number(version)));
-                let entry = Entry { key: key("commit", name)?, value: value.into(), created, version, ttl: ttl(left) };
+                let place: usize = self.results.parse().unwrap_or(0);
+                let entry = place.checked_sub(1).and_then(|place| found.get(place));
+                let entry = entry.ok_or_else(|| unexpected("commit", "nothing found"))?.clone();
                 Ok(Outcome::Refused { guard: self.detail, found: Some(entry), revision })
             }
             4 => {

@@ -43,6 +43,10 @@ pub struct PostgresConfig {
     pub(crate) max_connections: usize,
 }
 
+/// No server has more, and none waits longer: its numbers of milliseconds end there.
+const MOST_CONNECTIONS: usize = 262_143;
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(2_147_483_647);
+
 /// Fewer do not do: one listens, one asks what waits for nobody, and one what may have to wait for the namespace.
 const FEWEST_CONNECTIONS: usize = 3;
 
@@ -187,9 +191,9 @@ impl PostgresConfig {
     }
 
     /// How many connections a handle opens at most; 5 unless told, and 3 if it is told fewer. Two do as long as no call
-    /// has to wait for another.
+    /// has to wait for another. No server has more than 262,143.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections.max(FEWEST_CONNECTIONS);
+        self.max_connections = connections.clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS);
         self
     }
 
@@ -246,6 +250,12 @@ impl PostgresConfig {
     }
 
     fn check(&self) -> Result<()> {
+        for (name, timeout) in [("connect", self.connect_timeout), ("response", self.response_timeout)] {
+            if !(Duration::from_millis(1)..=LONGEST_TIMEOUT).contains(&timeout) {
+                let range = format!("1 to {} ms", LONGEST_TIMEOUT.as_millis());
+                return Err(invalid(format!("the {name} timeout is from {range}, not {timeout:?}")));
+            }
+        }
         if self.client_certificate.is_some() != self.client_key.is_some() {
             return Err(invalid("tls_cert and tls_key belong together; give both or neither"));
         }
@@ -309,8 +319,9 @@ fn put(field: &mut Option<Vec<u8>>, key: &str, path: &str) -> Result<()> {
 }
 
 fn connections(value: &str) -> Result<usize> {
-    let number = value.parse().ok().filter(|number| *number >= FEWEST_CONNECTIONS);
-    number.ok_or_else(|| invalid(format!("max_connections is a number from {FEWEST_CONNECTIONS} on, not {value:?}")))
+    let number = value.parse().ok().filter(|number| (FEWEST_CONNECTIONS..=MOST_CONNECTIONS).contains(number));
+    let range = format!("{FEWEST_CONNECTIONS} to {MOST_CONNECTIONS}");
+    number.ok_or_else(|| invalid(format!("max_connections is a number from {range}, not {value:?}")))
 }
 
 fn milliseconds(key: &str, value: &str) -> Result<Duration> {

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Row};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How to connect.
 pub(crate) struct Connector {
@@ -53,14 +53,15 @@ impl Connector {
         self.in_time(self.options.connect()).await
     }
 
-    /// As `connect_untold`; where the server has no connection left, waits until it has one, as long as it may take to
-    /// answer.
-    pub(crate) async fn connect_untold_at_last(&self) -> Result<PgConnection, Failure> {
-        let deadline = Instant::now() + self.response_timeout;
+    /// As `connect_untold`; where the server has no connection left, waits until it has one, as long as there is time.
+    pub(crate) async fn connect_untold_by(&self, deadline: Instant) -> Result<PgConnection, Failure> {
         let mut backoff = Backoff::default();
         loop {
             match self.connect_untold().await {
-                Err(failure) if failure.is_full() && Instant::now() < deadline => backoff.pause().await,
+                Err(failure) if failure.is_full() && Instant::now() < deadline => {
+                    // Once more at the end.
+                    let _ = timeout_at(deadline, backoff.pause()).await;
+                }
                 connected => return connected,
             }
         }
@@ -91,13 +92,15 @@ impl Connector {
 }
 
 /// What each connection is told first, where `PgBouncer` takes no startup parameters. Nobody's `search_path` has a say in
-/// what our statements run. They look few keys up by an index, whatever the statistics of a table that was
+/// what our statements run, and no role's or database's settings in how the answers are written that are read as text, nor in
+/// whether there is anything to write to. They look few keys up by an index, whatever the statistics of a table that was
 /// empty a moment ago say; so planning them once is enough. The server gives up on a call when we do, so what nobody waits
 /// for any more is not applied much later.
 fn settings(response: Duration) -> String {
     let (limit, lock) = (response.as_millis(), response.as_millis() * 4 / 5);
     format!(
-        "SET search_path = pg_catalog, pg_temp; SET standard_conforming_strings = on; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
+        "SET search_path = pg_catalog, pg_temp; SET standard_conforming_strings = on; SET bytea_output = hex; \
+         SET array_nulls = on; SET default_transaction_read_only = off; SET jit = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
          SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'; \
          SET statement_timeout = {limit}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {limit}; \
          SET client_min_messages = error"

@@ -4,6 +4,7 @@ use crate::changes::Changes;
 use crate::config::PostgresConfig;
 use crate::connection::{Connector, Pool};
 use crate::error::STANDBY;
+use crate::forgetting::Forgetting;
 use crate::hub::Hub;
 use crate::lane::Lane;
 use crate::messages::Messages;
@@ -42,7 +43,7 @@ struct Handle {
     state: Arc<State>,
     changes: Arc<Changes>,
     hub: Arc<Hub>,
-    messages: Messages,
+    messages: Arc<Messages>,
     streams: Arc<Streams>,
     claims: Queues<Streams>,
     notices: Arc<Lane<Telling>>,
@@ -89,17 +90,19 @@ impl PostgresCoordination {
         let facts = server::prepare(&connector, &pool, &names).await?;
         let notices = Arc::new(Lane::new(pool.clone(), Telling(names.clone())));
         let hub = Arc::new(Hub::new(connector.clone(), names.clone(), life.clone()));
-        let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone()));
+        let forgetting = Arc::new(Forgetting::new(&pool));
+        let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone(), forgetting.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
         end_with(&life, &changes, &hub);
-        let streams = Arc::new(Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone()));
+        let streams =
+            Arc::new(Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone(), forgetting.clone()));
         Ok(Self(Arc::new(Handle {
             address: connector.address.clone(),
             node,
             capabilities: server::capabilities(&facts),
             namespace: config.namespace,
             changes,
-            messages: Messages::new(names, pool.clone(), hub.clone(), notices.clone()),
+            messages: Arc::new(Messages::new(names, pool.clone(), hub.clone(), notices.clone(), forgetting)),
             claims: Queues::new(life.clone(), streams.clone()),
             streams,
             state,

@@ -17,6 +17,7 @@ const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NU
 /// Removes namespaces with all that is in them, and with what `clear` keeps: how far their revisions went, which
 /// transactions were applied. For namespaces that nobody will use again, as those of a test. Whoever does use one begins
 /// anew: its revisions, and so its fencing tokens, are above those before as long as the server's clock was right.
+/// What somebody was just doing in one may be left; the next call removes it, whichever namespaces that names.
 ///
 /// The namespace of `config` does not matter.
 ///
@@ -31,14 +32,17 @@ pub async fn erase(config: PostgresConfig, namespaces: &[Namespace]) -> Result<(
         return Ok(());
     }
     for namespace in namespaces {
-        loop {
+        let step = async || {
             let given = Given::default().with(namespace.as_str()).with(ERASED).of(ERASE)?;
-            let row = pool.row(ERASE, "SELECT linchpin.erase($1, $2)", given).await?;
-            if field(ERASE, &row, 0)? {
-                break;
-            }
-        }
+            field(ERASE, &pool.row(ERASE, "SELECT linchpin.erase($1, $2)", given).await?, 0)
+        };
+        while !step().await? {}
     }
+    let is_left = async || {
+        let given = Given::default().with(ERASED).of(ERASE)?;
+        field(ERASE, &pool.row(ERASE, "SELECT linchpin.erase_lost($1)", given).await?, 0)
+    };
+    while is_left().await? {}
     pool.close();
     Ok(())
 }

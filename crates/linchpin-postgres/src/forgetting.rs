@@ -1,27 +1,47 @@
-//! What nobody asks for any more, and that would stay as long as nobody writes: the outcomes of transactions.
+//! What nobody asks for any more, and that would stay as long as nobody writes: the outcomes of transactions, the ids of
+//! records, and long messages.
 
 use crate::arguments::{Given, field};
 use crate::commit::ID_WINDOW;
 use crate::connection::{Behind, Pool};
+use crate::streams::DEDUPE_WINDOW;
 use linchpin_core::Result;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Whoever left something at the server removes it later, and what others left; nobody has to write for that.
-#[derive(Default)]
 pub(crate) struct Forgetting {
+    pool: Weak<Pool>,
     duty: Arc<Mutex<Duty>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct Duty {
-    /// Something was left since the last look began.
-    is_left: bool,
+    /// Until when somebody may ask for what was left.
+    until: Option<Instant>,
     has_task: bool,
+}
+
+/// For how long somebody may ask for what is left.
+#[derive(Clone, Copy)]
+pub(crate) enum Kept {
+    /// The outcome of a transaction, or a long message.
+    Outcome,
+    /// The id of a record, of whoever appended it: those from SQL have no handle.
+    RecordId,
+}
+
+impl Kept {
+    fn time(self) -> Duration {
+        match self {
+            Self::Outcome => ID_WINDOW,
+            Self::RecordId => DEDUPE_WINDOW,
+        }
+    }
 }
 
 impl Drop for Forgetting {
@@ -33,12 +53,20 @@ impl Drop for Forgetting {
 }
 
 impl Forgetting {
+    /// Others may have left something.
+    pub(crate) fn new(pool: &Arc<Pool>) -> Self {
+        let forgetting = Self { pool: Arc::downgrade(pool), duty: Arc::default(), task: Mutex::default() };
+        forgetting.later(Kept::RecordId);
+        forgetting
+    }
+
     /// Sees to it that what is left at the server now is removed once nobody may ask for it any more.
-    pub(crate) fn later(&self, pool: &Arc<Pool>) {
+    pub(crate) fn later(&self, kept: Kept) {
         let mut duty = self.duty.lock();
-        duty.is_left = true;
+        duty.until = duty.until.max(Some(Instant::now() + kept.time()));
         if !std::mem::replace(&mut duty.has_task, true) {
-            let task = pool.life.spawn(forget_later(self.duty.clone(), Arc::downgrade(pool)));
+            let Some(pool) = self.pool.upgrade() else { return };
+            let task = pool.life.spawn(forget_later(self.duty.clone(), self.pool.clone()));
             *self.task.lock() = Some(task);
         }
     }
@@ -46,24 +74,23 @@ impl Forgetting {
 
 async fn forget_later(duty: Arc<Mutex<Duty>>, pool: Weak<Pool>) {
     loop {
-        {
-            let mut duty = duty.lock();
-            if !std::mem::take(&mut duty.is_left) {
-                duty.has_task = false;
-                return;
-            }
-        }
         // Not all handles at once.
         sleep(ID_WINDOW + Duration::from_secs(10).mul_f64(fastrand::f64())).await;
+        let began = Instant::now();
         let Some(pool) = pool.upgrade() else { return };
         if let Err(error) = forget(&pool).await {
-            tracing::debug!(%error, "old outcomes could not be removed");
+            tracing::debug!(%error, "what is old could not be removed");
+        }
+        let mut duty = duty.lock();
+        if duty.until.is_none_or(|until| until < began) {
+            duty.has_task = false;
+            return;
         }
     }
 }
 
 async fn forget(pool: &Arc<Pool>) -> Result<()> {
-    /// How many rows of each namespace a call removes.
+    /// How many rows a call removes, of each namespace.
     const MOST: i32 = 4096;
     loop {
         let given = Given::default().with(MOST).of("commit")?;

@@ -69,7 +69,7 @@ pub(crate) trait Listener: Send + Sync {
 pub(crate) struct Hub {
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
-    life: Life,
+    pub(crate) life: Life,
 }
 
 struct Shared {

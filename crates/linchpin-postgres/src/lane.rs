@@ -32,12 +32,19 @@ pub(crate) trait Traffic: Send + Sync + 'static {
     /// Whether a question may be asked again where the connection was lost.
     fn may_repeat(&self, question: &Self::Question) -> bool;
 
-    /// Asks all in one round trip. One answer per question, in their order.
+    /// Asks all in one round trip. One answer per question, in their order; the first is always answered.
     async fn ask(
         &self,
         connection: &mut PgConnection,
         questions: &[&Self::Question],
-    ) -> Result<Vec<Result<Self::Answer>>, Failure>;
+    ) -> Result<Vec<Reply<Self::Answer>>, Failure>;
+}
+
+/// What became of a question.
+pub(crate) enum Reply<A> {
+    Answer(Result<A>),
+    /// Its answer did not fit with those of the others: it is to be asked again, and nothing was changed.
+    Again,
 }
 
 /// A question, and who waits for the answer; nobody may.
@@ -185,14 +192,7 @@ async fn round_trip<T: Traffic>(
         answers => answers,
     };
     match answers {
-        Ok(answers) => {
-            let mut answers = answers.into_iter();
-            for asked in batch {
-                let missing = || Err(crate::error::unexpected(T::OPERATION, "too few answers"));
-                asked.answer(answers.next().unwrap_or_else(missing));
-            }
-            Vec::new()
-        }
+        Ok(answers) => hand_out(batch, T::OPERATION, answers),
         Err(failure) => {
             let may_repeat =
                 |asked: &Asked<_, _>| failure.is_loss() && !asked.repeated && traffic.may_repeat(&asked.question);
@@ -209,6 +209,20 @@ async fn round_trip<T: Traffic>(
             again
         }
     }
+}
+
+/// Hands out the answers. What is left is to be asked again.
+fn hand_out<Q, A>(batch: Vec<Asked<Q, A>>, operation: &'static str, answers: Vec<Reply<A>>) -> Vec<Asked<Q, A>> {
+    let mut answers = answers.into_iter();
+    let mut again = Vec::new();
+    for (place, asked) in batch.into_iter().enumerate() {
+        match answers.next() {
+            Some(Reply::Answer(answer)) => asked.answer(answer),
+            Some(Reply::Again) if place > 0 => again.push(asked),
+            _ => asked.answer(Err(crate::error::unexpected(operation, "too few answers"))),
+        }
+    }
+    again
 }
 
 /// Returns when everybody who waited for the answers has given up, and a healthy server would have answered.

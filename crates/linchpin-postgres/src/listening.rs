@@ -6,10 +6,25 @@ use crate::error::Failure;
 use crate::hub::{Beat, HEARTBEAT, Listener};
 use crate::names::Topic;
 use crate::secret::Secret;
-use sqlx::Row;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions, PgRow};
+use sqlx::{Connection, Row};
 use std::sync::Arc;
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// A connection that listens, if there is one within this time.
+async fn listen(connector: &Connector, patience: Duration) -> Result<PgListener, sqlx::Error> {
+    // It may be quiet for long.
+    const STAY: &str = "SELECT set_config('idle_session_timeout', '0', false) \
+                        WHERE current_setting('idle_session_timeout', true) IS NOT NULL";
+    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let pool = pool.acquire_timeout(patience).connect_lazy_with(connector.options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
+    let settings = format!("{}; {STAY}", connector.settings);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut listener).await?;
+    Ok(listener)
+}
 
 /// The connection.
 pub(crate) struct Server {
@@ -20,20 +35,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Waits where the server has no connection left.
     pub(crate) async fn connect(connector: &Connector) -> Result<Self, Failure> {
-        let Connector { options, address, connect_timeout, settings, .. } = connector;
-        let connecting = async {
-            let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-            let pool = pool.acquire_timeout(*connect_timeout).connect_lazy_with(options.clone());
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.eager_reconnect(false);
-            sqlx::raw_sql(sqlx::AssertSqlSafe(settings.as_str())).execute(&mut listener).await?;
-            Ok(listener)
-        };
+        /// Long enough for most servers.
+        const SHORT: Duration = Duration::from_millis(250);
+        let Connector { address, connect_timeout, response_timeout, .. } = connector;
         let late = || Failure::ConnectingLate(address.clone(), *connect_timeout);
-        let listener = timeout(*connect_timeout, connecting).await.map_err(|_| late())?;
-        let failed = |error: sqlx::Error| Failure::Connecting(address.clone(), Arc::new(error));
-        Ok(Self { listener: listener.map_err(failed)?, topics: Vec::new(), secret: None })
+        // Before whoever waits for it gives up.
+        let deadline = Instant::now() + response_timeout.mul_f64(0.8);
+        let mut patience = SHORT.min(*connect_timeout);
+        loop {
+            match timeout(*connect_timeout, listen(connector, patience)).await.map_err(|_| late())? {
+                Ok(listener) => return Ok(Self { listener, topics: Vec::new(), secret: None }),
+                Err(sqlx::Error::PoolTimedOut) if Instant::now() < deadline => {}
+                Err(sqlx::Error::PoolTimedOut) => return Err(late()),
+                Err(error) => return Err(Failure::Connecting(address.clone(), Arc::new(error))),
+            }
+            // The client does not say what took it so long, so it is asked for in another way.
+            let another = connector.connect_untold_by(deadline).await?;
+            // So that there is a place at once.
+            let _ = timeout(SHORT, another.close()).await;
+            patience = *connect_timeout;
+        }
     }
 
     /// Listens to these topics, and to no others. Returns where the namespace was once it did.

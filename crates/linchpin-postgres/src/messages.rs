@@ -2,6 +2,8 @@
 
 use crate::arguments::{Given, column};
 use crate::connection::{Behind, Pool};
+use crate::errand;
+use crate::forgetting::{Forgetting, Kept};
 use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
@@ -23,6 +25,7 @@ pub(crate) struct Messages {
     pool: Arc<Pool>,
     hub: Arc<Hub>,
     notices: Arc<Notices>,
+    forgetting: Arc<Forgetting>,
     /// Tells this handle's messages from those of others, and from each other: the server sends the same text once.
     publisher: u64,
     sent: AtomicU64,
@@ -47,10 +50,16 @@ impl Drop for Handing {
 }
 
 impl Messages {
-    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, hub: Arc<Hub>, notices: Arc<Notices>) -> Self {
+    pub(crate) fn new(
+        names: Arc<Names>,
+        pool: Arc<Pool>,
+        hub: Arc<Hub>,
+        notices: Arc<Notices>,
+        forgetting: Arc<Forgetting>,
+    ) -> Self {
         let (publisher, sent, intake, serving) =
             (fastrand::u64(..), AtomicU64::new(0), Arc::default(), AsyncMutex::default());
-        Self { names, pool, hub, notices, publisher, sent, intake, serving }
+        Self { names, pool, hub, notices, forgetting, publisher, sent, intake, serving }
     }
 
     /// Sends a message to whoever is subscribed now: nobody knows how many that are.
@@ -60,6 +69,7 @@ impl Messages {
         if SEAL + head.len() + 1 + payload.len().div_ceil(3) * 4 <= LONGEST {
             self.notices.publish(format!("{head} {}", to_text(&payload)), None).await?;
         } else {
+            self.forgetting.later(Kept::Outcome);
             let id = fastrand::u128(..).to_be_bytes().to_vec();
             self.notices.publish(format!("{head} @{}", to_text(&id)), Some((id, payload))).await?;
         }
@@ -68,13 +78,15 @@ impl Messages {
 
     /// Subscribes; returns once the subscription is live at the server: it hears what is published from then on, and
     /// nothing from before, whatever this handle was receiving already.
-    pub(crate) async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+    pub(crate) async fn subscribe(self: &Arc<Self>, pattern: &Pattern) -> Result<Subscription> {
         // The stream holds what it listens by.
         let held: Arc<Mutex<Option<Arc<Serving>>>> = Arc::default();
         let (sender, joined) = oneshot::channel();
         let (intake, own, pattern) = (self.intake.clone(), held.clone(), pattern.clone());
         let join = Box::new(move || intake.put(Arrived::Joins(pattern, own, sender)));
-        *held.lock() = Some(self.serving(join).await?);
+        let me = self.clone();
+        let served = errand::run(&self.hub.life, async move { me.serving(join).await }).await;
+        *held.lock() = Some(served.unwrap_or_else(|| Err(Error::closed("subscribe")))?);
         joined.await.map_err(|_| Error::closed("subscribe"))
     }
 

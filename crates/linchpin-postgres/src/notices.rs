@@ -4,7 +4,7 @@
 
 use crate::arguments::Given;
 use crate::error::Failure;
-use crate::lane::{Asked, Lane, Traffic};
+use crate::lane::{Asked, Lane, Reply, Traffic};
 use crate::names::{Names, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -75,7 +75,7 @@ impl Traffic for Telling {
         question.topic != Topic::Messages
     }
 
-    async fn ask(&self, connection: &mut PgConnection, questions: &[&Notice]) -> Result<Vec<Result<()>>, Failure> {
+    async fn ask(&self, connection: &mut PgConnection, questions: &[&Notice]) -> Result<Vec<Reply<()>>, Failure> {
         let spilled: Vec<_> = questions.iter().filter_map(|notice| notice.spilled.as_ref()).collect();
         if !spilled.is_empty() {
             // On its own before: whoever is told of it finds it.
@@ -86,7 +86,7 @@ impl Traffic for Telling {
         let (kinds, texts): (Vec<_>, Vec<_>) = once(questions).into_iter().unzip();
         let given = Given::default().with(&self.0.namespace).with(kinds).with(texts);
         sqlx::query_with(TELL, given.arguments()?).execute(connection).await?;
-        Ok(questions.iter().map(|_| Ok(())).collect())
+        Ok(questions.iter().map(|_| Reply::Answer(Ok(()))).collect())
     }
 }
 

@@ -2,12 +2,12 @@
 //! for a moment only, as others need the connection, and then here; those of one stream come one after the other, and of all
 //! that wait for a stream one asks at a time.
 
-use crate::arguments::Given;
 use crate::connection::Pool;
+use crate::errand;
 use crate::error::{held, is_held};
-use linchpin_core::Result;
+use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,14 +19,31 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Patience {
     pool: Arc<Pool>,
+    waits: Arc<Waits>,
+}
+
+struct Waits {
     /// The streams that somebody holds, and who waits for each.
     held: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
     asking: Semaphore,
 }
 
+/// A statement that gives one row and has to hold a stream.
+struct Statement {
+    operation: &'static str,
+    text: &'static str,
+    arguments: PgArguments,
+}
+
+impl Statement {
+    async fn run(&self, pool: &Pool) -> Result<PgRow> {
+        pool.row(self.operation, self.text, self.arguments.clone()).await
+    }
+}
+
 impl Patience {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool, held: Mutex::default(), asking: Semaphore::new(1) }
+        Self { pool, waits: Arc::new(Waits { held: Mutex::default(), asking: Semaphore::new(1) }) }
     }
 
     /// Runs a statement that gives one row and has to hold a stream, or what goes by this name, for as long as a call may
@@ -35,23 +52,46 @@ impl Patience {
         &self,
         operation: &'static str,
         stream: &str,
-        statement: &'static str,
-        given: impl Fn() -> Given,
+        text: &'static str,
+        arguments: PgArguments,
     ) -> Result<PgRow> {
         let deadline = Instant::now() + self.pool.response_timeout().mul_f64(0.8);
-        let ask = async || self.pool.row(operation, statement, given().of(operation)?).await;
+        let statement = Statement { operation, text, arguments };
         let mut told = held(operation);
-        if self.queue(stream).is_none() {
-            match ask().await {
+        if self.waits.queue(stream).is_none() {
+            match statement.run(&self.pool).await {
                 Err(error) if is_held(&error) => told = error,
                 answer => return answer,
             }
         }
+        self.wait(stream.to_owned(), statement, deadline, told).await
+    }
+
+    /// Waits as a task of the handle. An attempt that has begun goes on by itself, also where the caller gives up.
+    async fn wait(&self, stream: String, statement: Statement, deadline: Instant, told: Error) -> Result<PgRow> {
+        let (pool, waits) = (self.pool.clone(), self.waits.clone());
+        let operation = statement.operation;
+        let trying = async move { waits.try_by(&stream, &pool, &statement, deadline, told).await };
+        // Without an answer the handle has ended, and it may have been asked.
+        let tried = errand::run(&self.pool.life, trying).await;
+        tried.unwrap_or_else(|| Err(Error::timeout(operation, Duration::ZERO)))
+    }
+}
+
+impl Waits {
+    async fn try_by(
+        &self,
+        stream: &str,
+        pool: &Pool,
+        statement: &Statement,
+        deadline: Instant,
+        mut told: Error,
+    ) -> Result<PgRow> {
         let queue = self.join(stream);
         let Ok(_first) = timeout_at(deadline, queue.lock()).await else { return Err(told) };
         // An attempt that has begun is waited for: it may succeed.
         while let Ok(turn) = timeout_at(deadline, self.asking.acquire()).await {
-            match ask().await {
+            match statement.run(pool).await {
                 Err(error) if is_held(&error) => told = error,
                 answer => return answer,
             }

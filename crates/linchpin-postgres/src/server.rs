@@ -14,6 +14,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Executor, Row};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The oldest version that is tried by anybody: its number as the server writes it.
 const OLDEST: i32 = 130_000;
@@ -133,8 +134,9 @@ fn told(failure: impl Into<Failure>) -> Error {
 /// It leaves nothing behind, no setting and no prepared statement: who has that connection next is somebody else.
 async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure> {
     const ROUNDS: usize = 4;
-    let mut ours = connector.connect_untold_at_last().await?;
-    let mut other = connector.connect_untold_at_last().await?;
+    let deadline = Instant::now() + connector.response_timeout;
+    let mut ours = connector.connect_untold_by(deadline).await?;
+    let mut other = connector.connect_untold_by(deadline).await?;
     for _ in 0..ROUNDS {
         // Whoever is not in between tells the server's own process.
         let before = process(&mut ours).await?;

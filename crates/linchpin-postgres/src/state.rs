@@ -1,18 +1,18 @@
-//! State: reading keys, scanning and clearing. Reads at the same time share a round trip.
+//! State: reading keys, scanning and clearing.
 
-use crate::arguments::{Given, column, field, key, number, ttl};
+use crate::arguments::{Given, column, field, key, number};
 use crate::commit::Committing;
 use crate::connection::{Behind, Pool};
 use crate::error::Failure;
-use crate::forgetting::Forgetting;
-use crate::lane::{Asked, Lane, Traffic};
+use crate::forgetting::{Forgetting, Kept};
+use crate::lane::Lane;
 use crate::names::Names;
 use crate::notices::Notices;
+use crate::reading::{Found, Moment, PAGE, Read, Reading, entry, namespace};
 use crate::seen::Seen;
-use async_trait::async_trait;
-use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, Revision, ScanPage, Snapshot, Transaction};
-use sqlx::postgres::{PgConnection, PgRow};
-use std::collections::{BTreeSet, VecDeque};
+use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, ScanPage, Snapshot, Transaction};
+use sqlx::postgres::PgRow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,67 +25,9 @@ pub(crate) struct State {
     commits: Lane<Committing>,
     notices: Arc<Notices>,
     seen: Arc<Seen>,
-    forgetting: Forgetting,
+    forgetting: Arc<Forgetting>,
     is_catching_up: Arc<AtomicBool>,
 }
-
-/// The traffic of the lane for reads.
-struct Reading(Arc<Names>, Arc<Seen>);
-
-/// What a namespace says of itself.
-#[derive(Clone, Copy)]
-struct Moment {
-    revision: Revision,
-    /// The time, in microseconds.
-    now: i64,
-    /// The server's clock has stepped back behind what was seen.
-    is_behind: bool,
-    /// If it steps back now, more time is lost than may be.
-    is_unnoted: bool,
-}
-
-impl Moment {
-    /// What columns 0 to 3 hold, and this one, the latest time that was noted.
-    fn read(row: &PgRow, noted: usize) -> Result<Self, Failure> {
-        // Less is how exactly clocks are read.
-        const STEP: i64 = 1000;
-        const UNNOTED: i64 = 500_000;
-        if column(row, 1)? {
-            return Err(Failure::Standby);
-        }
-        let (clock, now): (i64, i64) = (column(row, 2)?, column(row, 3)?);
-        let is_unnoted = column::<i64>(row, noted)? < now - UNNOTED;
-        Ok(Self { revision: Revision(number(column(row, 0)?)), now, is_behind: clock + STEP < now, is_unnoted })
-    }
-}
-
-/// What was found at keys. One that has ended is there until it is removed.
-struct Found {
-    moment: Moment,
-    entries: Vec<Option<Entry>>,
-    ended: Vec<Key>,
-}
-
-/// Of a namespace: its revision, whether the server is a standby, the clock, the time, which is never before `$2`, its id, and
-/// the latest time that was noted.
-/// Its newest generation is the only one.
-macro_rules! namespace {
-    () => {
-        "SELECT n.revision, n.standby, n.clock, greatest(n.clock, n.acted, $2::bigint) AS now, n.id, n.acted FROM ( \
-            SELECT n.revision, pg_is_in_recovery() AS standby, linchpin.clock() + n.ahead AS clock, n.acted, n.id \
-            FROM linchpin.namespaces AS n WHERE n.name = $1 ORDER BY n.generation DESC LIMIT 1 \
-        ) AS n"
-    };
-}
-
-const READ: &str = concat!(
-    "SELECT n.revision, n.standby, n.clock, n.now, asked.i, k.version, k.created, k.ends, k.value, n.acted FROM (",
-    namespace!(),
-    ") AS n LEFT JOIN unnest($3::bytea[]) WITH ORDINALITY AS asked (key, i) ON true \
-    LEFT JOIN LATERAL ( \
-        SELECT * FROM linchpin.keys AS k WHERE k.namespace = n.id AND k.key = asked.key OFFSET 0 \
-    ) AS k ON true"
-);
 
 const SCAN: &str = concat!(
     "SELECT n.revision, n.standby, n.clock, n.now, k.key, k.version, k.created, k.ends, \
@@ -99,88 +41,15 @@ const SCAN: &str = concat!(
     ) AS k ON k.before < $8 OR NOT $7 ORDER BY k.key"
 );
 
-/// So many bytes of values make a page: it is to arrive in time, also over a slow line.
-const PAGE: i64 = 1024 * 1024;
-
 /// How many keys a call removes: everybody else waits for it.
 const CLEARED: i32 = 512;
 
-#[async_trait]
-impl Traffic for Reading {
-    type Question = Vec<Key>;
-    type Answer = Option<Found>;
-
-    const OPERATION: &'static str = "get";
-
-    fn together(&self, waiting: &VecDeque<Asked<Vec<Key>, Option<Found>>>) -> usize {
-        const KEYS: usize = 512;
-        let mut keys = 0;
-        let fits = |asked: &&Asked<Vec<Key>, _>| {
-            keys += asked.question.len();
-            keys <= KEYS
-        };
-        waiting.iter().take_while(fits).count()
-    }
-
-    fn may_repeat(&self, _: &Vec<Key>) -> bool {
-        true
-    }
-
-    /// `None` for a namespace that is not there.
-    async fn ask(
-        &self,
-        connection: &mut PgConnection,
-        questions: &[&Vec<Key>],
-    ) -> Result<Vec<Result<Option<Found>>>, Failure> {
-        let keys: Vec<&Key> = questions.iter().flat_map(|keys| keys.iter()).collect();
-        let bytes: Vec<_> = keys.iter().map(|key| key.as_str().as_bytes()).collect();
-        let given = Given::default().with(&self.0.namespace).with(self.1.latest()).with(bytes).arguments()?;
-        let rows = sqlx::query_with(READ, given).fetch_all(connection).await?;
-        let Some(first) = rows.first() else { return Ok(questions.iter().map(|_| Ok(None)).collect()) };
-        let moment = Moment::read(first, 9)?;
-        let mut read: Vec<Option<(Entry, bool)>> = keys.iter().map(|_| None).collect();
-        for row in &rows {
-            let (Some(place), Some(_)) = (column::<Option<i64>>(row, 4)?, column::<Option<i64>>(row, 5)?) else {
-                continue;
-            };
-            let index = usize::try_from(place - 1).unwrap_or(usize::MAX);
-            if let (Some(key), Some(place)) = (keys.get(index), read.get_mut(index)) {
-                *place = Some(entry(row, (*key).clone(), moment.now)?);
-            }
-        }
-        let mut read = read.into_iter();
-        let found = |keys: &&Vec<Key>| {
-            let mut found = Found { moment, entries: Vec::with_capacity(keys.len()), ended: Vec::new() };
-            for entry in read.by_ref().take(keys.len()) {
-                let (entry, has_ended) = entry.unzip();
-                if has_ended == Some(true) {
-                    found.ended.extend(entry.as_ref().map(|entry: &Entry| entry.key.clone()));
-                }
-                found.entries.push(entry);
-            }
-            Ok(Some(found))
-        };
-        Ok(questions.iter().map(found).collect())
-    }
-}
-
-/// What columns 5 to 8 hold, and whether it has ended.
-fn entry(row: &PgRow, key: Key, now: i64) -> Result<(Entry, bool), sqlx::Error> {
-    let (version, created) = (Revision(number(column(row, 5)?)), Revision(number(column(row, 6)?)));
-    let (ends, value): (Option<i64>, Vec<u8>) = (column(row, 7)?, column(row, 8)?);
-    let left = ends.map(|ends| ends - now);
-    let ttl = left.and_then(ttl);
-    Ok((Entry { key, value: value.into(), created, version, ttl }, left.is_some_and(|left| left <= 0)))
-}
-
 impl State {
-    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>) -> Self {
+    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>, forgetting: Arc<Forgetting>) -> Self {
         let seen = Arc::<Seen>::default();
         let committing = Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone() };
         let commits = Lane::new(pool.clone(), committing);
         let reads = Lane::new(pool.clone(), Reading(names.clone(), seen.clone()));
-        let forgetting = Forgetting::default();
-        forgetting.later(&pool);
         Self { names, pool, reads, commits, notices, seen, forgetting, is_catching_up: Arc::default() }
     }
 
@@ -204,7 +73,7 @@ impl State {
 
     pub(crate) async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         if transaction.id.is_some() {
-            self.forgetting.later(&self.pool);
+            self.forgetting.later(Kept::Outcome);
         }
         self.commits.ask(transaction.clone()).await
     }
@@ -262,8 +131,11 @@ impl State {
             let Some(name) = column::<Option<Vec<u8>>>(row, 4)? else { continue };
             // All that is stored was a key once.
             let Ok(key) = key("scan", name) else { continue };
-            let (entry, has_ended) = entry(row, key, moment.now)?;
-            if has_ended { ended.push(entry.key) } else { entries.push(entry) }
+            match entry(row, key, column(row, 8)?, moment.now)? {
+                Read::Ended(entry) => ended.push(entry.key),
+                Read::There(entry) => entries.push(entry),
+                Read::Nothing | Read::Unfit => {}
+            }
         }
         // Some were more than fit, or one more than was asked for.
         let told = (entries.len() + ended.len()).min(page.limit);

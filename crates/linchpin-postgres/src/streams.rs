@@ -3,6 +3,7 @@
 use crate::arguments::{Given, field, micros, number, stored};
 use crate::connection::{Behind, Pool};
 use crate::error::unexpected;
+use crate::forgetting::{Forgetting, Kept};
 use crate::hub::Hub;
 use crate::names::Names;
 use crate::notices::Notices;
@@ -29,12 +30,19 @@ pub(crate) struct Streams {
     pub(crate) patience: Patience,
     pub(crate) hub: Arc<Hub>,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) forgetting: Arc<Forgetting>,
 }
 
 impl Streams {
-    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, hub: Arc<Hub>, notices: Arc<Notices>) -> Self {
+    pub(crate) fn new(
+        names: Arc<Names>,
+        pool: Arc<Pool>,
+        hub: Arc<Hub>,
+        notices: Arc<Notices>,
+        forgetting: Arc<Forgetting>,
+    ) -> Self {
         let patience = Patience::new(pool.clone());
-        Self { names, pool, patience, hub, notices }
+        Self { names, pool, patience, hub, notices, forgetting }
     }
 
     /// Appends records, in their order, next to each other.
@@ -44,15 +52,16 @@ impl Streams {
         if records.is_empty() {
             return Ok(Vec::new());
         }
+        if records.iter().any(|record| record.id.is_some()) {
+            self.forgetting.later(Kept::RecordId);
+        }
         let name = stream.storage_name();
         let ids: Vec<_> = records.iter().map(|record| record.id.as_deref().map(str::as_bytes)).collect();
         let delays: Vec<_> = records.iter().map(|record| record.delay.map(micros)).collect();
         let headers: Vec<_> = records.iter().map(write_headers).collect();
         let payloads: Vec<&[u8]> = records.iter().map(|record| &record.payload[..]).collect();
-        let given = || {
-            let given = self.given().with(name.as_bytes()).with(micros(DEDUPE_WINDOW)).with(&ids).with(&delays);
-            given.with(&headers).with(&payloads)
-        };
+        let given = self.given().with(name.as_bytes()).with(micros(DEDUPE_WINDOW)).with(ids).with(delays);
+        let given = given.with(headers).with(payloads).of("append")?;
         let row = self.patience.row("append", &name, APPEND, given).await?;
         let positions: Vec<i64> = field("append", &row, 0)?;
         let duplicates: Vec<bool> = field("append", &row, 1)?;
@@ -124,7 +133,7 @@ impl Streams {
         let name = stream.storage_name();
         let mut dropped = 0;
         loop {
-            let given = || self.given().with(name.as_bytes()).with(newest).with(count).with(REMOVED);
+            let given = self.given().with(name.as_bytes()).with(newest).with(count).with(REMOVED).of("trim")?;
             let row = self.patience.row("trim", &name, TRIM, given).await;
             // What went before stays removed, and would not be counted again.
             let row = row.map_err(|error| if dropped > 0 { error.with_retry(Retry::Unknown) } else { error })?;
@@ -142,7 +151,7 @@ impl Streams {
         const SWEEP: &str = "SELECT linchpin.sweep_streams((SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = $1 \
                              ORDER BY n.generation DESC LIMIT 1), $2)";
         let name = stream.storage_name();
-        let given = || self.given().with(name.as_bytes()).with(group.as_str().as_bytes());
+        let given = self.given().with(name.as_bytes()).with(group.as_str().as_bytes()).of("remove_group")?;
         let row = self.patience.row("remove_group", &name, REMOVE, given).await?;
         if !field::<bool>("remove_group", &row, 0)? {
             return Ok(false);
@@ -163,7 +172,7 @@ impl Streams {
         const CLEAR: &str = "SELECT a FROM linchpin.patience AS p, LATERAL \
                              linchpin.clear_streams($1 || p.nothing, $2, $3) AS a";
         loop {
-            let given = || self.given().with(prefix.as_bytes()).with(REMOVED);
+            let given = self.given().with(prefix.as_bytes()).with(REMOVED).of("clear")?;
             if field("clear", &self.patience.row("clear", prefix, CLEAR, given).await?, 0)? {
                 return Ok(());
             }

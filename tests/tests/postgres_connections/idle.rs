@@ -1,13 +1,15 @@
 //! Connections that somebody closes while they are idle.
 
-use super::{ask, connect, key, server};
+use super::{SOON, ask, connect, key, server};
+use futures::StreamExt;
 use linchpin::{
-    Action, Channel, Claim, Driver, GroupName, MemberName, Record, Result, Settlement, StreamName, Transaction,
+    Action, Channel, Claim, Driver, GroupName, MemberName, Pattern, Record, Result, Settlement, StreamName,
+    SubscriptionEvent, Transaction,
 };
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// A connection that was used just now is used again without a look.
 const UNSURE: Duration = Duration::from_millis(300);
@@ -67,4 +69,16 @@ async fn a_connection_that_an_administrator_ended_is_not_used() {
         sleep(UNSURE).await;
     };
     each(&postgres, ends).await.expect("nothing fails");
+}
+
+#[tokio::test]
+async fn what_is_quiet_is_listened_to_however_long() {
+    let server = PostgresServer::start_local(&["-c", "idle_session_timeout=300ms"]).await.expect("a server");
+    let postgres = connect(&server.url()).await;
+    let mut messages = Driver::subscribe(&postgres, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let quiet = timeout(Duration::from_secs(3), messages.next()).await;
+    assert!(quiet.is_err(), "it missed something: {quiet:?}");
+    Driver::publish(&postgres, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    let told = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no error");
+    assert!(matches!(told, SubscriptionEvent::Message(message) if message.payload == b"m"));
 }

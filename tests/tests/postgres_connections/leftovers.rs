@@ -104,3 +104,56 @@ async fn what_is_erased_is_gone_and_nothing_else() {
     let quiet = async { while ask(&server, OURS).await != "0" {} };
     timeout(SOON, quiet).await.expect("connections are left");
 }
+
+#[tokio::test]
+async fn what_was_used_while_it_was_erased_is_gone_with_the_next_call() {
+    let server = server().await;
+    let gone = [Namespace::new("gone").expect("a name")];
+    let kept = coordinator(&format!("{}?namespace=kept", server.url())).await;
+    let stream = StreamName::new("s").expect("valid");
+    kept.driver().append(&stream, &[Record::new("r")]).await.expect("appended");
+    coordinator(&format!("{}?namespace=gone", server.url())).await.shutdown().await.expect("closes");
+    let mut own = super::pool(&server.url(), 1).await.begin().await.expect("a transaction");
+    let uses = "SELECT linchpin.append('gone', 's', 'one', 'id'); SELECT linchpin.append('gone', 's', 'two'); \
+                SELECT * FROM linchpin.claim_records('gone', 's', 'g', 'm', 1, 1000000, 0); \
+                SELECT linchpin.spill('gone', ARRAY['id'::bytea], ARRAY['long'::bytea])";
+    sqlx::raw_sql(uses).execute(&mut *own).await.expect("used");
+    linchpin_postgres::erase(config(&server.url()), &gone).await.expect("erases");
+    own.commit().await.expect("committed");
+    linchpin_postgres::erase(config(&server.url()), &gone).await.expect("erases");
+    for (table, left) in [
+        ("streams", "1"),
+        ("records", "1"),
+        ("record_ids", "0"),
+        ("groups", "0"),
+        ("pending", "0"),
+        ("messages", "0"),
+        ("rubbish", "0"),
+    ] {
+        assert_eq!(ask(&server, &format!("SELECT count(*) FROM linchpin.{table}")).await, left, "in {table}");
+    }
+    assert_eq!(kept.driver().inspect(&stream).await.expect("answers").length, 1);
+}
+
+#[tokio::test]
+async fn ids_and_long_messages_are_forgotten_though_no_more_come() {
+    let server = server().await;
+    let coordinator = coordinator(&server.url()).await;
+    let records: Vec<_> = (0..20).map(|n| Record::new("r").with_id(n.to_string()).expect("valid")).collect();
+    coordinator.driver().append(&StreamName::new("s").expect("valid"), &records).await.expect("appended");
+    for _ in 0..20 {
+        coordinator.publish("c", &vec![7; 10_000]).await.expect("is published");
+    }
+    let left = "SELECT (SELECT count(*) FROM linchpin.record_ids), (SELECT count(*) FROM linchpin.messages)";
+    let forget = async |most: u32| ask(&server, &format!("SELECT linchpin.forget({most})")).await;
+    assert_eq!(
+        (forget(50).await.as_str(), ask(&server, left).await.as_str()),
+        ("f", "20|20"),
+        "somebody may ask for them"
+    );
+    // As if that had been a while ago.
+    ask(&server, "UPDATE linchpin.record_ids SET ends = ends - 121 * 1000000::bigint").await;
+    ask(&server, "UPDATE linchpin.messages SET at = at - 61 * 1000000::bigint").await;
+    assert_eq!((forget(15).await.as_str(), ask(&server, left).await.as_str()), ("t", "5|5"));
+    assert_eq!((forget(15).await.as_str(), ask(&server, left).await.as_str()), ("f", "0|0"));
+}

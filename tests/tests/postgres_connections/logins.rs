@@ -129,3 +129,38 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
     let snapshot = Driver::get(&postgres, &[key("n")]).await.expect("the server is back");
     assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "1");
 }
+
+#[tokio::test]
+async fn who_listens_waits_for_a_place_on_a_full_server() {
+    let setup = ["max_connections=6", "superuser_reserved_connections=3", "max_wal_senders=0"];
+    let arguments: Vec<_> = setup.into_iter().flat_map(|setting| ["-c", setting]).collect();
+    let server = linchpin_tests::servers::PostgresServer::start_local(&arguments).await.expect("a server");
+    ask(&server, "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app").await;
+    let url = url_for(&server, "app");
+    // As patient while it connects as while it waits for an answer.
+    let postgres = connect(&url).await;
+    let others = pool(&url, 3).await;
+    let mut held = Vec::new();
+    let full = async {
+        while held.len() < 3 {
+            held.extend(others.acquire().await);
+        }
+    };
+    tokio::time::timeout(super::SOON, full).await.expect("what was idle is closed");
+    let pattern = linchpin::Pattern::new("*").expect("valid");
+    let all = linchpin::Range::all();
+    for _ in 0..2 {
+        let error = postgres.watch(&all).await.err().expect("there is no place");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::ResourceExhausted, Retry::Safe), "{error}");
+        let error = Driver::subscribe(&postgres, &pattern).await.err().expect("there is no place");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::ResourceExhausted, Retry::Safe), "{error}");
+    }
+    let freed = async {
+        tokio::time::sleep(LIMIT / 3).await;
+        held.clear();
+        others.close().await;
+    };
+    let (watch, ()) = tokio::join!(postgres.watch(&all), freed);
+    let _watch = watch.expect("a place was free in time");
+    let _messages = Driver::subscribe(&postgres, &pattern).await.expect("there is a place");
+}

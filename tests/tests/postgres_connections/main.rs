@@ -15,6 +15,8 @@ mod schema;
 mod snapshots;
 mod standby;
 mod tls;
+mod together;
+mod unpolled;
 
 use linchpin::{Coordinator, Driver, Key};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};

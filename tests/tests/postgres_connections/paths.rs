@@ -90,3 +90,14 @@ async fn strings_may_be_read_in_the_old_way() {
     let dead = "SET standard_conforming_strings = off; SELECT dead FROM linchpin.inspect_stream('default', 's')";
     ask(&server, dead).await;
 }
+
+#[tokio::test]
+async fn answers_are_read_whatever_a_role_has_set() {
+    let settings =
+        ["bytea_output=escape", "array_nulls=off", "default_transaction_read_only=on", "quote_all_identifiers=on"];
+    let others = ["DateStyle=SQL,DMY", "IntervalStyle=iso_8601", "extra_float_digits=-15", "escape_string_warning=off"];
+    let arguments: Vec<_> = settings.into_iter().chain(others).flat_map(|setting| ["-c", setting]).collect();
+    let server = PostgresServer::start_local(&arguments).await.expect("a server");
+    let postgres = connect(&server.url()).await;
+    everything(postgres.share()).await.expect("everything works");
+}

@@ -46,11 +46,23 @@ fn without_a_user_it_is_who_runs_this() {
 #[test]
 fn how_many_connections_there_are_at_most_is_read() {
     assert_eq!(from_url("postgres://u@h?max_connections=3").max_connections, 3);
-    for wrong in ["2", "0", "-1", "many", ""] {
+    for wrong in ["2", "0", "-1", "262144", "18446744073709551615", "many", ""] {
         let error = PostgresConfig::read(&format!("postgres://u@h?max_connections={wrong}"), |_| None);
         let error = error.expect_err(wrong);
         assert!(error.to_string().contains("max_connections") && error.to_string().contains('3'), "{error}");
     }
+}
+
+#[test]
+fn what_the_server_has_no_number_for_is_refused() {
+    let config = || from_url("postgres://u@h");
+    for timeout in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(2_147_484), Duration::MAX] {
+        for config in [config().response_timeout(timeout), config().connect_timeout(timeout)] {
+            let error = config.options().expect_err("refused");
+            assert!(error.to_string().contains("2147483647 ms"), "{error}");
+        }
+    }
+    assert_eq!(config().max_connections(usize::MAX).max_connections, 262_143);
 }
 
 #[test]
@@ -177,6 +189,8 @@ fn a_wrong_url_says_what_is_wrong_and_never_repeats_the_password() {
         ("postgres://h?password=canary", "unknown"),
         ("postgres://u:canary@h?response_timeout_ms=0", "milliseconds"),
         ("postgres://u:canary@h?connect_timeout_ms=x", "milliseconds"),
+        ("postgres://u:canary@h?response_timeout_ms=2147483648", "2147483647"),
+        ("postgres://u:canary@h?connect_timeout_ms=2147483648", "2147483647"),
         ("postgres://u:canary@h?sslmode=prefer", "without TLS"),
         ("postgres://u:canary@h?sslmode=allow", "without TLS"),
         ("postgres://u:canary@h?sslmode=canary", "verify-full"),

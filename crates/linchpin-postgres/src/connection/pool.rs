@@ -9,7 +9,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Whom a call may have to wait for on the server. Those that wait leave room for those that need not.
@@ -105,6 +105,19 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// Runs a statement, and gives the connection back.
+    async fn ask(
+        mut self,
+        statement: &'static str,
+        arguments: PgArguments,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let asking = sqlx::query_with(statement, arguments).fetch_all(&mut self.connection);
+        let rows = timeout_at(deadline, asking).await.map_err(|_| Failure::Late(limit))?;
+        self.give_back(rows.map_err(Failure::from))
+    }
+
     /// Gives it back after this answer, if it is still of use.
     pub(crate) fn give_back<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let Self { connection, mut place, _permits } = self;
@@ -175,20 +188,32 @@ impl Pool {
         rows.map_err(|failure| failure.told(operation))
     }
 
-    /// Runs a statement; tells how it failed.
+    /// Runs a statement; tells how it failed. It runs as a task of the handle: a caller who does not go on, or gives up, holds
+    /// no connection and no place that others need, and closes none.
     pub(crate) async fn ask(
         &self,
         behind: Behind,
         statement: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Failure> {
-        let limit = self.response_timeout();
-        let deadline = Instant::now() + limit;
-        let taken = timeout_at(deadline, self.take(behind)).await;
-        let mut taken = taken.unwrap_or(Err(Failure::Unasked(limit)))?;
-        let asking = sqlx::query_with(statement, arguments).fetch_all(&mut taken.connection);
-        let rows = timeout_at(deadline, asking).await.map_err(|_| Failure::Late(limit))?;
-        taken.give_back(rows.map_err(Failure::from))
+        let pool = self.me.upgrade().ok_or(Failure::Closed)?;
+        let (mut reply, answer) = oneshot::channel();
+        self.life.spawn(async move {
+            let limit = pool.response_timeout();
+            let deadline = Instant::now() + limit;
+            let taken = tokio::select! {
+                taken = timeout_at(deadline, pool.take(behind)) => taken.unwrap_or(Err(Failure::Unasked(limit))),
+                // Nobody waits for it any more, and nothing was asked.
+                () = reply.closed() => return,
+            };
+            let rows = match taken {
+                Ok(taken) => taken.ask(statement, arguments, deadline, limit).await,
+                Err(failure) => Err(failure),
+            };
+            let _ = reply.send(rows);
+        });
+        // Without an answer the handle has ended, and it may have been asked.
+        answer.await.unwrap_or(Err(Failure::Late(Duration::ZERO)))
     }
 
     /// Runs a statement that may have to wait for whoever holds a stream, and gives one row.

@@ -12,8 +12,9 @@
 --
 -- -> the count of changes before and after; the keys that had ended, and at which revision they were removed; per
 -- transaction its status (1 committed, 2 refused, 3 refused by what was found, 4 no counter, 5 overflow, 6 the id is
--- another's; 10 more if it was decided before), revision, the operation that decided it (from 0, of its guards or of its
--- mutations), and what its mutations did; per status 3 what was found; and the time.
+-- another's, 7 refused and to be asked again, as what refused it did not fit into the answer; 10 more if it was decided
+-- before), revision, the operation that decided it (from 0, of its guards or of its mutations), and what its mutations
+-- did, or for status 3 the index of what was found; what was found, each once; and the time.
 CREATE FUNCTION linchpin.commit(
     namespace text, ids bytea[], fingerprints bigint[], lasts integer[],
     kinds integer[], slots integer[], numbers bigint[], ttls bigint[], keys bytea[], "values" bytea[],
@@ -39,7 +40,9 @@ DECLARE
     s integer; first integer; guards integer; last integer := 0; next_sum integer;
     status integer; detail integer; kind integer; holds boolean; ticks boolean; summed numeric; current bytea;
     did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
-    o_found integer[] := '{}'; finds integer := 0;
+    o_found integer[] := '{}'; finds integer := 0; place integer; left_us bigint;
+    -- Everybody else waits for what is told: so much of values, or one.
+    enough_bytes constant bigint := 1048576; told_bytes bigint := 0; size bigint; is_replay boolean; written integer;
     touched integer[] := '{}'; other integer;
     -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
     c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
@@ -85,6 +88,14 @@ BEGIN
                     ) AS k ON true ORDER BY asked.n
             ) AS k;
     END IF;
+    -- Whoever reads a key that has ended, and that nobody holds, takes it for gone even if he cannot remove it. So what may
+    -- live on is held before it is seen how late it is.
+    IF now < ANY (s_ends) THEN
+        PERFORM FROM linchpin.keys AS k
+            WHERE k.namespace = held.id AND k.key = ANY (keys) AND coalesce(k.ends, 0) > now FOR NO KEY UPDATE;
+        now := greatest(now, linchpin.clock() + held.ahead);
+        held.acted := now;
+    END IF;
     -- What has ended is removed before anybody decides anything by it.
     FOR s IN 1 .. coalesce(cardinality(s_ends), 0) LOOP
         IF s_ends[s] <> 0 AND s_ends[s] <= now THEN
@@ -106,7 +117,14 @@ BEGIN
         last := lasts[t];
         did := '{}';
         o_found[t] := 0;
-        IF known IS NOT NULL AND ids[t] = ANY (known) THEN
+        status := 1;
+        detail := 0;
+        ticks := false;
+        guards := 0;
+        -- Which of `values` or `sums` what refuses it has; 0 for the one in the table.
+        written := 0;
+        is_replay := known IS NOT NULL AND ids[t] = ANY (known);
+        IF is_replay THEN
             SELECT * INTO had FROM linchpin.outcomes AS o WHERE o.namespace = held.id AND o.id = ids[t];
             IF had.fingerprint <> fingerprints[t] THEN
                 statuses[t] := 6; revisions[t] := reached; details[t] := 0; results[t] := '';
@@ -115,7 +133,7 @@ BEGIN
             status := had.status;
             IF status = 3 THEN
                 -- What refused it is told again only if it still stands there, and was not just written.
-                SELECT k.* INTO seen FROM linchpin.keys AS k
+                SELECT k.namespace, k.key, ''::bytea, k.created, k.version, k.ends INTO seen FROM linchpin.keys AS k
                     WHERE k.namespace = held.id AND k.key = had.found_key AND k.version = had.found_version
                         AND (k.ends IS NULL OR k.ends > now);
                 s := array_position(all_keys, had.found_key);
@@ -125,31 +143,20 @@ BEGIN
                 IF seen.key IS NULL THEN
                     status := 2;
                 ELSE
-                    finds := finds + 1;
-                    found_keys := found_keys || seen.key;
-                    found_values := found_values || seen.value;
                     seen.ends := CASE WHEN s IS NULL THEN seen.ends ELSE nullif(s_ends[s], 0) END;
-                    found_numbers := found_numbers || ARRAY[seen.created, seen.version, coalesce(seen.ends - now, 0)];
                 END IF;
             END IF;
-            statuses[t] := status + 10; revisions[t] := had.revision; details[t] := had.detail;
-            results[t] := had.results;
-            CONTINUE;
         END IF;
-        status := 1;
-        detail := 0;
-        ticks := false;
 
-        guards := 0;
         FOR i IN first .. last LOOP
             kind := kinds[i];
-            EXIT WHEN kind >= 10;
+            EXIT WHEN kind >= 10 OR is_replay;
             guards := guards + 1;
             CONTINUE WHEN kind = 0;
             s := slots[i];
             IF kind = 4 THEN
                 -- In the table, but for what was written by transactions before this one, and among that.
-                SELECT k.* INTO seen FROM linchpin.keys AS k
+                SELECT k.namespace, k.key, ''::bytea, k.created, k.version, k.ends INTO seen FROM linchpin.keys AS k
                     WHERE k.namespace = held.id AND k.key >= all_keys[s] AND k.key < all_keys[s] || decode('ff', 'hex')
                         AND (k.ends IS NULL OR k.ends > now)
                         AND NOT EXISTS (SELECT FROM unnest(touched) AS n WHERE all_keys[n] = k.key)
@@ -163,9 +170,9 @@ BEGIN
                         WHERE s_version[n] <> 0 AND all_keys[n] >= all_keys[s] AND all_keys[n] < all_keys[s] || decode('ff', 'hex')
                         ORDER BY all_keys[n] LIMIT 1;
                     IF other IS NOT NULL AND (seen.key IS NULL OR all_keys[other] < seen.key) THEN
-                        seen := (held.id, all_keys[other],
-                            CASE WHEN s_value[other] > 0 THEN all_values[s_value[other]] ELSE sums[-s_value[other]] END,
-                            s_created[other], s_version[other], s_ends[other])::linchpin.keys;
+                        seen := (held.id, all_keys[other], ''::bytea, s_created[other], s_version[other],
+                            s_ends[other])::linchpin.keys;
+                        written := s_value[other];
                     END IF;
                 END IF;
                 holds := seen.key IS NULL;
@@ -174,12 +181,7 @@ BEGIN
                     ELSE s_version[s] <> 0 AND s_version[s] = numbers[i] END;
                 IF NOT holds AND s_version[s] <> 0 THEN
                     seen := (held.id, all_keys[s], ''::bytea, s_created[s], s_version[s], s_ends[s])::linchpin.keys;
-                    IF s_value[s] = 0 THEN
-                        SELECT k.value INTO seen.value FROM linchpin.keys AS k
-                            WHERE k.namespace = held.id AND k.key = all_keys[s];
-                    ELSE
-                        seen.value := CASE WHEN s_value[s] > 0 THEN all_values[s_value[s]] ELSE sums[-s_value[s]] END;
-                    END IF;
+                    written := s_value[s];
                 END IF;
             END IF;
             IF NOT holds THEN
@@ -189,12 +191,41 @@ BEGIN
             END IF;
         END LOOP;
         IF status = 3 THEN
-            finds := finds + 1;
-            o_found[t] := finds;
-            found_keys := found_keys || seen.key;
-            found_values := found_values || seen.value;
-            found_numbers := found_numbers || ARRAY[seen.created, seen.version,
-                CASE WHEN coalesce(seen.ends, 0) = 0 THEN 0 ELSE seen.ends - now END];
+            left_us := CASE WHEN coalesce(seen.ends, 0) = 0 THEN 0 ELSE seen.ends - now END;
+            place := array_position(found_keys, seen.key);
+            IF place IS NULL OR found_numbers[place * 3 - 1] <> seen.version OR found_numbers[place * 3] <> left_us THEN
+                IF written = 0 THEN
+                    SELECT length(k.value) INTO size FROM linchpin.keys AS k
+                        WHERE k.namespace = held.id AND k.key = seen.key;
+                ELSE
+                    size := length(CASE WHEN written > 0 THEN all_values[written] ELSE sums[-written] END);
+                END IF;
+                IF finds > 0 AND told_bytes + size > enough_bytes THEN
+                    status := 7;
+                ELSE
+                    IF written = 0 THEN
+                        SELECT k.value INTO current FROM linchpin.keys AS k
+                            WHERE k.namespace = held.id AND k.key = seen.key;
+                    ELSE
+                        current := CASE WHEN written > 0 THEN all_values[written] ELSE sums[-written] END;
+                    END IF;
+                    finds := finds + 1;
+                    place := finds;
+                    told_bytes := told_bytes + size;
+                    found_keys := found_keys || seen.key;
+                    found_values := found_values || current;
+                    found_numbers := found_numbers || ARRAY[seen.created, seen.version, left_us];
+                END IF;
+            END IF;
+            IF status = 3 THEN
+                o_found[t] := place;
+                did := ARRAY[place::text];
+            END IF;
+        END IF;
+        IF is_replay THEN
+            statuses[t] := status + 10; revisions[t] := had.revision; details[t] := had.detail;
+            results[t] := CASE status WHEN 3 THEN place::text ELSE had.results END;
+            CONTINUE;
         END IF;
 
         IF status = 1 THEN

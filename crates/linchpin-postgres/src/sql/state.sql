@@ -90,12 +90,14 @@ CREATE FUNCTION linchpin.ended(namespace text, keys bytea[], at bigint) RETURNS 
         ) AND k.key = ANY (ended.keys) AND k.ends <= ended.at FOR NO KEY UPDATE SKIP LOCKED
 $$;
 
--- Forgets up to `most` outcomes of each namespace that nobody may ask for any more. Waits for nobody.
--- -> whether some may be left
+-- Forgets up to `most` outcomes of each namespace, ids of records and long messages that nobody may ask for any more. Waits
+-- for nobody. -> whether some may be left
 CREATE FUNCTION linchpin.forget(most integer) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     window_us constant bigint := 60 * 1000000;
-    forgotten bigint;
+    outcomes bigint;
+    messages bigint;
+    ids bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM linchpin.outcomes AS o WHERE o.ctid = ANY (ARRAY(
@@ -105,8 +107,21 @@ BEGIN
                     ORDER BY o.at LIMIT most FOR UPDATE SKIP LOCKED
             ) AS old))
         RETURNING 1
-    ) SELECT count(*) INTO forgotten FROM gone;
-    RETURN forgotten >= most;
+    ) SELECT count(*) INTO outcomes FROM gone;
+    WITH gone AS (
+        DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.messages AS old WHERE old.at < linchpin.clock() - window_us
+                ORDER BY old.at LIMIT most FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+    ) SELECT count(*) INTO messages FROM gone;
+    -- By the clock, which no namespace's time is behind.
+    WITH gone AS (
+        DELETE FROM linchpin.record_ids AS r WHERE r.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.record_ids AS old WHERE old.ends > 0 AND old.ends <= linchpin.clock()
+                ORDER BY old.ends LIMIT most FOR UPDATE SKIP LOCKED))
+        RETURNING 1
+    ) SELECT count(*) INTO ids FROM gone;
+    RETURN greatest(outcomes, messages, ids) >= most;
 END $$;
 
 -- Removes about `most` rows of a namespace, and the namespace with the last. -> whether that was all
@@ -133,17 +148,49 @@ BEGIN
         SELECT old.ctid FROM linchpin.messages AS old WHERE old.namespace = held.id LIMIT remaining));
     GET DIAGNOSTICS removed = ROW_COUNT;
     remaining := remaining - removed;
-    WITH gone AS (
-        DELETE FROM linchpin.streams AS s WHERE s.ctid = ANY (ARRAY(
-            SELECT old.ctid FROM linchpin.streams AS old WHERE old.namespace = held.id LIMIT remaining))
-        RETURNING s.namespace, s.id
-    ) INSERT INTO linchpin.rubbish (namespace, stream, "group") SELECT gone.namespace, gone.id, 0 FROM gone;
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    remaining := remaining - removed;
-    IF remaining <= 0 OR linchpin.sweep_streams(held.id, remaining) THEN
+    IF remaining <= 0 OR linchpin.erase_streams(held.id, remaining) THEN
         RETURN false;
     END IF;
     DELETE FROM linchpin.namespaces AS n WHERE n.name = namespace;
     DELETE FROM linchpin.holds AS h WHERE h.name = namespace;
     RETURN true;
+END $$;
+
+-- Removes about `most` rows of the streams of a namespace. -> whether some may be left
+CREATE FUNCTION linchpin.erase_streams(space integer, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    removed integer;
+BEGIN
+    WITH gone AS (
+        DELETE FROM linchpin.streams AS s WHERE s.ctid = ANY (ARRAY(
+            SELECT old.ctid FROM linchpin.streams AS old WHERE old.namespace = space LIMIT most))
+        RETURNING s.namespace, s.id
+    ) INSERT INTO linchpin.rubbish (namespace, stream, "group") SELECT gone.namespace, gone.id, 0 FROM gone;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed >= most OR linchpin.sweep_streams(space, most - removed);
+END $$;
+
+-- Removes about `most` rows of namespaces that are no more: whoever uses a stream, or sends what is long, does not hold the
+-- namespace, and may commit after it was erased. What is in one's transaction is seen with its namespace, or not at all.
+-- -> whether some may be left
+CREATE FUNCTION linchpin.erase_lost(most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    removed integer;
+    lost integer;
+BEGIN
+    DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
+        SELECT old.ctid FROM linchpin.messages AS old WHERE old.namespace = ANY (ARRAY(
+            SELECT m.namespace FROM linchpin.messages AS m EXCEPT SELECT n.id FROM linchpin.namespaces AS n)) LIMIT most));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF removed >= most THEN
+        RETURN true;
+    END IF;
+    FOR lost IN (SELECT s.namespace FROM linchpin.streams AS s UNION SELECT r.namespace FROM linchpin.rubbish AS r)
+        EXCEPT SELECT n.id FROM linchpin.namespaces AS n
+    LOOP
+        IF linchpin.erase_streams(lost, most) THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
 END $$;

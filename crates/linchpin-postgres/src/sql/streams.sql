@@ -32,7 +32,7 @@ CREATE TABLE linchpin.records (
     PRIMARY KEY (stream, position)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 
--- Which ids of records are known, and until when.
+-- Which ids of records are known, and until when: `forget` removes them.
 CREATE TABLE linchpin.record_ids (
     stream bigint NOT NULL,
     id bytea NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE linchpin.record_ids (
     ends bigint NOT NULL,
     CONSTRAINT record_ids_pkey PRIMARY KEY (stream, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-CREATE INDEX record_ids_ends ON linchpin.record_ids (stream, ends) WHERE ends > 0;
+CREATE INDEX record_ids_ends ON linchpin.record_ids (ends) WHERE ends > 0;
 
 -- A group has looked at the records up to a position.
 CREATE TABLE linchpin.groups (
@@ -161,10 +161,6 @@ BEGIN
         SELECT array_agg(held.last + n), array_agg(false) INTO positions, duplicates
             FROM generate_series(1, appended) AS n;
     ELSE
-        -- More than this call can add, so that they never pile up.
-        DELETE FROM linchpin.record_ids AS r WHERE r.ctid = ANY (ARRAY(
-            SELECT old.ctid FROM linchpin.record_ids AS old
-                WHERE old.stream = held.id AND old.ends <= now AND old.ends > 0 ORDER BY old.ends LIMIT 64 + 2 * appended));
         -- One whose id came before in this call stands where that one does.
         SELECT array_agg(coalesce(f.known, held.last + f.place) ORDER BY f.n),
                 array_agg(f.known IS NOT NULL OR NOT f.is_first ORDER BY f.n),
@@ -677,6 +673,9 @@ DECLARE
     written text;
     did record;
 BEGIN
+    IF delay NOT BETWEEN '0' AND '36500 days' THEN
+        RAISE EXCEPTION 'a delay is not negative and at most 100 years, not %', delay USING ERRCODE = '22023';
+    END IF;
     IF length(known) NOT BETWEEN 1 AND 256 THEN
         RAISE EXCEPTION 'a record''s id has 1 to 256 bytes, not %', length(known) USING ERRCODE = '22023';
     END IF;
