@@ -2,7 +2,7 @@
 
 use crate::commands::{self, LOG, Prefix};
 use crate::connection::{Backoff, Connection};
-use crate::feed::{BEGINNING, Feed};
+use crate::feed::{BEGINNING, Duty, Feed};
 use crate::hub::{Hub, Listener, Listening};
 use crate::single_flight::{SingleFlight, told_to_one};
 use crate::state;
@@ -94,7 +94,7 @@ impl Changes {
         let (connection, prefix, feed) = (self.connection.clone(), self.prefix.clone(), Arc::<Feed>::default());
         let listening = self.hub.listen("watch", Topic::Channel(LOG.to_owned()), feed.clone()).await?;
         // It tells how many revisions there are, before anybody reads what there is.
-        look(&connection, &prefix, &feed, Some(BEGINNING)).await?;
+        look(&connection, &prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
         let sweeper = Sweeper { connection, prefix, feed, serving: Arc::downgrade(&self.serving) };
         let (connection, prefix, feed) = (sweeper.connection.clone(), sweeper.prefix.clone(), sweeper.feed.clone());
         let mut slot = self.serving.lock();
@@ -108,7 +108,11 @@ impl Changes {
 
 /// Removes keys past their deadline, and with a beat some of those that are not there any more, until none is left that
 /// is due; notes when the next one ends.
-async fn look(connection: &Connection, prefix: &Prefix, feed: &Feed, mut beat: Option<&[u8]>) -> Result<()> {
+async fn look(connection: &Connection, prefix: &Prefix, feed: &Feed, duty: Duty) -> Result<()> {
+    let mut beat = match duty {
+        Duty::Sweep => None,
+        Duty::Beat(on) => Some(on),
+    };
     loop {
         let mut script = prefix.invoke(&commands::SWEEP);
         script.arg(feed.number);
@@ -147,8 +151,8 @@ impl Sweeper {
                 () = tokio::time::sleep_until(self.feed.next_look()) => {}
                 () = self.feed.sooner.notified() => continue,
             }
-            let Some(beat) = self.feed.begin_look() else { continue };
-            match look(&self.connection, &self.prefix, &self.feed, beat.as_deref()).await {
+            let Some(duty) = self.feed.duty() else { continue };
+            match look(&self.connection, &self.prefix, &self.feed, duty).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
                     tracing::debug!(%error, "expired keys could not be swept");

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How late a sweeper comes, at random within these: who was the last to look is the first to look again, so that of
-/// many processes one looks. Others come where it does not.
-const LATE: [Duration; 2] = [Duration::ZERO, Duration::from_millis(5)];
-const OTHERS_LATE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(60)];
+/// How late a sweeper comes at least, and how much later at random: who was the last to look is the first to look again,
+/// so that of many processes one looks. Others come where it does not.
+const LATE: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(5));
+const OTHERS_LATE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(40));
 
 /// How long after a beat, of whichever process, the next one comes.
-const BEAT: [Duration; 2] = [Duration::from_millis(900), Duration::from_millis(950)];
-const OTHERS_BEAT: [Duration; 2] = [Duration::from_millis(1000), Duration::from_millis(1200)];
+const BEAT: (Duration, Duration) = (Duration::from_millis(900), Duration::from_millis(50));
+const OTHERS_BEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
 
 /// How soon a beat is repeated until it is heard: without, what was lost since the connection broke is not known.
 const UNHEARD: Duration = Duration::from_millis(200);
@@ -29,8 +29,16 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Where a beat begins to look for keys that are listed and not there.
 pub(crate) const BEGINNING: &[u8] = b"-";
 
-fn between([least, most]: [Duration; 2]) -> Duration {
-    least + (most - least).mul_f64(fastrand::f64())
+fn at_random((least, spread): (Duration, Duration)) -> Duration {
+    least + spread.mul_f64(fastrand::f64())
+}
+
+/// What a sweeper has to do.
+pub(crate) enum Duty {
+    /// To look for keys that have ended.
+    Sweep,
+    /// And, from there on, for what is listed and not there.
+    Beat(Vec<u8>),
 }
 
 /// What the scripts tell to the watchers of a handle.
@@ -75,7 +83,7 @@ struct Dropped {
 impl Default for Feed {
     fn default() -> Self {
         let (watchers, count, dropped, sooner) = Default::default();
-        let times = Times { due: None, beat: Instant::now() + BEAT[0], look: BEGINNING.to_vec(), is_first: false };
+        let times = Times { due: None, beat: Instant::now() + BEAT.0, look: BEGINNING.to_vec(), is_first: false };
         // Exact as a double.
         let number = fastrand::u64(..1 << 52);
         Self { watchers, number, count, times: Mutex::new(times), dropped, sooner }
@@ -101,13 +109,12 @@ impl Feed {
     /// When to look next, unless something is heard until then.
     pub(crate) fn next_look(&self) -> Instant {
         let times = self.times.lock();
-        let late = between(if times.is_first { LATE } else { OTHERS_LATE });
+        let late = at_random(if times.is_first { LATE } else { OTHERS_LATE });
         times.due.map_or(times.beat, |due| times.beat.min(due + late))
     }
 
-    /// What is to be done now: nothing, if somebody else has done it; to look for keys that have ended; and for a beat,
-    /// where to look for what is missing.
-    pub(crate) fn begin_look(&self) -> Option<Option<Vec<u8>>> {
+    /// What is to be done now, unless somebody else has done it.
+    pub(crate) fn duty(&self) -> Option<Duty> {
         let mut times = self.times.lock();
         let now = Instant::now();
         let is_beat = times.beat <= now;
@@ -116,11 +123,12 @@ impl Feed {
         }
         // Before asking: what comes up meanwhile is looked at again.
         times.due = None;
-        if is_beat {
-            let is_heard = self.count.lock().known.is_some();
-            times.beat = now + if is_heard { BEAT[0] } else { UNHEARD };
+        if !is_beat {
+            return Some(Duty::Sweep);
         }
-        Some(is_beat.then(|| times.look.clone()))
+        let is_heard = self.count.lock().known.is_some();
+        times.beat = now + if is_heard { BEAT.0 } else { UNHEARD };
+        Some(Duty::Beat(times.look.clone()))
     }
 
     /// Somebody has looked.
@@ -136,7 +144,7 @@ impl Feed {
             times.due = due;
         }
         if let Some((on, dropped)) = look.beat {
-            times.beat = Instant::now() + between(if times.is_first { BEAT } else { OTHERS_BEAT });
+            times.beat = Instant::now() + at_random(if times.is_first { BEAT } else { OTHERS_BEAT });
             times.look = on;
             drop(times);
             self.dropped(dropped);

@@ -26,9 +26,10 @@
 //! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
 //!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
 //! - The scripts tell of every change on a pub/sub channel; a watch listens to it, and reads its range again
-//!   where it may have missed something. While anybody watches, one process of a namespace beats about once a
-//!   second: it tells how many changes there were, and removes keys that are listed and not there any more, so that
-//!   nothing is lost without being noticed.
+//!   where it may have missed something. While anybody watches, one process of a namespace looks after keys that end,
+//!   and beats about once a second: it tells how many changes there were, and removes keys that are listed and not
+//!   there any more, so that nothing is lost without being noticed. The one that looked last looks first again; where
+//!   it does not, another does.
 //! - Reads ask once a second whether the server is the primary. A connection that falls silent after a call is
 //!   replaced, if the server answers on another one.
 //! - Messages are Redis pub/sub. All that is pushed - changes, messages, wake-ups of waiting stream members -
