@@ -58,15 +58,7 @@ const CHOSEN: [&str; 15] = [
     "history.locks",
 ];
 
-/// What it does not do in a cluster besides: there a page or several keys are read one by one until nobody has written
-/// meanwhile, and with somebody who writes all the time they never are.
-const IN_A_CLUSTER: &[(&str, &str)] = &[
-    ("state.a_large_get_is_of_one_revision", "many keys are not read while one of them is written all the time"),
-    ("state.a_large_page_is_of_one_revision", "a page is not read while one of its keys is written all the time"),
-    ("state.equal_revisions_say_equal_things", "a page is not read while one of its keys is written all the time"),
-];
-
-static NOT_YET: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| [not_yet::NOT_YET, IN_A_CLUSTER].concat());
+static NOT_YET: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| [not_yet::NOT_YET, not_yet::NOT_YET_IN_A_CLUSTER].concat());
 
 fn main() -> ExitCode {
     for chosen in CHOSEN {

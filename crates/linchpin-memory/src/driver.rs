@@ -114,7 +114,7 @@ impl fmt::Debug for MemoryCoordination {
 fn capabilities() -> Capabilities {
     Capabilities {
         backend: "memory".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: concat!("memory ", env!("CARGO_PKG_VERSION")).to_owned(),
         transactions: TransactionScope::MultiKey,
         transaction_ids: Some(ID_WINDOW),
         prefix_guards: true,

@@ -1,4 +1,4 @@
-//! `linchpin stream`: records that stay until they are dealt with.
+//! `linchpin stream`: records that stay until they are trimmed.
 
 mod append;
 mod claim;
@@ -13,11 +13,12 @@ use crate::global::Global;
 use linchpin::{GroupName, StreamName};
 use std::process::ExitCode;
 
-/// Work with durable streams: append, claim, settle, inspect, trim
+/// Work with durable streams: append, claim, ack, inspect, trim, remove-group
 ///
-/// Records stay in a stream until every group has dealt with them. Within a group a record is one member's alone, from its
-/// claim until it is settled or its visibility time has passed: then it is delivered again. What is rejected, or was
-/// delivered too often, goes to the group's dead letters, which are a stream of their own.
+/// Records stay in a stream until it is trimmed, and what a group has not settled is not trimmed. Within a group a record
+/// is one member's alone, from its claim until it is settled (ack, retry, reject) or its visibility time has passed: then it
+/// is delivered again. What is rejected, or was delivered too often, goes to the group's dead letters, which are a stream of
+/// their own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 ///
 /// Where it had come to, what its members have claimed and its dead letters go with it. A group of this name that claims
 /// again is a new one, and begins with the oldest record. `linchpin stream inspect` lists the groups. Exit code 1 if there
-/// was no such group.
+/// was no such group. On NATS a group cannot be removed yet: exit code 78.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
