@@ -25,6 +25,8 @@ pub(crate) const NOT_YET: &[(&str, &str)] = &[
         "a claim of a server that stands still says that there is nothing",
     ),
     ("faults.a_gap_is_marked_before_what_comes_after_it", "what comes after a gap may come before it is marked"),
+    ("faults.large_records_come_over_a_slow_line", "what a claim brings has to arrive within the time that it waits"),
+    ("faults.a_large_range_is_watched_over_a_slow_line", "all of a range has to arrive within one attempt"),
     ("streams.a_removed_group_begins_anew", "a group cannot be removed"),
     ("streams.a_removed_group_holds_nothing_back", "a group cannot be removed"),
     ("streams.a_removed_group_is_gone", "a group cannot be removed"),

@@ -5,7 +5,7 @@ use crate::calls::numbered;
 use crate::readers::Watcher;
 use crate::stream_calls::{append_records, claim};
 use crate::waiting::LONG;
-use linchpin_core::{Range, Record};
+use linchpin_core::{Range, Record, WatchEvent};
 use std::num::NonZeroU32;
 
 cases! { Faults "faults";
@@ -50,7 +50,9 @@ async fn a_large_range_is_watched_over_a_slow_line(ctx: Context) -> CaseResult {
         driver.commit(&Transaction::new().put(key, value.clone(), None)).await?;
     }
     slow_down(&ctx)?;
-    let (watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
+    // Told in the order in which their keys came to be, so all is read before the first is told.
+    let mut watcher = Watcher::open(&driver, &Range::all()).await?.patient();
+    while !matches!(watcher.next().await?, WatchEvent::Synced { .. }) {}
     ensure_eq!(watcher.entries.len(), KEYS, "the present entries");
     Ok(())
 }
