@@ -2,13 +2,16 @@
 
 use crate::exit::Failure;
 use crate::output::{self, Colour, Format, Voice};
+use crate::waiting;
 use clap::builder::styling::Style;
 use linchpin::{Coordinator, CoordinatorBuilder};
+use rustix::process::Signal;
 use serde_json::{Map, Value};
 use std::io;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 const HEADING: &str = "Global options";
 
@@ -17,7 +20,7 @@ const HEADING: &str = "Global options";
 pub(crate) struct Options {
     /// The backend: redis://host:6379, rediss://user:password@host (TLS), nats://host:4222, postgres://host/db, memory://
     ///
-    /// NATS is nats:// or, with TLS, tls://; several of its servers are separated by commas. Postgres has TLS unless it is on this machine or the URL says ?sslmode=disable. Others on the machine can read a command line: a URL with a password is better kept in LINCHPIN_URL. memory://
+    /// NATS is nats:// or, with TLS, tls://; several of its servers are separated by commas. Postgres has TLS unless the host is localhost, a loopback address or a Unix socket, or the URL says ?sslmode=disable. Others on the machine can read a command line: a URL with a password is better kept in LINCHPIN_URL. memory://
     /// lives in this one process, so most subcommands want a server.
     #[arg(long, env = "LINCHPIN_URL", hide_env_values = true, value_name = "URL")]
     #[arg(global = true, help_heading = HEADING, value_hint = clap::ValueHint::Url)]
@@ -38,13 +41,20 @@ pub(crate) struct Global {
     options: Options,
     coordinator: OnceLock<Coordinator>,
     signals_taken: AtomicBool,
+    /// The last signal that came while they were taken care of.
+    signal: watch::Sender<Option<Signal>>,
 }
 
 impl Global {
     pub(crate) fn new(mut options: Options) -> Self {
         // An empty LINCHPIN_URL is none.
         options.url = options.url.filter(|url| !url.is_empty());
-        Self { options, coordinator: OnceLock::new(), signals_taken: AtomicBool::new(false) }
+        Self {
+            options,
+            coordinator: OnceLock::new(),
+            signals_taken: AtomicBool::new(false),
+            signal: watch::Sender::new(None),
+        }
     }
 
     /// The URL, if one was given.
@@ -86,6 +96,14 @@ impl Global {
         Ok(self.coordinator.get_or_init(|| coordinator))
     }
 
+    /// Whether the backend answers, if there is one.
+    pub(crate) async fn answers(&self) -> bool {
+        match self.coordinator.get() {
+            Some(coordinator) => waiting::answers(coordinator).await,
+            None => true,
+        }
+    }
+
     /// Gives back what is held.
     pub(crate) async fn close(&self) -> linchpin::Result<()> {
         match self.coordinator.get() {
@@ -102,6 +120,16 @@ impl Global {
 
     pub(crate) fn takes_signals(&self) -> bool {
         self.signals_taken.load(Ordering::SeqCst)
+    }
+
+    /// Hands a signal on to the subcommand that takes care of signals.
+    pub(crate) fn hand_on(&self, signal: Signal) {
+        self.signal.send_replace(Some(signal));
+    }
+
+    /// The signals that are handed on from now on.
+    pub(crate) fn signals(&self) -> HandedOn {
+        HandedOn(self.signal.subscribe())
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -142,6 +170,26 @@ impl Global {
             self.voice().fail(&failure.message);
         }
         ExitCode::from(failure.code)
+    }
+}
+
+/// See [`Global::signals`].
+pub(crate) struct HandedOn(watch::Receiver<Option<Signal>>);
+
+impl HandedOn {
+    /// The next of them.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn next(&mut self) -> Signal {
+        loop {
+            if self.0.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Some(signal) = *self.0.borrow_and_update() {
+                return signal;
+            }
+        }
     }
 }
 

@@ -93,7 +93,7 @@ async fn asked_to_end(signals: &mut Signals) {
     while !asks_to_end(signals.next().await) {}
 }
 
-/// Drops the command when a signal comes, unless the command takes care of signals itself.
+/// Drops the command when a signal comes, unless the command takes care of signals itself: then it is told.
 async fn interruptible(
     global: &Global,
     signals: &mut Signals,
@@ -107,6 +107,7 @@ async fn interruptible(
                 if !global.takes_signals() {
                     return Err(Failure::of_signal(signal));
                 }
+                global.hand_on(signal);
             }
             ended = &mut command => return ended,
         }

@@ -102,6 +102,40 @@ async fn once_is_once() {
     world.server.resume().await.expect("resumed");
 }
 
+/// It waits to lead for as long as it takes, so nothing of it is too late. Who was never connected does not wait.
+#[tokio::test]
+async fn who_cannot_reach_the_server_when_it_begins_ends() {
+    let world = World::start().await;
+    for options in [&[][..], &["--once"]] {
+        let elect = [&["elect", "e"], options, &["--", "true"]].concat();
+        world.server.pause().await.expect("paused");
+        world.run(&elect).await.failed(69, "");
+        world.server.resume().await.expect("resumed");
+        world.server.kill().await.expect("killed");
+        world.run(&elect).await.failed(69, "refused");
+        world.server.restart().await.expect("restarted");
+        world.run(&elect).await.text();
+    }
+}
+
+/// A candidate rides out what a leader does not.
+#[tokio::test]
+async fn once_is_no_end_for_a_candidate() {
+    let world = World::start().await;
+    let mut leader = world.begin(&[&["elect", "e", "--ttl", "1s", "--once"][..], &LEAD].concat()).await;
+    let (first, _) = term(&leader.says().await);
+    let mut candidate = world.begin(&[&["elect", "e", "--ttl", "1s", "--once"][..], &LEAD].concat()).await;
+    world.stands("e", 1).await;
+    world.server.pause().await.expect("paused");
+    assert_eq!(leader.ends().await.0, Some(79));
+    assert!(candidate.runs());
+    world.server.resume().await.expect("resumed");
+    let (second, _) = term(&candidate.says().await);
+    assert!(second > first, "{first} and then {second}");
+    candidate.close();
+    assert_eq!(candidate.ends().await.0, Some(0));
+}
+
 #[tokio::test]
 async fn a_leader_comes_back_after_an_outage() {
     let world = World::start().await;

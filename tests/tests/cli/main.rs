@@ -7,6 +7,7 @@ mod locks;
 mod losses;
 mod manual;
 mod messages;
+mod pipes;
 mod program;
 mod reports;
 mod state;

@@ -35,7 +35,7 @@ Examples:
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
     let messages = global.connect().await?.subscribe(&args.pattern).await?;
     args.until
-        .each(messages, async |message| match message {
+        .each(global, messages, async |message| match message {
             Ok(message) => {
                 global.print_json(told(&message)).await?;
                 Ok(true)

@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     let told = |error: Error| Failure::from(error.with_operation("watch").with_subject(named));
     let events = global.connect().await?.driver().watch(&range).await.map_err(told)?;
     args.until
-        .each(events, async |event| {
+        .each(global, events, async |event| {
             let event = event.map_err(told)?;
             let counts = !matches!(event, WatchEvent::Synced { .. });
             let (text, json) = tell(&event)?;
