@@ -191,7 +191,8 @@ impl Error {
         self.0.kind
     }
 
-    /// The operation that failed: the name of the method.
+    /// The operation that failed: the name of the method. Names are checked before a method is called: for one that is not
+    /// allowed it is what this is a name of, `key`, `channel` or `stream`.
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }

@@ -17,7 +17,8 @@ use std::time::Duration;
 /// Connects to the backend that a URL names, with every default: see [`Coordinator::builder`].
 ///
 /// `memory://` is private to the handle, `memory://name` shared within the process; `redis://host` and
-/// `rediss://host` (TLS) need the feature `redis`, `nats://host` and `tls://host` the feature `nats`. Every URL takes `?namespace=name`.
+/// `rediss://host` (TLS) need the feature `redis`, `nats://host` and `tls://host` (TLS) the feature `nats`, and
+/// `postgres://host/database` the feature `postgres`. Every URL takes `?namespace=name`.
 ///
 /// # Errors
 /// `InvalidArgument` for a URL that cannot be read or names a backend that is not compiled in; what

@@ -169,7 +169,8 @@ impl LockBuilder {
 
     /// Runs `body` while holding the lock, and releases it after. If the lock is lost, `body` is dropped at
     /// its next await, before the lock can pass to another. Once `body` has finished its result is returned,
-    /// whatever becomes of the release.
+    /// whatever becomes of the release. That is waited for: if the backend is away then, the result comes as late as any
+    /// call's would, 15 seconds at worst unless the builder says otherwise.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire): then `body` was not run; `Lost` if the lock was lost before `body` had
