@@ -56,7 +56,7 @@ impl PostgresConfig {
     /// folder: as the host with each `/` written as %2F, or as the query key `host`.
     ///
     /// Query keys: `namespace` (default `default`); `connect_timeout_ms` (2000) and `response_timeout_ms`
-    /// (5000); `max_connections` (5), how many connections a handle opens at most, at least 3; `application_name`
+    /// (5000); `max_connections` (5), how many connections a handle opens at most, from 3 to 262143; `application_name`
     /// (`linchpin`), as the server lists its connections; `host` and `port`, instead of those before the query. Paths of files: `tls_ca`, a PEM file with certificate authorities
     /// to trust besides the system's; `tls_cert` and `tls_key`, PEM files with the client's certificate and
     /// its key. `sslrootcert`, `sslcert` and `sslkey` are the same three as libpq names them.

@@ -93,11 +93,12 @@ async fn strings_may_be_read_in_the_old_way() {
 
 #[tokio::test]
 async fn answers_are_read_whatever_a_role_has_set() {
-    let settings =
-        ["bytea_output=escape", "array_nulls=off", "default_transaction_read_only=on", "quote_all_identifiers=on"];
-    let others = ["DateStyle=SQL,DMY", "IntervalStyle=iso_8601", "extra_float_digits=-15", "escape_string_warning=off"];
-    let arguments: Vec<_> = settings.into_iter().chain(others).flat_map(|setting| ["-c", setting]).collect();
-    let server = PostgresServer::start_local(&arguments).await.expect("a server");
-    let postgres = connect(&server.url()).await;
-    everything(postgres.share()).await.expect("everything works");
+    let written = ["bytea_output=escape", "DateStyle=SQL,DMY", "IntervalStyle=iso_8601", "extra_float_digits=-15"];
+    let others = ["array_nulls=off", "quote_all_identifiers=on", "default_transaction_isolation=serializable"];
+    for settings in [&written[..], &others, &["default_transaction_read_only=on"]] {
+        let arguments: Vec<_> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
+        let server = PostgresServer::start_local(&arguments).await.expect("a server");
+        let postgres = connect(&server.url()).await;
+        everything(postgres.share()).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"));
+    }
 }
