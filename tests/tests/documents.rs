@@ -5,6 +5,7 @@ use linchpin::layers::Layers;
 use linchpin::{Health, RetryPolicy};
 use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
 use std::path::Path;
+use std::time::Duration;
 
 const README: &str = include_str!("../../README.md");
 
@@ -21,6 +22,19 @@ fn the_start_page_has_the_same_program() {
     let example = include_str!("../../crates/linchpin/examples/first.rs");
     let program = example.split_once("\n\n").expect("a title and a program").1;
     assert!(include_str!("../../docs/start.md").contains(program), "docs/start.md and examples/first.rs differ");
+}
+
+/// Nobody is to take a token for a number that counts from 1.
+#[tokio::test]
+async fn the_tokens_of_the_start_page_are_as_long_as_real_ones() {
+    let coordinator = linchpin::connect("memory://").await.expect("connected");
+    let token = coordinator.lock("l").acquire().await.expect("it is free").token().to_string();
+    let page = include_str!("../../docs/start.md");
+    let shown: Vec<_> = page.lines().filter_map(|line| line.split_once("token ")?.1.parse::<u64>().ok()).collect();
+    assert!(shown.len() >= 4, "{shown:?}");
+    for shown in shown {
+        assert_eq!(shown.to_string().len(), token.len(), "docs/start.md shows {shown}, a token is {token}");
+    }
 }
 
 /// That an adapter's front page shows its example, and that this runs.
@@ -128,6 +142,43 @@ fn the_numbers_are_those_of_the_code() {
     ] {
         assert!(operating.contains(&number), "docs/operating.md does not say {number:?}");
     }
+}
+
+/// What the page says of a server that refuses connections at once, so that nothing but the pauses takes time: each is cut
+/// by a quarter on average.
+#[test]
+fn attempts_last_as_long_as_the_page_says() {
+    let lasts = |policy: RetryPolicy| {
+        let pauses = (0..policy.attempts - 1).map(|n| policy.first_pause.saturating_mul(1 << n.min(20)));
+        pauses.map(|pause| pause.min(policy.max_pause).as_secs_f64() * 0.75).sum::<f64>()
+    };
+    let operating = include_str!("../../docs/operating.md");
+    let default = RetryPolicy::default();
+    assert!(
+        operating.contains("for about 5 where it refuses connections at once")
+            && operating.contains("0.75 s on average")
+    );
+    assert!((4.5..5.5).contains(&lasts(default)), "it lasts {} s", lasts(default));
+    let (_, longer) = operating.split_once("so 30 seconds are `RetryPolicy { attempts: ").expect("an example");
+    let attempts = longer.split_once(',').expect("a number").0.parse().expect("a number");
+    let longer = RetryPolicy { attempts, total: Duration::from_secs(30), ..default };
+    assert!(lasts(longer) > longer.total.as_secs_f64(), "it lasts {} s", lasts(longer));
+}
+
+#[test]
+fn every_operation_that_is_counted_is_on_the_page() {
+    let forward = include_str!("../../crates/linchpin-core/src/layers/forward.rs");
+    let calls = forward.split("Call::").skip(1).filter_map(|call| call.split_once("(\"")?.1.split('"').next());
+    let mut calls: Vec<_> = calls.collect();
+    assert!(calls.len() >= 15, "the source is not understood: {calls:?}");
+    let page = include_str!("../../docs/operating.md");
+    let (_, page) = page.split_once("`operation` is the driver's method: ").expect("the list");
+    let (listed, _) = page.split_once(". ").expect("its end");
+    let mut listed: Vec<_> = listed.split(", ").map(|name| name.trim_matches('`')).collect();
+    calls.sort_unstable();
+    calls.dedup();
+    listed.sort_unstable();
+    assert_eq!(listed, calls);
 }
 
 #[test]

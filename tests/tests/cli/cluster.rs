@@ -30,6 +30,11 @@ async fn stats_say_what_the_backend_promises() {
     assert!(world.run(&["stats"]).await.text().contains("leader    nobody\n"));
     let memory = Ran::of(linchpin(&["stats", "--url", "memory://", "--output", "json"]).await, None).await;
     assert_eq!(memory.json()[0]["backend"], "memory");
+    // Every backend's version says whose it is.
+    let (redis, memory) = (world.run(&["stats"]).await, linchpin(&["stats", "--url", "memory://"]).await);
+    assert!(redis.text().starts_with("backend   redis ") || redis.text().starts_with("backend   valkey "), "{redis:?}");
+    let (memory, ours) = (Ran::of(memory, None).await, concat!("backend   memory ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert!(memory.text().starts_with(ours), "{memory:?}");
 }
 
 #[tokio::test]
