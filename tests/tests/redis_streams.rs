@@ -72,57 +72,6 @@ async fn what_is_held_comes_again_though_the_server_dropped_when() {
     assert_eq!(settle(&redis, &given[1], Action::Ack).await.expect("settled"), [Settled::Stale]);
 }
 
-/// A server that drops keys may drop any of them: here one by one.
-#[tokio::test]
-async fn a_claim_ends_and_holds_apart_though_the_server_dropped_the_book() {
-    let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
-    append(&redis, &["1", "2", "3"]).await;
-    let delayed = Record::new("4").with_delay(LONG);
-    redis.append(&stream(), std::slice::from_ref(&delayed)).await.expect("appended");
-    let given = redis.claim(&claim("g").max(2)).await.expect("claimed");
-    settle(&redis, &given[0], Action::Retry { after: Duration::ZERO }).await.expect("settled");
-    let held = redis.claim(&claim("g").max(1)).await.expect("claimed");
-    assert_eq!((payloads(&held), held[0].receipt.delivery), (vec!["1".to_owned()], 2));
-    ask::<()>(&mut plain, &["DEL", "linchpin:{default}:sb:s"]).await;
-    let ended = async |redis: &RedisCoordination| {
-        let looked = tokio::time::timeout(Duration::from_secs(5), redis.claim(&claim("g"))).await;
-        payloads(&looked.expect("a claim that does not wait ends").expect("claimed"))
-    };
-    assert_eq!(ended(&redis).await, ["3"], "what is held or delayed is not given again");
-    assert!(ended(&redis).await.is_empty());
-    append(&redis, &["5"]).await;
-    assert_eq!(ended(&redis).await, ["5"]);
-    for delivery in [&held[0], &given[1]] {
-        assert_eq!(settle(&redis, delivery, Action::Ack).await.expect("settled"), [Settled::Done]);
-    }
-    let marks: Vec<String> = ask(&mut plain, &["ZRANGE", "linchpin:{default}:sc:s\0g", "0", "-1"]).await;
-    assert_eq!(marks, ["3:1h", "4:0w", "5:1h"]);
-}
-
-#[tokio::test]
-async fn a_stream_goes_on_though_the_server_dropped_its_book_after_a_trim() {
-    let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
-    append(&redis, &["1", "2", "3"]).await;
-    redis.trim(&stream(), Retention::Newest(0)).await.expect("trimmed");
-    ask::<()>(&mut plain, &["DEL", "linchpin:{default}:sb:s"]).await;
-    append(&redis, &["4"]).await;
-    let given = redis.claim(&claim("g")).await.expect("claimed");
-    assert_eq!((payloads(&given), given[0].receipt.position), (vec!["4".to_owned()], Position(4)));
-}
-
-#[tokio::test]
-async fn what_is_noted_of_a_stream_that_is_gone_holds_nothing_up() {
-    let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
-    append(&redis, &["old"]).await;
-    assert_eq!(redis.claim(&claim("g")).await.expect("claimed").len(), 1);
-    ask::<()>(&mut plain, &["DEL", "linchpin:{default}:sb:s", "linchpin:{default}:s:s"]).await;
-    append(&redis, &["new"]).await;
-    assert_eq!(payloads(&redis.claim(&claim("g")).await.expect("claimed")), ["new"]);
-}
-
 #[tokio::test]
 async fn a_record_id_stays_within_its_stream() {
     let server = RedisServer::start_local(&[]).await.expect("a server");

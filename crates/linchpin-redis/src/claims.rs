@@ -34,7 +34,7 @@ impl Source for Claims {
     type Listening = Listening;
 
     /// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
-    /// it is run again.
+    /// it is run again. It asks for that only where it has got on.
     async fn look(&self, claim: &Claim) -> Result<Look> {
         let read = Reader("claim");
         let mut script = self.prefix.invoke(&commands::CLAIM);

@@ -50,10 +50,10 @@ async fn the_first_call_after_a_restart_is_sent_again_or_surely_not_applied() {
             server.restart().await.expect("restarted");
         }
         if seen {
-            sleep(IDLE / 10).await
+            sleep(IDLE / 10).await;
         } else {
-            std::thread::sleep(IDLE / 10)
-        };
+            std::thread::sleep(IDLE / 10);
+        }
         match redis.commit(&Transaction::new().add(key("n"), 1, None)).await {
             Ok(_) => added += 1,
             Err(error) => assert!(!up && error.retry() == Retry::Safe && !error.maybe_applied(), "{round}: {error}"),

@@ -2,6 +2,7 @@
 //! dies, fills up, loses data, is demoted and returns. Local servers, because these need configurations of their own.
 
 mod cost;
+mod dropped;
 mod eviction;
 mod failover;
 mod idle;
