@@ -55,6 +55,7 @@ mod hub;
 mod line;
 mod listeners;
 mod messages;
+mod server;
 mod single_flight;
 mod state;
 mod streams;
