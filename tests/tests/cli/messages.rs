@@ -87,10 +87,10 @@ async fn what_was_acknowledged_is_printed_before_a_signal_ends_it() {
 /// The same where its time is over.
 #[tokio::test]
 async fn what_was_acknowledged_is_printed_before_its_time_ends_it() {
+    const ENOUGH: Duration = Duration::from_secs(3);
     let world = World::start().await;
     let (proxy, coordinator) = (world.proxy().await, world.coordinator().await);
     let mut subscriber = subscribe(&world, &["c:*", "--url", &world.url_through(&proxy), "--timeout", "8s"]).await;
-    const ENOUGH: Duration = Duration::from_secs(3);
     let mut heard = Vec::new();
     proxy.delay(Direction::Answers, Duration::from_millis(300));
     while coordinator.publish_with_ack("c:1", heard.len().to_string().as_bytes(), ENOUGH).await.is_ok() {
