@@ -122,13 +122,15 @@ async fn who_cannot_reach_the_server_when_it_begins_ends() {
 #[tokio::test]
 async fn once_is_no_end_for_a_candidate() {
     let world = World::start().await;
-    let mut leader = world.begin(&[&["elect", "e", "--ttl", "1s", "--once"][..], &LEAD].concat()).await;
+    let mut leader = world.begin(&[&["elect", "e", "--ttl", "3s", "--once"][..], &LEAD].concat()).await;
     let (first, _) = term(&leader.says().await);
-    let mut candidate = world.begin(&[&["elect", "e", "--ttl", "1s", "--once"][..], &LEAD].concat()).await;
+    let mut candidate = world.begin(&[&["elect", "e", "--ttl", "3s", "--once"][..], &LEAD].concat()).await;
     world.stands("e", 1).await;
     world.server.pause().await.expect("paused");
     assert_eq!(leader.ends().await.0, Some(79));
-    assert!(candidate.runs());
+    if !candidate.runs() {
+        panic!("the candidate ended: {:?}", candidate.ends().await);
+    }
     world.server.resume().await.expect("resumed");
     let (second, _) = term(&candidate.says().await);
     assert!(second > first, "{first} and then {second}");
