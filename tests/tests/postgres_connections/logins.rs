@@ -1,7 +1,8 @@
 //! Who gets in, and what those are told who do not.
 
 use super::{LIMIT, ask, config, connect, guarded, key, pool, refused, server, url_for, url_of};
-use linchpin::{Driver, ErrorKind, Retry, Transaction};
+use linchpin::{Driver, ErrorKind, PostgresCoordination, Retry, Transaction};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_wrong_password_is_named_and_not_repeated() {
@@ -57,7 +58,7 @@ async fn a_database_that_is_not_there_is_named() {
 async fn a_full_server_says_so_and_a_later_attempt_may_succeed() {
     let server = linchpin_tests::servers::PostgresServer::start_local(&[
         "-c",
-        "max_connections=4",
+        "max_connections=6",
         "-c",
         "superuser_reserved_connections=3",
         "-c",
@@ -66,10 +67,22 @@ async fn a_full_server_says_so_and_a_later_attempt_may_succeed() {
     let server = server.await.expect("a server");
     ask(&server, "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app").await;
     let url = url_for(&server, "app");
-    let first = pool(&url, 1).await;
+    let first = pool(&url, 3).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(first.acquire().await.expect("a connection"));
+    }
     let error = refused(config(&url)).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::ResourceExhausted, Retry::Safe), "{error}");
+    drop(held);
     first.close().await;
+    // The server lets go of a connection in its own time.
+    let later = async {
+        while let Err(error) = PostgresCoordination::connect(config(&url)).await {
+            assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), later).await.expect("a later attempt");
 }
 
 #[tokio::test]
