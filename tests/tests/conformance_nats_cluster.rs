@@ -58,7 +58,8 @@ const CHOSEN: [&str; 15] = [
     "history.locks",
 ];
 
-static NOT_YET: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| [not_yet::NOT_YET, not_yet::NOT_YET_IN_A_CLUSTER].concat());
+static NOT_YET: LazyLock<Vec<(&str, &str)>> =
+    LazyLock::new(|| [not_yet::NOT_YET, not_yet::NOT_YET_IN_A_CLUSTER].concat());
 
 fn main() -> ExitCode {
     for chosen in CHOSEN {
