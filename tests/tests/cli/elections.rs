@@ -128,9 +128,7 @@ async fn once_is_no_end_for_a_candidate() {
     world.stands("e", 1).await;
     world.server.pause().await.expect("paused");
     assert_eq!(leader.ends().await.0, Some(79));
-    if !candidate.runs() {
-        panic!("the candidate ended: {:?}", candidate.ends().await);
-    }
+    assert!(candidate.runs(), "the candidate ended, as its leader did");
     world.server.resume().await.expect("resumed");
     let (second, _) = term(&candidate.says().await);
     assert!(second > first, "{first} and then {second}");
