@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -80,7 +80,10 @@ impl Life {
     /// # Panics
     /// Outside of a runtime.
     pub fn in_runtime() -> Self {
-        let runtime = Handle::current();
+        Self::of(Handle::current())
+    }
+
+    fn of(runtime: Handle) -> Self {
         let life = Self::new(Some(runtime.clone()));
         let lifeline = Lifeline(Arc::downgrade(&life.0));
         // A runtime that ends drops its tasks.
@@ -225,18 +228,23 @@ impl Drop for Inner {
 /// drop(passing);
 /// assert_eq!(own.block_on(task).expect("it did not end with the one that passed by"), 7);
 /// ```
-#[derive(Clone, Debug)]
-pub struct Home(Option<Life>);
+#[derive(Clone)]
+pub struct Home {
+    runtime: Option<Handle>,
+    /// What knows whether that has ended, once there was a task.
+    life: Arc<OnceLock<Life>>,
+}
 
 impl Home {
     /// The current runtime, if there is one.
     pub fn here() -> Self {
-        Self(Handle::try_current().is_ok().then(Life::in_runtime))
+        Self { runtime: Handle::try_current().ok(), life: Arc::default() }
     }
 
     /// Runs a task there. `None`, and the task is dropped, if that runtime has ended and the caller is in none.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
-        match self.0.as_ref().filter(|life| life.ended().is_none()) {
+        let life = self.runtime.as_ref().map(|runtime| self.life.get_or_init(|| Life::of(runtime.clone())));
+        match life.filter(|life| life.ended().is_none()) {
             Some(life) => Some(life.spawn(task)),
             None => Handle::try_current().ok().map(|current| current.spawn(task)),
         }
