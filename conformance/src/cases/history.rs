@@ -93,7 +93,7 @@ fn worked(ctx: &Context, load: Load, operations: usize) -> impl Future<Output = 
             let seed = history.seed;
             return Err(Failure::new(format!("a call failed, without any fault: {error}; {summary} (seed {seed})")));
         }
-        ensure!(summary.operations >= operations / 10, "too little was done: {summary}");
+        ensure!(summary.operations >= operations / 100, "too little was done: {summary}");
         Ok(summary)
     })
 }
