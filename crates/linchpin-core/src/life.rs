@@ -80,10 +80,10 @@ impl Life {
     /// # Panics
     /// Outside of a runtime.
     pub fn in_runtime() -> Self {
-        Self::of(Handle::current())
+        Self::of(&Handle::current())
     }
 
-    fn of(runtime: Handle) -> Self {
+    fn of(runtime: &Handle) -> Self {
         let life = Self::new(Some(runtime.clone()));
         let lifeline = Lifeline(Arc::downgrade(&life.0));
         // A runtime that ends drops its tasks.
@@ -243,7 +243,7 @@ impl Home {
 
     /// Runs a task there. `None`, and the task is dropped, if that runtime has ended and the caller is in none.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
-        let life = self.runtime.as_ref().map(|runtime| self.life.get_or_init(|| Life::of(runtime.clone())));
+        let life = self.runtime.as_ref().map(|runtime| self.life.get_or_init(|| Life::of(runtime)));
         match life.filter(|life| life.ended().is_none()) {
             Some(life) => Some(life.spawn(task)),
             None => Handle::try_current().ok().map(|current| current.spawn(task)),
