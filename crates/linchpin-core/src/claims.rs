@@ -1,8 +1,8 @@
 //! For adapters: claims that wait. For each group one task looks, for all who wait: so one look serves all, however many
 //! wait, what one wake-up costs does not grow with them, and a claim that nobody polls holds nobody else up.
 
-use crate::life::{Ended, Life};
-use crate::{Action, Claim, Delivery, GroupName, MAX_TTL, Result, Settlement, StreamName};
+use crate::life::Life;
+use crate::{Action, Claim, Delivery, GroupName, MAX_TTL, Result, Settled, Settlement, StreamName};
 use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -36,9 +36,9 @@ pub trait Source: Send + Sync + 'static {
     /// appended or given back, a gap in what was heard, the end of the handle. Returns once it listens.
     async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Self::Listening>;
 
-    /// Makes what was given to a claim that nobody waits for any more due at once. Where that fails it becomes due after
+    /// Settles what was given to a claim that nobody waits for any more, so that it is due at once. What fails is due after
     /// its visibility.
-    async fn give_back(&self, given: Vec<Delivery>);
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>>;
 
     /// After which time a group is looked at again though nobody woke who waits. `None`: never, every wake-up is sure
     /// to come.
@@ -47,16 +47,10 @@ pub trait Source: Send + Sync + 'static {
     }
 }
 
-/// What makes records due again at once that were given to nobody.
-pub fn given_back(given: Vec<Delivery>) -> Vec<Settlement> {
-    let action = Action::Retry { after: Duration::ZERO };
-    given.into_iter().map(|given| Settlement { receipt: given.receipt, action: action.clone() }).collect()
-}
-
-/// The claims of a handle that wait, by their groups. Clones are the same.
+/// The claims of a handle that wait, by their groups.
 ///
 /// ```
-/// # use linchpin_core::{Claim, Delivery, GroupName, MemberName, Result, StreamName};
+/// # use linchpin_core::{Claim, GroupName, MemberName, Result, Settled, Settlement, StreamName};
 /// # use linchpin_core::claims::{Look, Queues, Source};
 /// # use linchpin_core::life::Life;
 /// # use std::sync::Arc;
@@ -73,7 +67,9 @@ pub fn given_back(given: Vec<Delivery>) -> Vec<Settlement> {
 ///     async fn listen(&self, _: &StreamName, _: Arc<Notify>) -> Result<()> {
 ///         Ok(())
 ///     }
-///     async fn give_back(&self, _: Vec<Delivery>) {}
+///     async fn settle(&self, _: &[Settlement]) -> Result<Vec<Settled>> {
+///         Ok(Vec::new())
+///     }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -110,12 +106,6 @@ struct Waiter {
     reply: oneshot::Sender<Result<Vec<Delivery>>>,
 }
 
-impl<S> Clone for Queues<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
 impl<S: Source> Queues<S> {
     /// Of a handle that lives as `life` says: looks are its background tasks.
     pub fn new(life: Life, source: Arc<S>) -> Self {
@@ -137,7 +127,7 @@ impl<S: Source> Queues<S> {
         }
         let mut place = self.join(claim);
         let answer = (&mut place.answer).await;
-        answer.unwrap_or_else(|_| Err(self.0.life.ended().unwrap_or(Ended::RuntimeEnded).error("claim")))
+        answer.unwrap_or_else(|_| Err(self.0.life.unanswered("claim")))
     }
 
     fn join(&self, claim: &Claim) -> Place<S> {
@@ -172,11 +162,18 @@ impl<S: Source> Drop for Place<S> {
         if let Ok(Ok(given)) = self.answer.try_recv()
             && !given.is_empty()
         {
-            let source = self.shared.source.clone();
-            self.shared.life.spawn(async move { source.give_back(given).await });
+            self.shared.life.spawn(give_back(self.shared.source.clone(), given));
         }
         self.group.changed.notify_one();
     }
+}
+
+/// Has records delivered again at once that were given to nobody.
+async fn give_back<S: Source>(source: Arc<S>, given: Vec<Delivery>) {
+    let action = Action::Retry { after: Duration::ZERO };
+    let settlement = |given: Delivery| Settlement { receipt: given.receipt, action: action.clone() };
+    // What fails comes again after its visibility.
+    let _ = source.settle(&given.into_iter().map(settlement).collect::<Vec<_>>()).await;
 }
 
 /// A group while a task looks for it. Once dropped, however the task ended, nobody joins it any more.
@@ -367,8 +364,8 @@ impl<S: Source> Looks<S> {
         }
         self.allowed = self.allowed.max(1);
         if let Err(Ok(given)) = waiter.reply.send(Ok(given)) {
-            let source = self.served.shared.source.clone();
-            self.steps.push(async move { source.give_back(given).await }.map(|()| Step::GaveBack).boxed());
+            let giving_back = give_back(self.served.shared.source.clone(), given);
+            self.steps.push(giving_back.map(|()| Step::GaveBack).boxed());
         }
     }
 

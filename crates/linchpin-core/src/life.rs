@@ -175,6 +175,11 @@ impl Life {
         }
     }
 
+    /// What a call is told whose task of the handle ended without an answer.
+    pub fn unanswered(&self, operation: &'static str) -> Error {
+        self.ended().unwrap_or(Ended::RuntimeEnded).error(operation)
+    }
+
     /// Has something done once it ends: ending watches and subscriptions. At once if it has ended already.
     pub fn on_end(&self, callback: impl FnOnce(Ended) + Send + 'static) {
         let mut callbacks = self.0.callbacks.lock();

@@ -8,7 +8,7 @@ use crate::names::Topic;
 use crate::state::State;
 use linchpin_core::fanout::Scan;
 use linchpin_core::life::Ended;
-use linchpin_core::{Error, Page, Range, Result, WatchStream};
+use linchpin_core::{Page, Range, Result, WatchStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
@@ -66,7 +66,7 @@ impl Changes {
     async fn served(self: &Arc<Self>) -> Result<Arc<Serving>> {
         let me = self.clone();
         let served = errand::run(&self.hub.life, async move { me.serving().await }).await;
-        served.unwrap_or_else(|| Err(Error::closed("watch")))
+        served.unwrap_or_else(|| Err(self.hub.life.unanswered("watch")))
     }
 
     /// Listens to changes; nothing that changes after this returns is missed.

@@ -7,9 +7,9 @@ use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Source, given_back};
+use linchpin_core::claims::{Look, Source};
 use linchpin_core::life::Ended;
-use linchpin_core::{Claim, Delivery, Position, Receipt, Result, StreamName};
+use linchpin_core::{Claim, Delivery, Position, Receipt, Result, Settled, Settlement, StreamName};
 use sqlx::postgres::PgRow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +34,8 @@ impl Source for Streams {
         self.hub.listen("claim", Topic::Streams, Arc::new(Waker { stream, woken }), None).await
     }
 
-    async fn give_back(&self, given: Vec<Delivery>) {
-        // Where it fails they come again after their visibility.
-        let _ = self.settle(&given_back(given)).await;
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        self.settle(settlements).await
     }
 
     /// A wake-up that is lost on its way to the server's other processes is told as a gap only at the next heartbeat.

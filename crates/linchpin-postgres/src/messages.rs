@@ -86,7 +86,7 @@ impl Messages {
         let join = Box::new(move || intake.put(Arrived::Joins(pattern, own, sender)));
         let me = self.clone();
         let served = errand::run(&self.hub.life, async move { me.serving(join).await }).await;
-        *held.lock() = Some(served.unwrap_or_else(|| Err(Error::closed("subscribe")))?);
+        *held.lock() = Some(served.unwrap_or_else(|| Err(self.hub.life.unanswered("subscribe")))?);
         joined.await.map_err(|_| Error::closed("subscribe"))
     }
 

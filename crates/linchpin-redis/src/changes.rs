@@ -4,7 +4,7 @@ use crate::commands::{self, LOG, Prefix};
 use crate::connection::{Backoff, Connection};
 use crate::feed::{BEGINNING, Duty, Feed};
 use crate::hub::{Hub, Listener, Listening};
-use crate::single_flight::{SingleFlight, told_to_one};
+use crate::single_flight::SingleFlight;
 use crate::state;
 use crate::topics::Topic;
 use linchpin_core::fanout::Scan;
@@ -81,9 +81,8 @@ impl Changes {
             return Ok(serving);
         }
         let changes = self.clone();
-        let beginning = async move { changes.begin().await.map_err(Arc::new) };
-        let begun = self.beginning.run(self.connection.life(), "watch", beginning).await?;
-        begun.map_err(|error| told_to_one(&error, "watch"))
+        let beginning = async move { changes.begin().await };
+        self.beginning.run_or_fail(self.connection.life(), "watch", beginning).await
     }
 
     /// Listens to changes, if nobody does by now; nothing that changes or is lost after this returns is missed.
@@ -91,12 +90,13 @@ impl Changes {
         if let Some(serving) = self.serving.lock().clone() {
             return Ok(serving);
         }
-        let (connection, prefix, feed) = (self.connection.clone(), self.prefix.clone(), Arc::<Feed>::default());
+        let feed = Arc::<Feed>::default();
         let listening = self.hub.listen("watch", Topic::Channel(LOG.to_owned()), feed.clone()).await?;
         // It tells how many revisions there are, before anybody reads what there is.
-        look(&connection, &prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
-        let sweeper = Sweeper { connection, prefix, feed, serving: Arc::downgrade(&self.serving) };
-        let (connection, prefix, feed) = (sweeper.connection.clone(), sweeper.prefix.clone(), sweeper.feed.clone());
+        look(&self.connection, &self.prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
+        let (connection, prefix) = (self.connection.clone(), self.prefix.clone());
+        let (serving, feed_swept) = (Arc::downgrade(&self.serving), feed.clone());
+        let sweeper = Sweeper { connection: connection.clone(), prefix: prefix.clone(), feed: feed_swept, serving };
         let mut slot = self.serving.lock();
         connection.life().admit("watch")?;
         let sweeper = connection.life().spawn(sweeper.run());

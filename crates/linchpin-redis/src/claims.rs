@@ -7,9 +7,9 @@ use crate::hub::{Hub, Listener, Listening};
 use crate::streams;
 use crate::topics::Topic;
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Queues, Source, given_back};
+use linchpin_core::claims::{Look, Queues, Source};
 use linchpin_core::life::Ended;
-use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, StreamName, dead_letter};
+use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName, dead_letter};
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,9 +56,8 @@ impl Source for Claims {
         self.hub.listen("claim", Topic::Channel(wake(stream)), Arc::new(Waker(woken))).await
     }
 
-    async fn give_back(&self, given: Vec<Delivery>) {
-        // Where it fails they come again after their visibility.
-        let _ = streams::settle(&self.connection, &self.prefix, &given_back(given)).await;
+    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        streams::settle(&self.connection, &self.prefix, settlements).await
     }
 
     /// Pushes may be away for long while calls are answered: the server takes no more clients.

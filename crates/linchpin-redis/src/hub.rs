@@ -10,7 +10,7 @@ use crate::commands::Prefix;
 use crate::connection::{Backoff, Connection};
 use crate::listeners::{Listeners, Ticket};
 use crate::server::{HEARTBEAT, Server, lost};
-use crate::single_flight::{SingleFlight, told_to_one};
+use crate::single_flight::SingleFlight;
 use crate::topics::{Topic, outermost};
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, Result};
@@ -137,9 +137,8 @@ impl Hub {
             return Ok(requests);
         }
         let hub = self.clone();
-        let beginning = async move { hub.begin().await.map_err(Arc::new) };
-        let begun = self.beginning.run(self.connection.life(), operation, beginning).await?;
-        begun.map_err(|error| told_to_one(&error, operation))
+        let beginning = async move { hub.begin().await };
+        self.beginning.run_or_fail(self.connection.life(), operation, beginning).await
     }
 
     fn requests(&self) -> Option<Requests> {

@@ -1,6 +1,6 @@
 //! What many want at once and one task does for all of them: connecting, for one.
 
-use linchpin_core::life::{Ended, Life};
+use linchpin_core::life::Life;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -24,15 +24,18 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     ///
     /// # Errors
     /// `Closed` if the runtime of the handle ends before.
-    pub(crate) async fn run(
+    pub(crate) fn run(
         &self,
         life: &Life,
         operation: &'static str,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T> {
-        let mut flight = self.join(life, task);
-        let come_to = flight.wait_for(Option::is_some).await.ok().and_then(|come_to| come_to.clone());
-        come_to.ok_or_else(|| life.ended().unwrap_or(Ended::RuntimeEnded).error(operation))
+    ) -> impl Future<Output = Result<T>> + Send {
+        // It begins here: the caller's future has no room for it.
+        let (mut flight, life) = (self.join(life, task), life.clone());
+        async move {
+            let come_to = flight.wait_for(Option::is_some).await.ok().and_then(|come_to| come_to.clone());
+            come_to.ok_or_else(|| life.unanswered(operation))
+        }
     }
 
     fn join(&self, life: &Life, task: impl Future<Output = T> + Send + 'static) -> Flight<T> {
@@ -54,8 +57,24 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 }
 
+impl<T: Clone + Send + Sync + 'static> SingleFlight<Result<T, Arc<Error>>> {
+    /// As `run`, of a task that may fail: each who wants it is told of that as of a call of his own.
+    ///
+    /// # Errors
+    /// As `run`, and what the task fails with.
+    pub(crate) fn run_or_fail(
+        &self,
+        life: &Life,
+        operation: &'static str,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let come_to = self.run(life, operation, async { task.await.map_err(Arc::new) });
+        async move { come_to.await?.map_err(|error| told_to_one(&error, operation)) }
+    }
+}
+
 /// An error of which several are told.
-pub(crate) fn told_to_one(error: &Arc<Error>, operation: &'static str) -> Error {
+fn told_to_one(error: &Arc<Error>, operation: &'static str) -> Error {
     let text = error.to_string();
     let problem = text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
     Error::new(error.kind(), operation, problem.to_owned()).with_retry(error.retry()).with_source(error.clone())
