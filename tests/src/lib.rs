@@ -4,10 +4,12 @@
 
 pub mod backends;
 mod everything;
+mod outside;
 pub mod servers;
 mod signal;
 
 pub use everything::everything;
+pub use outside::{OutsideCrate, repository};
 pub use signal::signal;
 
 /// The code blocks of the README and the docs are compiled and run.

@@ -2,10 +2,8 @@
 //! (In memory the doc tests of this crate run them.) They are one program here, so that a linker has to work only once.
 
 use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
+use linchpin_tests::{OutsideCrate, repository};
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 const PAGES: [(&str, &str); 2] =
     [("recipes", include_str!("../../docs/recipes.md")), ("concepts", include_str!("../../docs/concepts.md"))];
@@ -80,29 +78,19 @@ fn together() -> (String, usize) {
 
 #[tokio::test]
 async fn the_recipes_and_the_concepts_run_over_every_backend() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let (source, count) = together();
     assert!(count >= 20, "only {count} programs were found");
-    let folder = tempfile::tempdir().expect("a folder");
+    let outside = OutsideCrate::new().expect("a folder");
     let manifest = format!(
         "[package]\nname = \"snippets\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
          linchpin = {{ path = {:?}, features = [\"redis\", \"nats\", \"postgres\"] }}\n\
-         futures = \"0.3\"\ntokio = {{ version = \"1\", features = [\"full\"] }}\n\n[workspace]\n\n[profile.dev]\ndebug = false\n",
-        repository.join("crates/linchpin")
+         futures = \"0.3\"\ntokio = {{ version = \"1\", features = [\"full\"] }}\n\n[workspace]\n",
+        repository().join("crates/linchpin")
     );
-    fs::create_dir(folder.path().join("src")).expect("made");
-    fs::write(folder.path().join("Cargo.toml"), manifest).expect("written");
-    fs::write(folder.path().join("src/main.rs"), source).expect("written");
-    // The versions that were fetched for this workspace: so it needs no network.
-    fs::copy(repository.join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("copied");
+    outside.write("Cargo.toml", &manifest).expect("written");
+    outside.write("src/main.rs", &source).expect("written");
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO"))
-            .args(["run", "--quiet", "--offline", "--color", "never", "--"])
-            .args(arguments)
-            .current_dir(folder.path())
-            .env("CARGO_TARGET_DIR", repository.join("target/stranger"))
-            .output()
-            .expect("cargo runs");
+        let output = outside.cargo("run").args(["--quiet", "--"]).args(arguments).output().expect("cargo runs");
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(said.lines().last(), Some(&*format!("{count} ran")), "{arguments:?}\n{}", {
             String::from_utf8_lossy(&output.stderr)

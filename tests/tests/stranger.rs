@@ -1,9 +1,8 @@
 //! `docs/adapter.md` as a stranger follows it: its text, block by block, is a crate outside of this workspace whose
 //! adapter passes the suite.
 
+use linchpin_tests::{OutsideCrate, repository};
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/adapter.md");
 
@@ -15,13 +14,14 @@ fn block(file: &str) -> &'static str {
 }
 
 /// Names where the crates are that are not published yet: as a user's own `.cargo/config.toml` could.
-fn patched(repository: &Path) -> String {
+fn patched() -> String {
     let crates = [
         ("linchpin", "crates/linchpin"),
         ("linchpin-core", "crates/linchpin-core"),
         ("linchpin-conformance", "conformance"),
     ];
-    let line = |(name, path): (&str, &str)| format!("{name} = {{ path = \"{}\" }}\n", repository.join(path).display());
+    let line =
+        |(name, path): (&str, &str)| format!("{name} = {{ path = \"{}\" }}\n", repository().join(path).display());
     format!("[patch.crates-io]\n{}", crates.map(line).concat())
 }
 
@@ -33,33 +33,21 @@ fn the_suite_runs_in_ten_lines() {
 
 #[test]
 fn the_adapter_of_the_page_passes_the_suite_as_a_crate_of_its_own() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |file: &str, text: &str| {
-        let path = folder.path().join(file);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, text).expect("written");
-    };
+    let outside = OutsideCrate::new().expect("a folder");
     for file in ["Cargo.toml", "src/lib.rs", "tests/conformance.rs"] {
-        write(file, block(file));
+        outside.write(file, block(file)).expect("written");
     }
-    write(".cargo/config.toml", &patched(repository));
-    // The versions that were fetched for this workspace: so it needs no network.
-    fs::copy(repository.join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("copied");
-
-    let output = Command::new(env!("CARGO"))
-        .args(["test", "--offline", "--color", "never"])
-        .current_dir(folder.path())
-        .env("CARGO_TARGET_DIR", repository.join("target/stranger"))
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .env("LINCHPIN_REPORT_DIR", folder.path().join("report"))
+    outside.write(".cargo/config.toml", &patched()).expect("written");
+    let output = outside
+        .cargo("test")
+        .env("LINCHPIN_REPORT_DIR", outside.path("report"))
         .env_remove("LINCHPIN_TEST_SKIP")
         .output()
         .expect("cargo runs");
     let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
 
-    let report = fs::read(folder.path().join("report/shelf.json")).expect("a report");
+    let report = fs::read(outside.path("report/shelf.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_slice(&report).expect("json");
     let cases = report["cases"].as_array().expect("cases");
     let ended = |how: &str| cases.iter().filter(|case| case["outcome"] == how).count();
