@@ -16,6 +16,11 @@ make_data() {
         exit 1
     fi
     rm -rf "$new"
+    if [ "$method" = trust ] && [ -z "${POSTGRES_PASSWORD:-}" ] && [ -e "$open" ]; then
+        cp -a "$open" "$new"
+        mv "$new" "$PGDATA"
+        return
+    fi
     set -- --pgdata="$new" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync
     if [ -n "${POSTGRES_PASSWORD:-}" ]; then
         (umask 077 && printf '%s\n' "$POSTGRES_PASSWORD" >"$new.password")
@@ -28,6 +33,8 @@ make_data() {
     mv "$new" "$PGDATA"
 }
 
+# Made with the image.
+open=/var/lib/postgresql/open
 new=$PGDATA.new
 if [ ! -e "$PGDATA" ]; then make_data; fi
 exec postgres -c listen_addresses='*' "$@"

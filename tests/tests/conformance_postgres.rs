@@ -7,9 +7,6 @@ use postgres_harness::Postgres;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    linchpin_conformance::run(Postgres::new(
-        "postgres",
-        || Box::pin(PostgresServer::start()),
-        || Box::pin(PostgresServer::start_with_own_clock()),
-    ))
+    Postgres::new("postgres", || Box::pin(PostgresServer::start()), || Box::pin(PostgresServer::start_with_own_clock()))
+        .run()
 }

@@ -7,9 +7,10 @@ use postgres_harness::Postgres;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    linchpin_conformance::run(Postgres::new(
+    Postgres::new(
         "postgres-18",
         || Box::pin(PostgresServer::start_18(&[])),
         || Box::pin(PostgresServer::start_18_with_own_clock()),
-    ))
+    )
+    .run()
 }

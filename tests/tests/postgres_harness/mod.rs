@@ -1,11 +1,12 @@
 //! What the conformance runs on Postgres share, whichever version it is.
 
 use futures::future::BoxFuture;
-use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
+use linchpin_conformance::{ClockStep, FaultServer, Harness, Options, async_trait, run_with};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 /// Starts a server of the version that a run is on.
@@ -22,6 +23,13 @@ pub(crate) struct Postgres {
 impl Postgres {
     pub(crate) const fn new(name: &'static str, start: Start, faulty: Start) -> Self {
         Self { name, start, faulty, server: OnceLock::new() }
+    }
+
+    /// Holds it to the contract. A new session takes the server some 40 ms of work until it has planned what we ask, so a
+    /// small machine has enough to do with few cases at a time.
+    pub(crate) fn run(self) -> ExitCode {
+        const AT_A_TIME: usize = 4;
+        run_with(self, &Options::from_env().parallelism(AT_A_TIME))
     }
 
     fn server(&self) -> &PostgresServer {

@@ -242,7 +242,7 @@ async fn bad_input_is_refused(ctx: Context) -> CaseResult {
 }
 
 async fn a_released_lock_is_renewed_no_more(ctx: Context) -> CaseResult {
-    let (node, driver, ttl) = (coordinator(&ctx).await?, ctx.driver(), short(&ctx));
+    let (node, driver, ttl) = (coordinator(&ctx).await?, ctx.driver(), kept(&ctx));
     let lock = || node.lock("l").ttl(ttl);
     let guard = lock().acquire().await?;
     let waits = tokio::time::timeout(ttl, lock().acquire()).await;

@@ -135,7 +135,7 @@ async fn a_slow_watcher_gets_the_last_versions(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let keys: Arc<[Key]> = numbered("key-", 20)?.into();
     let (mut watcher, _) = Watcher::synced(&driver, &Range::all()).await?;
-    write_a_lot(&ctx, &keys, 20, 270).await?;
+    write_a_lot(&ctx, &keys, 8, 675).await?;
     catches_up(&mut watcher, &driver).await
 }
 

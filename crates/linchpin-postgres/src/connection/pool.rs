@@ -50,6 +50,8 @@ struct Inner {
     is_crowded: bool,
     /// Since when and for how long together calls waited for a connection.
     waits: Option<(Instant, Duration)>,
+    /// How long it took to open the last one.
+    took: Duration,
 }
 
 impl Inner {
@@ -58,10 +60,17 @@ impl Inner {
         self.waits.filter(|(since, _)| since.elapsed() < PERIOD)
     }
 
+    /// How long a call waits for another one to be done before it opens a further connection: as long as opening it would
+    /// take. A server that is slow is not asked for more, which would make it slower.
+    fn patience(&self) -> Duration {
+        const LEAST: Duration = Duration::from_millis(10);
+        const MOST: Duration = Duration::from_millis(250);
+        self.took.clamp(LEAST, MOST)
+    }
+
     /// Whether calls wait so much for each other that another connection is worth it.
     fn is_busy(&self) -> bool {
-        const BUSY: Duration = Duration::from_millis(20);
-        self.waited().is_some_and(|(_, sum)| sum > BUSY)
+        self.waited().is_some_and(|(_, sum)| sum > self.patience() * 2)
     }
 
     /// How long one stays that nobody uses.
@@ -141,8 +150,6 @@ impl Pool {
     /// One that was not used for so long is looked at before it is used: the server, or something in between, may have
     /// closed it.
     const UNSURE: Duration = Duration::from_millis(250);
-    /// How long a call waits for another one to be done before it opens a further connection.
-    const PATIENCE: Duration = Duration::from_millis(10);
     /// A healthy server says within this time that it is there.
     const ALIVE: Duration = Duration::from_millis(500);
 
@@ -291,7 +298,7 @@ impl Pool {
             let (idle, patience) = {
                 let mut inner = self.inner.lock();
                 let idle = inner.idle.pop();
-                let patience = Self::PATIENCE.saturating_sub(since.elapsed());
+                let patience = inner.patience().saturating_sub(since.elapsed());
                 // Where one is being opened there was none to wait for a moment ago.
                 let waits = inner.open > inner.opening && !patience.is_zero() && !inner.is_busy();
                 (idle, waits.then_some(patience))
@@ -325,11 +332,14 @@ impl Pool {
             inner.opening += 1;
             Place { pool: self.me.clone(), is_kept: false, is_opening: true }
         };
-        let connector = Arc::clone(&self.connector);
+        let (connector, since) = (Arc::clone(&self.connector), Instant::now());
         let connecting = self.life.spawn(async move { connector.connect().await });
         let connected = connecting.await.map_err(|_| Failure::Closed)?;
-        let is_crowded = connected.as_ref().map_or_else(Failure::is_full, |(_, is_crowded)| *is_crowded);
-        self.inner.lock().is_crowded = is_crowded;
+        {
+            let mut inner = self.inner.lock();
+            inner.is_crowded = connected.as_ref().map_or_else(Failure::is_full, |(_, is_crowded)| *is_crowded);
+            inner.took = since.elapsed();
+        }
         let (connection, _) = connected?;
         Ok((connection, place.opened()))
     }
@@ -357,11 +367,12 @@ impl Pool {
         }
     }
 
-    /// Takes in a connection that was opened past this pool.
-    pub(crate) fn adopt(&self, connection: PgConnection, is_crowded: bool) {
+    /// Takes in a connection that was opened past this pool, and took so long.
+    pub(crate) fn adopt(&self, connection: PgConnection, is_crowded: bool, took: Duration) {
         let mut inner = self.inner.lock();
         inner.open += 1;
         inner.is_crowded = is_crowded;
+        inner.took = took;
         drop(inner);
         self.put(connection);
     }
