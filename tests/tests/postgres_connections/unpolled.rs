@@ -8,6 +8,9 @@ use linchpin_postgres::PostgresCoordination;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
+/// For so long those wait who give up soon.
+const SHORT: Duration = Duration::from_millis(300);
+
 fn stream(name: &str) -> StreamName {
     StreamName::new(name).expect("valid")
 }
@@ -106,4 +109,25 @@ async fn a_call_that_is_given_up_closes_no_connection() {
     };
     let opened = timeout(SOON, counted).await.expect("in time") - before;
     assert!(opened < 40, "{opened} sessions");
+}
+
+/// Else nobody who waits less long than that takes would ever have one.
+#[tokio::test]
+async fn who_gives_up_before_a_connection_is_open_leaves_it_to_the_next() {
+    const END_ALL: &str =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
+    let server = server().await;
+    // A second until a connection is open.
+    ask(&server, "ALTER SYSTEM SET post_auth_delay = 1").await;
+    ask(&server, "SELECT pg_reload_conf()").await;
+    let postgres = connect(&server.url()).await;
+    for kind in 0..calls(&postgres).len() {
+        ask(&server, END_ALL).await;
+        let answered = async {
+            while !matches!(timeout(SHORT, calls(&postgres).swap_remove(kind)).await, Ok(Ok(()))) {
+                sleep(SHORT / 10).await;
+            }
+        };
+        timeout(SOON, answered).await.unwrap_or_else(|_| panic!("call {kind} was never answered"));
+    }
 }

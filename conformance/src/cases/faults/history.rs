@@ -2,7 +2,7 @@
 
 use super::super::history::judged;
 use super::super::prelude::*;
-use super::writes::{first_answer, trouble};
+use super::writes::{first_answer, patience, trouble};
 use crate::history::Workload;
 use linchpin::RetryPolicy;
 use linchpin_core::Driver;
@@ -18,13 +18,14 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
     const OPERATIONS: usize = 3_000;
     const HANDLES: usize = 4;
     let faults = ctx.faults()?.clone();
-    let layers = || Layers::default().retry(RetryPolicy::NEVER).timeout(Duration::from_millis(200));
+    let first_answer = first_answer(&ctx, HANDLES).await?;
+    let layers = || Layers::default().retry(RetryPolicy::NEVER).timeout(patience(first_answer));
     let mut handles: Vec<Arc<dyn Driver>> = Vec::new();
     while handles.len() < HANDLES {
         handles.push(layers().wrap(ctx.another().await?));
     }
     let workload = Workload::new(fastrand::u64(..), OPERATIONS).clients(8).visibility(Duration::from_secs(1));
-    let troubled = tokio::spawn(trouble(faults.clone(), first_answer(&ctx, HANDLES).await?));
+    let troubled = tokio::spawn(trouble(faults.clone(), first_answer));
     // The last look at everything has to be answered.
     let proxy = faults.proxy()?;
     let calm = || {

@@ -61,6 +61,11 @@ pub(super) fn settled(driver: &dyn linchpin_core::Driver) -> impl Future<Output 
     })
 }
 
+/// How long a call waits while there is trouble: not for long, and for longer than a first answer takes.
+pub(super) fn patience(first_answer: Duration) -> Duration {
+    (first_answer * 2).max(Duration::from_millis(200))
+}
+
 /// Breaks connections in every way, and lets them live for a little longer than they need; after a while it leaves them
 /// alone, so that what is still to be done ends in time on a busy machine too.
 pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResult {
@@ -99,12 +104,12 @@ async fn write(node: Coordinator) -> Result<Known, Failure> {
 #[track_caller]
 fn count(ctx: &Context, policy: RetryPolicy) -> impl Future<Output = Result<(Known, i64), Failure>> {
     here(async move {
+        let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
         let mut nodes = Vec::new();
         for _ in 0..WRITERS {
-            let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(Duration::from_millis(200));
+            let node = Coordinator::over(ctx.another().await?).retry(policy).timeout(patience(first_answer));
             nodes.push(node.connect().await?);
         }
-        let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
         let writing = together(nodes.into_iter().map(write));
         let known = tokio::select! {
             known = writing => known?,

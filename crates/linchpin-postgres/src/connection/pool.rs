@@ -324,17 +324,29 @@ impl Pool {
         found
     }
 
-    /// Opens one, in the handle's own runtime: it outlives the caller's.
+    /// Opens one, in the handle's own runtime: it outlives the caller's. It is of use to others where the caller gives up
+    /// meanwhile; else nobody who waits less long than that takes would ever have one.
     async fn connect(&self) -> Result<(PgConnection, Place), Failure> {
+        let pool = self.me.upgrade().ok_or(Failure::Closed)?;
         let place = {
             let mut inner = self.inner.lock();
             inner.open += 1;
             inner.opening += 1;
             Place { pool: self.me.clone(), is_kept: false, is_opening: true }
         };
-        let (connector, since) = (Arc::clone(&self.connector), Instant::now());
-        let connecting = self.life.spawn(async move { connector.connect().await });
-        let connected = connecting.await.map_err(|_| Failure::Closed)?;
+        let (reply, opened) = oneshot::channel();
+        self.life.spawn(async move {
+            if let Err(Ok((connection, mut place))) = reply.send(pool.open(place).await) {
+                place.is_kept = true;
+                pool.put(connection);
+            }
+        });
+        opened.await.unwrap_or(Err(Failure::Closed))
+    }
+
+    async fn open(&self, place: Place) -> Result<(PgConnection, Place), Failure> {
+        let since = Instant::now();
+        let connected = self.connector.connect().await;
         {
             let mut inner = self.inner.lock();
             inner.is_crowded = connected.as_ref().map_or_else(Failure::is_full, |(_, is_crowded)| *is_crowded);
