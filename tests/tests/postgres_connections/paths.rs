@@ -7,7 +7,7 @@ use linchpin_tests::everything;
 use linchpin_tests::servers::PostgresServer;
 
 /// What somebody might plant: each is called like one of the server's own, and fits at least as well.
-const PLANTED: [&str; 14] = [
+const PLANTED: [&str; 16] = [
     "cardinality(bytea[]) RETURNS integer",
     "cardinality(text[]) RETURNS integer",
     "cardinality(integer[]) RETURNS integer",
@@ -18,6 +18,8 @@ const PLANTED: [&str; 14] = [
     "encode(bytea, text) RETURNS text",
     "decode(text, text) RETURNS bytea",
     "convert_to(text, name) RETURNS bytea",
+    "sha256(bytea) RETURNS bytea",
+    "substr(bytea, integer, integer) RETURNS bytea",
     "array_position(bytea[], bytea) RETURNS integer",
     "array_to_string(text[], text) RETURNS text",
     "sum(bigint) RETURNS numeric",
@@ -39,10 +41,15 @@ async fn planted(server: &PostgresServer) -> String {
         };
         ask(server, &format!("CREATE FUNCTION public.{signature} LANGUAGE plpgsql AS $${body}$$")).await;
     }
-    let same = "CREATE FUNCTION public.same(bytea, bytea) RETURNS boolean LANGUAGE plpgsql AS \
-                $$BEGIN INSERT INTO public.stolen VALUES ('='); RETURN NULL; END$$; \
-                CREATE OPERATOR public.= (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = public.same)";
-    ask(server, same).await;
+    for (operator, answer) in [("=", "boolean"), ("||", "bytea")] {
+        let function = format!("public.of_{answer}(bytea, bytea)");
+        let planted = format!(
+            "CREATE FUNCTION {function} RETURNS {answer} LANGUAGE plpgsql AS \
+             $$BEGIN INSERT INTO public.stolen VALUES ('{operator}'); RETURN NULL; END$$; \
+             CREATE OPERATOR public.{operator} (LEFTARG = bytea, RIGHTARG = bytea, FUNCTION = public.of_{answer})"
+        );
+        ask(server, &planted).await;
+    }
     ask(server, "ALTER ROLE app SET search_path = public, pg_catalog").await;
     url_for(server, "app")
 }
@@ -66,15 +73,16 @@ async fn what_is_planted_in_a_path_is_not_called() {
          SELECT linchpin.delete('default', 'user/a'); SELECT linchpin.fence_lock('default', 'l', {token}); \
          SELECT linchpin.publish('default', 'user/c', 'm'); \
          SELECT linchpin.append('default', 's', 'r', 'id', 'name', 'value'); \
-         SELECT linchpin.append_later('default', 's', 'r', '1 hour'); SELECT linchpin.clock()"
+         SELECT linchpin.append_later('default', 's', 'r', '1 hour'); \
+         SELECT linchpin.clock(), linchpin.channel('s', 'm'), linchpin.seal('s', 'm')"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(calls)).execute(&pool).await.expect("they work");
     guard.release().await.expect("released");
     assert_eq!(ask(&server, "SELECT string_agg(DISTINCT what, ', ') FROM public.stolen").await, "");
-    // Each function that is added is fixed as well, but the one that says in full what it uses.
-    let open = "SELECT string_agg(p.proname, ' ') FROM pg_proc AS p WHERE p.pronamespace = 'linchpin'::regnamespace \
+    // Each function that is added is fixed as well, but those that say in full what they use.
+    let open = "SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc AS p WHERE p.pronamespace = 'linchpin'::regnamespace \
                 AND NOT coalesce(p.proconfig::text, '') LIKE '%search_path=pg_catalog%'";
-    assert_eq!(ask(&server, open).await, "clock");
+    assert_eq!(ask(&server, open).await, "channel clock seal");
 }
 
 #[tokio::test]

@@ -417,3 +417,6 @@ async fn reap(pool: Weak<Pool>, mut next: Instant) {
         next = later;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,12 +52,15 @@ CREATE TRIGGER intruded AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON linchpin
 ALTER TABLE linchpin.keys ENABLE ALWAYS TRIGGER intruded;
 
 -- The channel of a namespace's changes (c), messages (m) or streams (s).
-CREATE FUNCTION linchpin.channel(secret bytea, kind text) RETURNS text LANGUAGE sql IMMUTABLE AS
-$$ SELECT 'linchpin_' || encode(substr(sha256(secret || convert_to(kind, 'UTF8')), 1, 16), 'hex') $$;
+CREATE FUNCTION linchpin.channel(secret bytea, kind text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT 'linchpin_' OPERATOR(pg_catalog.||) pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(
+        secret OPERATOR(pg_catalog.||) pg_catalog.convert_to(kind, 'UTF8')), 1, 16), 'hex')
+$$;
 
 -- What shows that a message is from somebody who may read the namespace's row. The text is ASCII.
-CREATE FUNCTION linchpin.seal(secret bytea, message text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT encode(substr(sha256(secret || sha256(secret || convert_to(message, 'UTF8'))), 1, 16), 'base64')
+CREATE FUNCTION linchpin.seal(secret bytea, message text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT pg_catalog.encode(pg_catalog.substr(pg_catalog.sha256(secret OPERATOR(pg_catalog.||) pg_catalog.sha256(
+        secret OPERATOR(pg_catalog.||) pg_catalog.convert_to(message, 'UTF8'))), 1, 16), 'base64')
 $$;
 
 -- The secret of a namespace.

@@ -5,7 +5,7 @@ DECLARE
     one regprocedure;
 BEGIN
     FOR one IN SELECT p.oid FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE n.nspname = 'linchpin' AND p.proname NOT IN ('clock')
+        WHERE n.nspname = 'linchpin' AND p.proname NOT IN ('clock', 'channel', 'seal')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', one);
     END LOOP;
