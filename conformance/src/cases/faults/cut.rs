@@ -27,7 +27,7 @@ cases! { Faults "faults";
 async fn a_cut_is_an_error_in_time(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
     let mut possible = vec![b"before".to_vec()];
-    node.set("k", &possible[0], None).await?;
+    until_back("the first write", || node.set("k", &possible[0], None)).await?;
     ctx.faults()?.proxy()?.cut();
     for round in 0..4 {
         let value = format!("write {round}").into_bytes();
@@ -41,7 +41,8 @@ async fn a_cut_is_an_error_in_time(ctx: Context) -> CaseResult {
     }
     // The first may have been on its way when the connection broke, the last surely had none.
     ensure!(possible.len() < 4, "writes that were never sent may have been applied: {possible:?}");
-    let value = impatient(ctx.beside().await?).await?.get("k").await?.unwrap_or_default();
+    let beside = impatient(ctx.beside().await?).await?;
+    let value = until_back("a read", || beside.get("k")).await?.unwrap_or_default();
     ensure!(possible.contains(&value), "a write was applied that says it was not: {value:?}");
     ctx.faults()?.proxy()?.mend();
     until_back("a write", || node.set("k", b"x", None)).await

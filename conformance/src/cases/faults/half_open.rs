@@ -66,7 +66,7 @@ async fn answers_that_never_come_are_unknown(ctx: Context) -> CaseResult {
 
 async fn requests_that_never_arrive_end_in_time(ctx: Context) -> CaseResult {
     let node = impatient(ctx.driver()).await?;
-    node.set("k", b"0", None).await?;
+    until_back("the first write", || node.set("k", b"0", None)).await?;
     ctx.faults()?.proxy()?.hold(Direction::Requests);
     for _ in 0..3 {
         let lost = in_time("a read", node.get("k")).await?;

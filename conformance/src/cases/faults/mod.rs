@@ -33,7 +33,7 @@ pub(super) const CASES: &[&[Case]] = &[
 ];
 
 /// How long an attempt may take in these cases.
-const ATTEMPT: Duration = Duration::from_secs(1);
+const ATTEMPT: Duration = Duration::from_millis(500);
 
 /// What a machine that has more to do may add to it: less than a call would take that has no attempt's end.
 const BUSY: Duration = Duration::from_secs(3);
