@@ -1,6 +1,6 @@
 //! Connections that end, a server that dies and returns, and others who keep it busy.
 
-use super::{SOON, ask, config, connect, coordinator, key, pool, server};
+use super::{END_ALL, SOON, ask, config, connect, coordinator, key, pool, server};
 use futures::StreamExt;
 use linchpin::{
     Channel, Claim, Coordinator, DistributedCoordination, Driver, GroupName, MemberName, Message, Pattern, Range,
@@ -11,10 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-
-/// Ends all connections of linchpin, and says how many.
-const END_ALL: &str =
-    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
 
 fn patient() -> RetryPolicy {
     // Starting takes a server a while that others keep from working.

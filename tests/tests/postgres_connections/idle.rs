@@ -1,6 +1,6 @@
 //! Connections that somebody closes while they are idle.
 
-use super::{SOON, ask, connect, key, server};
+use super::{END_ALL, SOON, ask, connect, key, server};
 use futures::StreamExt;
 use linchpin::{
     Action, Channel, Claim, Driver, GroupName, MemberName, Pattern, Record, Result, Settlement, StreamName,
@@ -61,10 +61,9 @@ async fn a_connection_to_a_server_that_was_restarted_is_not_used() {
 async fn a_connection_that_an_administrator_ended_is_not_used() {
     let server = server().await;
     let postgres = connect(&server.url()).await;
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
     let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
     let ends = async || {
-        ask(&server, end).await;
+        ask(&server, END_ALL).await;
         while ask(&server, left).await != "0" {}
         sleep(UNSURE).await;
     };

@@ -26,6 +26,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(10);
+
+/// Ends all connections of linchpin, and says how many.
+const END_ALL: &str =
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
 /// Connecting and answering are given up after this; the tests allow twice that.
 const LIMIT: Duration = Duration::from_millis(1500);
 

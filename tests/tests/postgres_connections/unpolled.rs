@@ -1,6 +1,6 @@
 //! Callers who begin a call and do not go on with it, or give it up: they hold nothing that others need.
 
-use super::{SOON, ask, connect, pool, server};
+use super::{END_ALL, SOON, ask, connect, pool, server};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use linchpin::{Claim, Driver, GroupName, MemberName, Pattern, Range, Record, Result, StreamName};
@@ -114,14 +114,13 @@ async fn a_call_that_is_given_up_closes_no_connection() {
 /// Else nobody who waits less long than that takes would ever have one.
 #[tokio::test]
 async fn who_gives_up_before_a_connection_is_open_leaves_it_to_the_next() {
-    const END_ALL: &str =
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'linchpin'";
     let server = server().await;
     // A second until a connection is open.
     ask(&server, "ALTER SYSTEM SET post_auth_delay = 1").await;
     ask(&server, "SELECT pg_reload_conf()").await;
     let postgres = connect(&server.url()).await;
-    for kind in 0..calls(&postgres).len() {
+    // A watch and a subscription are told over the connection that listens, which is another matter.
+    for kind in (0..calls(&postgres).len()).filter(|kind| ![2, 3].contains(kind)) {
         ask(&server, END_ALL).await;
         let answered = async {
             while !matches!(timeout(SHORT, calls(&postgres).swap_remove(kind)).await, Ok(Ok(()))) {
