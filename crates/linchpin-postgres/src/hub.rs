@@ -26,6 +26,10 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_millis(20);
 
+/// The connection is kept for so long when nobody listens: it may have been opened for who gave up meanwhile, and is there
+/// for who comes next.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// How many ask together at most.
 const TOGETHER: usize = 1024;
 
@@ -65,7 +69,7 @@ pub(crate) trait Listener: Send + Sync {
     fn end(&self, ended: Ended);
 }
 
-/// The connection of a handle that listens; the first listener opens it, it is closed after the last.
+/// The connection of a handle that listens; the first listener opens it, and it is closed when there was none for a while.
 pub(crate) struct Hub {
     shared: Arc<Shared>,
     serving: Mutex<Option<Serving>>,
@@ -272,8 +276,12 @@ async fn serve_until_broken(
     let mut heartbeat = heartbeat();
     let mut asked = Vec::new();
     let mut rested = Instant::now();
+    let mut closes = Instant::now() + IDLE;
     loop {
         let needed = shared.needed();
+        if !needed.is_empty() {
+            closes = Instant::now() + IDLE;
+        }
         // Whoever listened before has missed something, and is told so before anybody else is listed.
         if server.is_none() && !needed.is_empty() {
             rebuild(shared, server, &needed).await?;
@@ -286,6 +294,7 @@ async fn serve_until_broken(
         }
         if !asked.is_empty() {
             answer(shared, server, std::mem::take(&mut asked)).await?;
+            closes = Instant::now() + IDLE;
             continue;
         }
         let listening = match server {
@@ -295,7 +304,7 @@ async fn serve_until_broken(
                 asked.push(request);
                 continue;
             }
-            Some(_) if needed.is_empty() => {
+            Some(_) if closes <= Instant::now() => {
                 *server = None;
                 continue;
             }
@@ -319,6 +328,7 @@ async fn serve_until_broken(
                 }
             }
             () = sleep_until(rested), if is_behind => {}
+            () = sleep_until(closes), if needed.is_empty() => {}
             _ = heartbeat.tick() => {
                 let beat = listening.beat(&shared.names.namespace).await?;
                 shared.beat(&beat);
