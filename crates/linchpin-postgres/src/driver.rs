@@ -271,12 +271,11 @@ impl Driver for PostgresCoordination {
 
     async fn close(&self) -> Result<()> {
         let handle = &self.0;
-        if handle.life.close() {
-            // Commits first: they ring the doorbell.
-            handle.state.close(CLOSING).await;
-            handle.notices.close(CLOSING).await;
-            handle.pool.close();
-        }
+        handle.life.close();
+        // They ring the doorbell.
+        tokio::join!(handle.state.close(CLOSING), handle.claims.close(CLOSING));
+        handle.notices.close(CLOSING).await;
+        handle.pool.close();
         Ok(())
     }
 }

@@ -278,10 +278,11 @@ impl Connection {
     }
 
     async fn line(&self, operation: &'static str) -> Result<Arc<Line>> {
-        self.0.life.admit(operation)?;
+        // What began before the end may end over what is there.
         if let Some(line) = self.live() {
             return Ok(line);
         }
+        self.0.life.admit(operation)?;
         let connecting = self.clone();
         let connecting = async move { connecting.replace().await };
         let line = self.0.connecting.run(&self.0.life, operation, connecting).await?;

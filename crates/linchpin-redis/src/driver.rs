@@ -21,6 +21,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long closing waits for what is on its way.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// A handle to one namespace of a Redis or Valkey server. Clones are the same handle; closing one closes
 /// all. The background tasks end with the last of the handle and its watches and subscriptions.
 #[derive(Clone)]
@@ -245,7 +248,10 @@ impl Driver for RedisCoordination {
     }
 
     async fn close(&self) -> Result<()> {
-        self.0.connection.close();
+        let handle = &*self.0;
+        handle.connection.life().close();
+        handle.claims.close(CLOSING).await;
+        handle.connection.close();
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use super::super::prelude::*;
 use crate::calls::numbered;
 use crate::readers::Watcher;
-use crate::stream_calls::{append_records, claim};
-use crate::waiting::LONG;
+use crate::stream_calls::{append, append_records, claim, take_nothing, take_one, text};
+use crate::waiting::{LONG, soon};
 use linchpin_core::{Range, Record, WatchEvent};
 use std::num::NonZeroU32;
 
@@ -13,6 +13,8 @@ cases! { Faults "faults";
         "Every claim brings some of what is there, however long all of it would be on its way";
     a_large_range_is_watched_over_a_slow_line [Watch]
         "A range is watched that takes longer to arrive than an attempt may take";
+    a_claim_that_was_closed_under_way_holds_nothing [Streams]
+        "A claim that was on its way when its handle was closed takes nothing that is appended later";
 }
 
 const SIZE: usize = 100 * 1024;
@@ -54,5 +56,30 @@ async fn a_large_range_is_watched_over_a_slow_line(ctx: Context) -> CaseResult {
     let mut watcher = Watcher::open(&driver, &Range::all()).await?.patient();
     while !matches!(watcher.next().await?, WatchEvent::Synced { .. }) {}
     ensure_eq!(watcher.entries.len(), KEYS, "the present entries");
+    Ok(())
+}
+
+async fn a_claim_that_was_closed_under_way_holds_nothing(ctx: Context) -> CaseResult {
+    const WAY: Duration = Duration::from_millis(200);
+    let beside = ctx.beside().await?;
+    for wait in [Duration::ZERO, LONG] {
+        let driver = ctx.another().await?;
+        take_nothing(&driver, &claim("s", "g", "closed")?, "nothing is appended yet").await?;
+        ctx.faults()?.proxy()?.delay(crate::Direction::Requests, WAY);
+        let claiming = claim("s", "g", "closed")?.wait(wait).visibility(LONG);
+        let mut claiming = driver.claim(&claiming);
+        ensure!(tokio::time::timeout(WAY / 4, &mut claiming).await.is_err(), "it was answered before it arrived");
+        soon("the end of closing", driver.close()).await??;
+        append(&beside, "s", &["later"]).await?;
+        // What still is on its way arrives.
+        tokio::time::sleep(WAY * 2).await;
+        let delivery = take_one(&beside, claim("s", "g", "next")?).await?;
+        ensure_eq!(
+            (text(&delivery), delivery.receipt.delivery),
+            ("later".to_owned(), 1),
+            "the record, and its delivery"
+        );
+        ctx.faults()?.proxy()?.mend();
+    }
     Ok(())
 }

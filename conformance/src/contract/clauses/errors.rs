@@ -59,8 +59,12 @@ pub(super) const CLOSING: Chapter = Chapter {
             ],
         },
         Clause {
-            text: "A claim that ended because its handle was closed takes nothing that is appended later.",
-            cases: &["errors.a_claim_that_was_closed_holds_nothing"],
+            text: "A claim that ended because its handle was closed takes nothing that is appended after the close, \
+                   if the server answers within a second.",
+            cases: &[
+                "errors.a_claim_that_was_closed_holds_nothing",
+                "faults.a_claim_that_was_closed_under_way_holds_nothing",
+            ],
         },
         Clause {
             text: "What fails with `Closed` was surely not applied if it was called after the close; if \

@@ -199,6 +199,41 @@ async fn a_wait_ends_in_time_and_leaves_nothing() {
     assert!(is_at_rest(&queues));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_for_a_claim_that_does_not_wait_and_is_given_up() {
+    let (queues, records) = queues();
+    records.append(1);
+    assert!(timeout(FAR / 4, queues.claim(&claim(Duration::ZERO))).await.is_err());
+    sleep(2 * FAR).await;
+    assert_eq!(records.waiting.load(Ordering::SeqCst), 1, "it was not taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_looks_and_gives_back_what_they_bring() {
+    for wait in [Duration::ZERO, LONG] {
+        let (queues, records) = queues();
+        let life = queues.0.life.clone();
+        let (waits, others) = (claim(wait), claim(LONG));
+        // One that is looked for when it ends, and nobody goes on with; and one that waits.
+        let mut waiting = Box::pin(life.run("claim", queues.claim(&others)));
+        assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
+        records.append(1);
+        let mut unpolled = Box::pin(life.run("claim", queues.claim(&waits)));
+        assert!(futures::poll!(&mut unpolled).is_pending());
+        sleep(FAR * 3 / 4).await;
+        life.close();
+        assert_eq!(waiting.await.expect_err("closed").kind(), ErrorKind::Closed);
+        drop(unpolled);
+        let (closing, looks) = (Instant::now(), records.looks());
+        queues.close(LONG).await;
+        assert!(closing.elapsed() <= 2 * FAR, "{:?}", closing.elapsed());
+        assert_eq!((records.given_back.load(Ordering::SeqCst), records.waiting.load(Ordering::SeqCst)), (1, 1));
+        sleep(LONG).await;
+        assert_eq!(records.looks(), looks, "nobody looks any more");
+        assert!(is_at_rest(&queues));
+    }
+}
+
 #[test]
 fn a_claim_ends_with_the_runtime_of_its_handle() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("one");
