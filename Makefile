@@ -19,15 +19,15 @@ help: ## Show this list
 setup: ## Install what the tests need and is missing (stop our dockerd: scripts/setup --stop)
 	@scripts/setup
 
-test: setup ## Everything CI checks: lint, tests, docs, conformance on local servers too
+test: setup ## Everything CI checks: lint, tests, docs, and faults of local servers too
 	@$(MAKE) --no-print-directory lint
 	$(test_env) cargo test --workspace --all-features
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
 		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features \
-			--test conformance_redis --test conformance_nats --test conformance_postgres; \
+			--test conformance_redis --test conformance_nats --test conformance_postgres -- faults; \
 	else \
-		echo 'SKIPPED: conformance on local servers (no redis-server on PATH)'; \
+		echo 'SKIPPED: faults of local servers (no redis-server on PATH)'; \
 	fi
 
 lint: ## Formatting and clippy, warnings denied
