@@ -100,6 +100,16 @@ impl<S: Source> Shared<S> {
             task.await;
         });
     }
+
+    /// Answers a claim; returns what is to be given back, as nobody takes it: once the life has ended it could not be
+    /// settled.
+    fn answer(&self, reply: oneshot::Sender<Result<Vec<Delivery>>>, found: Result<Vec<Delivery>>) -> Vec<Delivery> {
+        let untaken = match self.life.ended() {
+            None => reply.send(found).err(),
+            Some(_) => Some(found),
+        };
+        untaken.and_then(Result::ok).unwrap_or_default()
+    }
 }
 
 /// A task that looks or gives back, until it has ended, however it did.
@@ -168,22 +178,24 @@ impl<S: Source> Queues<S> {
     /// Looks once, for as long as somebody waits for it; to its end where the handle is closed meanwhile.
     fn look(&self, claim: &Claim) -> Place<S> {
         let (mut reply, answer) = oneshot::channel();
-        let (source, life, claim) = (self.0.source.clone(), self.0.life.clone(), claim.clone());
+        let (shared, claim) = (self.0.clone(), claim.clone());
         self.0.spawn(async move {
+            if shared.life.ended().is_some() {
+                return;
+            }
             let given_up = async {
                 reply.closed().await;
                 // Once the handle is closed it is waited for what it brings.
-                if life.ended().is_some() {
+                if shared.life.ended().is_some() {
                     pending::<()>().await;
                 }
             };
             let found = tokio::select! {
-                found = source.look(&claim) => found,
+                found = shared.source.look(&claim) => found,
                 () = given_up => return,
             };
-            if let Err(Ok(given)) = reply.send(found.map(|look| look.given)) {
-                give_back(source, given).await;
-            }
+            let untaken = shared.answer(reply, found.map(|look| look.given));
+            give_back(shared.source.clone(), untaken).await;
         });
         Place { answer, group: None, shared: self.0.clone() }
     }
@@ -195,15 +207,19 @@ impl<S: Source> Queues<S> {
         let waiter = Waiter { claim: claim.clone(), joined: now, deadline, reply };
         let name = (claim.stream.clone(), claim.group.clone());
         let mut groups = self.0.groups.lock();
-        let group = groups.entry(name.clone()).or_insert_with(|| {
-            let group = Arc::<Group>::default();
-            let looks = Looks::new(Served { shared: self.0.clone(), name, group: group.clone() });
-            self.0.spawn(looks.run());
-            group
-        });
+        let known = groups.get(&name).cloned();
+        let group = known.clone().unwrap_or_default();
         group.joined.lock().push(waiter);
+        if known.is_none() {
+            groups.insert(name.clone(), group.clone());
+        }
+        drop(groups);
+        if known.is_none() {
+            // A runtime that is ending drops it at once, and it takes itself off.
+            self.0.spawn(Looks::new(Served { shared: self.0.clone(), name, group: group.clone() }).run());
+        }
         group.changed.notify_one();
-        Place { answer, group: Some(group.clone()), shared: self.0.clone() }
+        Place { answer, group: Some(group), shared: self.0.clone() }
     }
 }
 

@@ -188,6 +188,18 @@ impl Life {
         callback(ended);
     }
 
+    /// Ends it, and has a task of the handle do what is left: it is done to its end, also if the caller gives up. Nothing
+    /// is done where it has ended before.
+    ///
+    /// # Cancel safety
+    /// What is left goes on without the caller.
+    pub async fn close_by(&self, rest: impl Future<Output = ()> + Send + 'static) {
+        if self.close() {
+            // It fails only with its runtime, which leaves nothing to do.
+            let _ = self.spawn(rest).await;
+        }
+    }
+
     /// Ends it; whether this was the first to do so.
     pub fn close(&self) -> bool {
         self.0.end(Ended::Closed)
@@ -353,6 +365,21 @@ mod tests {
             let error = life.run(operation, async { Ok(()) }).await.expect_err("closed before");
             assert!(!error.maybe_applied());
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_at_the_end_is_done_though_nobody_waits_for_it() {
+        let (life, done) = (Life::in_runtime(), Arc::new(tokio::sync::Notify::new()));
+        let (rest, other) = (done.clone(), done.clone());
+        let mut closing = Box::pin(life.close_by(async move {
+            tokio::task::yield_now().await;
+            rest.notify_one();
+        }));
+        assert!(futures::poll!(&mut closing).is_pending());
+        drop(closing);
+        assert!(life.ended().is_some());
+        life.close_by(async move { other.notify_waiters() }).await;
+        tokio::time::timeout(std::time::Duration::from_secs(10), done.notified()).await.expect("done");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub(crate) use pool::{Behind, Pool};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Row};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -21,6 +22,8 @@ pub(crate) struct Connector {
     pub(crate) settings: String,
     /// How many connections ask at most.
     asking: usize,
+    /// The server had few places left when it was asked last.
+    is_crowded: AtomicBool,
 }
 
 /// How many connections listen.
@@ -35,22 +38,34 @@ impl Connector {
             response_timeout: config.response_timeout,
             settings: settings(config.response_timeout),
             asking: config.max_connections - LISTENING,
+            is_crowded: AtomicBool::new(false),
         })
     }
 
-    /// A new connection to the server that takes writes, and whether that is crowded.
+    /// How long a connection stays that nobody uses: others may need the place at the server.
+    pub(crate) fn idle_limit(&self) -> Duration {
+        const IDLE: Duration = Duration::from_secs(2);
+        const IDLE_IN_A_CROWD: Duration = Duration::from_millis(100);
+        if self.is_crowded.load(Ordering::Relaxed) { IDLE_IN_A_CROWD } else { IDLE }
+    }
+
+    /// A new connection to the server that takes writes.
     ///
     /// # Errors
     /// `Standby` if it is another one.
-    pub(crate) async fn connect(&self) -> Result<(PgConnection, bool), Failure> {
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut connection = self.connect_untold().await?;
-        let is_crowded = self.settle(&mut connection).await?;
-        Ok((connection, is_crowded))
+        self.settle(&mut connection).await?;
+        Ok(connection)
     }
 
     /// A new connection that was told nothing yet: a pooler in between may give it to others, with what it was told.
     pub(crate) async fn connect_untold(&self) -> Result<PgConnection, Failure> {
-        self.in_time(self.options.connect()).await
+        let connected = self.in_time(self.options.connect()).await;
+        if connected.as_ref().is_err_and(Failure::is_full) {
+            self.is_crowded.store(true, Ordering::Relaxed);
+        }
+        connected
     }
 
     /// As `connect_untold`; where the server has no connection left, waits until it has one, as long as there is time.
@@ -67,11 +82,11 @@ impl Connector {
         }
     }
 
-    /// Tells a new connection what each is told first. Returns whether the server has few connections left.
+    /// Tells a new connection what each is told first, and notes whether the server has few places left.
     ///
     /// # Errors
     /// `Standby` if the server is one: what it says may be old.
-    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
+    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         const ASK: &str = "SELECT pg_is_in_recovery(), (SELECT sum(numbackends) FROM pg_stat_database) > \
                            current_setting('max_connections')::integer * 0.6";
         let question = format!("{}; {ASK}", self.settings);
@@ -80,7 +95,8 @@ impl Connector {
             Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
         };
         let (is_standby, is_crowded) = self.in_time(settling).await?;
-        if is_standby { Err(Failure::Standby) } else { Ok(is_crowded) }
+        self.is_crowded.store(is_crowded, Ordering::Relaxed);
+        if is_standby { Err(Failure::Standby) } else { Ok(()) }
     }
 
     async fn in_time<T>(&self, connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {

@@ -270,12 +270,14 @@ impl Driver for PostgresCoordination {
     }
 
     async fn close(&self) -> Result<()> {
-        let handle = &self.0;
-        handle.life.close();
-        // They ring the doorbell.
-        tokio::join!(handle.state.close(CLOSING), handle.claims.close(CLOSING));
-        handle.notices.close(CLOSING).await;
-        handle.pool.close();
+        let handle = self.0.clone();
+        let closing = async move {
+            // They ring the doorbell.
+            tokio::join!(handle.state.close(CLOSING), handle.claims.close(CLOSING));
+            handle.notices.close(CLOSING).await;
+            handle.pool.close();
+        };
+        self.0.life.close_by(closing).await;
         Ok(())
     }
 }

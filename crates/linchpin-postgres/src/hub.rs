@@ -26,10 +26,6 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_millis(20);
 
-/// The connection is kept for so long when nobody listens: it may have been opened for who gave up meanwhile, and is there
-/// for who comes next.
-const IDLE: Duration = Duration::from_secs(2);
-
 /// How many ask together at most.
 const TOGETHER: usize = 1024;
 
@@ -276,11 +272,11 @@ async fn serve_until_broken(
     let mut heartbeat = heartbeat();
     let mut asked = Vec::new();
     let mut rested = Instant::now();
-    let mut closes = Instant::now() + IDLE;
+    let mut needed_until = Instant::now();
     loop {
         let needed = shared.needed();
         if !needed.is_empty() {
-            closes = Instant::now() + IDLE;
+            needed_until = Instant::now();
         }
         // Whoever listened before has missed something, and is told so before anybody else is listed.
         if server.is_none() && !needed.is_empty() {
@@ -294,7 +290,7 @@ async fn serve_until_broken(
         }
         if !asked.is_empty() {
             answer(shared, server, std::mem::take(&mut asked)).await?;
-            closes = Instant::now() + IDLE;
+            needed_until = Instant::now();
             continue;
         }
         let listening = match server {
@@ -304,7 +300,8 @@ async fn serve_until_broken(
                 asked.push(request);
                 continue;
             }
-            Some(_) if closes <= Instant::now() => {
+            // It may have been opened for who gave up meanwhile, and is there for who comes next.
+            Some(_) if needed_until + shared.connector.idle_limit() <= Instant::now() => {
                 *server = None;
                 continue;
             }
@@ -323,13 +320,16 @@ async fn serve_until_broken(
                 asked.push(request);
             }
             notification = listening.next() => {
-                if let Some((topic, text)) = notification? {
-                    shared.take(topic, &text);
+                match notification {
+                    Ok(told) => told.into_iter().for_each(|(topic, text)| shared.take(topic, &text)),
+                    // Nobody missed anything.
+                    Err(_) if needed.is_empty() => *server = None,
+                    Err(failure) => return Err(failure),
                 }
             }
             () = sleep_until(rested), if is_behind => {}
-            () = sleep_until(closes), if needed.is_empty() => {}
-            _ = heartbeat.tick() => {
+            () = sleep_until(needed_until + shared.connector.idle_limit()), if needed.is_empty() => {}
+            _ = heartbeat.tick(), if !needed.is_empty() => {
                 let beat = listening.beat(&shared.names.namespace).await?;
                 shared.beat(&beat);
             }
@@ -379,7 +379,13 @@ async fn answer(shared: &Shared, server: &mut Option<Server>, asked: Vec<Request
     let mut topics: Vec<_> = shared.needed().into_iter().chain(topics).collect();
     topics.sort_unstable();
     topics.dedup();
-    let outcome = follow(shared, server, &topics).await;
+    let was_idle = server.is_some() && shared.needed().is_empty();
+    let mut outcome = follow(shared, server, &topics).await;
+    if was_idle && outcome.is_err() && !asked.is_empty() {
+        // Nobody looked at it for a while.
+        *server = None;
+        outcome = follow(shared, server, &topics).await;
+    }
     for (listed, live, done) in asked {
         let id = listed.as_ref().map(|listed| listed.id);
         if let Ok(beat) = &outcome {

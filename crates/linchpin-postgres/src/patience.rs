@@ -96,7 +96,7 @@ impl Waits {
                 answer => return answer,
             }
             drop(turn);
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || pool.life.ended().is_some() {
                 break;
             }
             sleep(PAUSE.mul_f64(1.0 + fastrand::f64())).await;

@@ -105,7 +105,7 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
                        transaction; use PgBouncer with pool_mode = session, or connect to the server itself";
         return Err(Error::unsupported("connect", "postgres", problem));
     };
-    let is_crowded = connector.settle(&mut connection).await.map_err(told)?;
+    connector.settle(&mut connection).await.map_err(told)?;
     // There were two.
     let took = since.elapsed() / 2;
     let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
@@ -115,7 +115,7 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
         return Err(Error::unsupported("connect", &found, "what linchpin needs: Postgres 13 or later"));
     }
     migrate::set_up(&mut connection).await?;
-    pool.adopt(connection, is_crowded, took);
+    pool.adopt(connection, took);
     let given = Given::default().with(&names.namespace).of("connect")?;
     if pool.rows_behind(Behind::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
         let given = Given::default().with(&names.namespace).of("connect")?;

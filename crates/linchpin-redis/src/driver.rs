@@ -248,10 +248,12 @@ impl Driver for RedisCoordination {
     }
 
     async fn close(&self) -> Result<()> {
-        let handle = &*self.0;
-        handle.connection.life().close();
-        handle.claims.close(CLOSING).await;
-        handle.connection.close();
+        let handle = self.0.clone();
+        let closing = async move {
+            handle.claims.close(CLOSING).await;
+            handle.connection.close();
+        };
+        self.0.connection.life().close_by(closing).await;
         Ok(())
     }
 }

@@ -40,7 +40,6 @@ enum Listens<L> {
 enum Step<L> {
     Looked(Box<Looked>),
     Listens(Result<L>),
-    GaveBack,
 }
 
 struct Looked {
@@ -72,7 +71,8 @@ impl<S: Source> Looks<S> {
         loop {
             self.waiting.extend(self.served.group.joined.lock().drain(..));
             self.waiting.retain(|waiter| !waiter.reply.is_closed());
-            if self.served.shared.life.ended().is_some() {
+            let has_ended = self.served.shared.life.ended().is_some();
+            if has_ended {
                 self.waiting.clear();
             }
             self.end_waits();
@@ -80,7 +80,9 @@ impl<S: Source> Looks<S> {
                 let Some(waiter) = self.waiting.pop_front() else { break };
                 self.look(waiter);
             }
-            if self.waiting.is_empty() && self.steps.is_empty() && self.served.is_over() {
+            // Nobody needs to listen any more once it has ended.
+            let at_rest = if has_ended { self.looking == 0 } else { self.steps.is_empty() };
+            if self.waiting.is_empty() && at_rest && self.served.is_over() {
                 return;
             }
             let next = self.waiting.iter().map(|waiter| waiter.deadline).chain(self.next).min();
@@ -149,7 +151,6 @@ impl<S: Source> Looks<S> {
                     let _ = waiter.reply.send(Err(error));
                 }
             }
-            Step::GaveBack => {}
         }
     }
 
@@ -171,9 +172,10 @@ impl<S: Source> Looks<S> {
             self.allowed = self.allowed.saturating_mul(2);
         }
         self.allowed = self.allowed.max(1);
-        if let Err(Ok(given)) = waiter.reply.send(Ok(given)) {
-            let giving_back = give_back(self.served.shared.source.clone(), given);
-            self.steps.push(giving_back.map(|()| Step::GaveBack).boxed());
+        let shared = &self.served.shared;
+        let untaken = shared.answer(waiter.reply, Ok(given));
+        if !untaken.is_empty() {
+            shared.spawn(give_back(shared.source.clone(), untaken));
         }
     }
 
@@ -186,6 +188,9 @@ impl<S: Source> Looks<S> {
         self.allowed = usize::from(wakes != self.wakes);
         if waiter.deadline <= now {
             let _ = waiter.reply.send(Ok(Vec::new()));
+            return;
+        }
+        if self.served.shared.life.ended().is_some() {
             return;
         }
         if matches!(self.listening, Listens::No) {

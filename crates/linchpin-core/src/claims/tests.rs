@@ -223,7 +223,6 @@ async fn closing_waits_for_looks_and_gives_back_what_they_bring() {
         sleep(FAR * 3 / 4).await;
         life.close();
         assert_eq!(waiting.await.expect_err("closed").kind(), ErrorKind::Closed);
-        drop(unpolled);
         let (closing, looks) = (Instant::now(), records.looks());
         queues.close(LONG).await;
         assert!(closing.elapsed() <= 2 * FAR, "{:?}", closing.elapsed());
@@ -231,6 +230,7 @@ async fn closing_waits_for_looks_and_gives_back_what_they_bring() {
         sleep(LONG).await;
         assert_eq!(records.looks(), looks, "nobody looks any more");
         assert!(is_at_rest(&queues));
+        assert_eq!(unpolled.await.expect_err("closed").kind(), ErrorKind::Closed);
     }
 }
 

@@ -46,8 +46,6 @@ struct Inner {
     open: usize,
     opening: usize,
     is_reaped: bool,
-    /// The server had few places left when it was asked last.
-    is_crowded: bool,
     /// Since when and for how long together calls waited for a connection.
     waits: Option<(Instant, Duration)>,
     /// How long it took to open the last one.
@@ -71,11 +69,6 @@ impl Inner {
     /// Whether calls wait so much for each other that another connection is worth it.
     fn is_busy(&self) -> bool {
         self.waited().is_some_and(|(_, sum)| sum > self.patience() * 2)
-    }
-
-    /// How long one stays that nobody uses.
-    fn idle_limit(&self) -> Duration {
-        if self.is_crowded { Pool::IDLE_IN_A_CROWD } else { Pool::IDLE }
     }
 }
 
@@ -143,10 +136,6 @@ impl Taken {
 }
 
 impl Pool {
-    /// One that was not used for so long is closed: others may need the place at the server.
-    const IDLE: Duration = Duration::from_secs(2);
-    /// As `IDLE`, where the server has few places left.
-    const IDLE_IN_A_CROWD: Duration = Duration::from_millis(100);
     /// One that was not used for so long is looked at before it is used: the server, or something in between, may have
     /// closed it.
     const UNSURE: Duration = Duration::from_millis(250);
@@ -347,13 +336,8 @@ impl Pool {
     async fn open(&self, place: Place) -> Result<(PgConnection, Place), Failure> {
         let since = Instant::now();
         let connected = self.connector.connect().await;
-        {
-            let mut inner = self.inner.lock();
-            inner.is_crowded = connected.as_ref().map_or_else(Failure::is_full, |(_, is_crowded)| *is_crowded);
-            inner.took = since.elapsed();
-        }
-        let (connection, _) = connected?;
-        Ok((connection, place.opened()))
+        self.inner.lock().took = since.elapsed();
+        Ok((connected?, place.opened()))
     }
 
     fn drop_idle(&self) {
@@ -371,19 +355,17 @@ impl Pool {
         }
         inner.idle.push((connection, Instant::now()));
         let is_reaped = std::mem::replace(&mut inner.is_reaped, true);
-        let limit = inner.idle_limit();
         drop(inner);
         self.returned.notify_one();
         if !is_reaped {
-            self.life.spawn(reap(self.me.clone(), Instant::now() + limit));
+            self.life.spawn(reap(self.me.clone(), Instant::now() + self.connector.idle_limit()));
         }
     }
 
     /// Takes in a connection that was opened past this pool, and took so long.
-    pub(crate) fn adopt(&self, connection: PgConnection, is_crowded: bool, took: Duration) {
+    pub(crate) fn adopt(&self, connection: PgConnection, took: Duration) {
         let mut inner = self.inner.lock();
         inner.open += 1;
-        inner.is_crowded = is_crowded;
         inner.took = took;
         drop(inner);
         self.put(connection);
@@ -392,7 +374,7 @@ impl Pool {
     /// Those that have been idle for long, and when the next one will have been; `None` if none will.
     fn idle_for_long(&self) -> (Vec<PgConnection>, Option<Instant>) {
         let mut inner = self.inner.lock();
-        let limit = inner.idle_limit();
+        let limit = self.connector.idle_limit();
         let count = inner.idle.iter().take_while(|(_, used)| used.elapsed() >= limit).count();
         let old = inner.idle.drain(..count).map(|(connection, _)| connection).collect();
         inner.open = inner.open.saturating_sub(count);
