@@ -35,6 +35,6 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
     let history = workload.run_then(&handles, calm).await;
     let summary = judged(&ctx, &history)?;
     ensure!(summary.unknown > 0, "no outcome was unknown, so nothing was tried: {summary}");
-    ensure!(summary.committed > 0, "too little was done: {summary}");
+    ensure!(summary.committed > OPERATIONS / 100, "too little was done: {summary}");
     Ok(())
 }
