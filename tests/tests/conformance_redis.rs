@@ -89,6 +89,14 @@ impl FaultServer for Faulty {
         self.0.restart().await
     }
 
+    async fn keep_copy(&self) -> Result<bool, String> {
+        self.0.keep_copy().await
+    }
+
+    async fn restart_with_copy(&self) -> Result<(), String> {
+        self.0.restart_with_copy().await
+    }
+
     async fn step_clock(&self, step: ClockStep) -> Result<bool, String> {
         let time = redis::cmd("TIME");
         let (before, _): (i64, i64) = self.ask(&time).await?;

@@ -87,6 +87,24 @@ pub trait FaultServer: Send + Sync + 'static {
     async fn lose_everything(&self) -> Result<bool, String> {
         Ok(false)
     }
+
+    /// Keeps a copy of all that the server has stored, and returns once it answers, should it have to be restarted for
+    /// that. `false` if this harness cannot do that: then the case is reported as not offered.
+    ///
+    /// # Errors
+    /// Why it failed: that fails the case.
+    async fn keep_copy(&self) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    /// Ends the server as a crash would, and starts it again with the copy that was kept and nothing else, as one is that
+    /// is restored from a backup. Returns once it answers.
+    ///
+    /// # Errors
+    /// Why it failed: that fails the case.
+    async fn restart_with_copy(&self) -> Result<(), String> {
+        Err("this harness keeps no copies".to_owned())
+    }
 }
 
 /// What a fault case may do to its server and to the connections of its handles.
@@ -184,6 +202,24 @@ impl Faults {
     #[track_caller]
     pub fn lose_everything(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
         here(async move { offered(self.server.lose_everything().await) })
+    }
+
+    /// Keeps a copy of all that the server has stored.
+    ///
+    /// # Errors
+    /// If it failed, or the harness cannot do that.
+    #[track_caller]
+    pub fn keep_copy(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { offered(self.server.keep_copy().await) })
+    }
+
+    /// Restarts the server with the copy that was kept.
+    ///
+    /// # Errors
+    /// If it failed.
+    #[track_caller]
+    pub fn restart_with_copy(&self) -> impl Future<Output = std::result::Result<(), Failure>> {
+        here(async move { self.server.restart_with_copy().await.map_err(Failure::new) })
     }
 }
 

@@ -34,6 +34,18 @@ impl Folder {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Has what the other one has, with the same owners, and nothing else.
+    pub(super) fn take_over(&self, other: &Self) -> Result<(), String> {
+        let script = r#"find "$2" -mindepth 1 -delete && cp -a "$1/." "$2""#;
+        let mut copying = Command::new("sh");
+        copying.args(["-c", script, "sh"]).args([&other.path, &self.path]);
+        match copying.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("cannot copy {}: {status}", other.path.display())),
+            Err(error) => Err(format!("cannot copy {}: {error}", other.path.display())),
+        }
+    }
 }
 
 impl Drop for Folder {

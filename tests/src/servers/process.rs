@@ -19,6 +19,8 @@ pub(super) struct Process<S> {
     // Dropped in this order: the server ends before its folder goes.
     running: Mutex<Option<Running>>,
     folder: Folder,
+    /// What was kept of it.
+    copy: Mutex<Option<Folder>>,
     name: String,
     port: u16,
     program: PathBuf,
@@ -36,6 +38,7 @@ impl<S: Software> Process<S> {
             let server = Self {
                 running: Mutex::new(None),
                 folder: Folder::create::<S>(&name)?,
+                copy: Mutex::new(None),
                 name,
                 port: free_port()?,
                 program: program.clone(),
@@ -173,6 +176,20 @@ impl<S: Software> Server for Process<S> {
         drop(running.take());
         *running = Some(self.spawn().await?);
         self.ready(&mut running).await
+    }
+
+    async fn keep_copy(&self) -> Result<bool, String> {
+        drop(self.running.lock().await.take());
+        let copy = Folder::create::<S>(&format!("{}-copy", self.name))?;
+        copy.take_over(&self.folder)?;
+        *self.copy.lock().await = Some(copy);
+        self.restart().await.map(|()| true)
+    }
+
+    async fn restart_with_copy(&self) -> Result<(), String> {
+        drop(self.running.lock().await.take());
+        self.folder.take_over(self.copy.lock().await.as_ref().ok_or("no copy was kept")?)?;
+        self.restart().await
     }
 }
 

@@ -114,6 +114,14 @@ pub(super) trait Server: Send + Sync {
         Err(self.not_offered("restart"))
     }
 
+    async fn keep_copy(&self) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    async fn restart_with_copy(&self) -> Result<(), String> {
+        Err(self.not_offered("a restart with a copy"))
+    }
+
     fn not_offered(&self, what: &str) -> String {
         format!("{what} is not offered for a server of origin {:?}", self.origin())
     }
@@ -262,6 +270,25 @@ impl<S: Packaged> TestServer<S> {
     /// If it does not become ready again, or "not offered" for one of origin `url`.
     pub async fn restart(&self) -> Result<(), String> {
         self.server.restart().await
+    }
+
+    /// Keeps a copy of all that the server has stored: it is killed and restarted for that. `false`, and nothing is done,
+    /// for one that is no local process.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it, or the server does not become ready again.
+    pub async fn keep_copy(&self) -> Result<bool, String> {
+        self.server.keep_copy().await
+    }
+
+    /// Kills the server, and starts it again with the copy that was kept instead of its data.
+    ///
+    /// # Errors
+    ///
+    /// If no copy was kept, or it does not become ready again.
+    pub async fn restart_with_copy(&self) -> Result<(), String> {
+        self.server.restart_with_copy().await
     }
 }
 

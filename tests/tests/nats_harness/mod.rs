@@ -106,6 +106,14 @@ impl FaultServer for Faulty {
         self.server.restart().await
     }
 
+    async fn keep_copy(&self) -> Result<bool, String> {
+        self.server.keep_copy().await
+    }
+
+    async fn restart_with_copy(&self) -> Result<(), String> {
+        self.server.restart_with_copy().await
+    }
+
     async fn lose_everything(&self) -> Result<bool, String> {
         if !self.can_lose {
             return Ok(false);

@@ -3,12 +3,18 @@
 use super::super::prelude::*;
 use super::{patient, survives_restart, until_back};
 use crate::calls::{present, put};
-use crate::failure::here;
+use crate::failure::{here, shown};
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
+use futures::StreamExt;
 use linchpin::Coordinator;
-use linchpin_core::{Action, Range, Settled, SubscriptionEvent, TransactionId, WatchCompleteness, WatchEvent};
+use linchpin_core::{
+    Action, Driver, Entry, Page, Range, Revision, Settled, SubscriptionEvent, TransactionId, WatchCompleteness,
+    WatchEvent, WatchStream,
+};
+use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 cases! { Faults "faults";
     all_goes_on_after_a_restart []
@@ -19,6 +25,9 @@ cases! { Faults "faults";
         "A namespace's revisions grow across lost data too, as far as the backend can know";
     lost_data_are_told_though_nobody_writes [Watch]
         "A watch tells what the server has lost within 10 seconds, though nobody writes";
+    older_data_that_come_back_are_told [Watch]
+        "After a server came back with older data a watch tells what a read says, and a key that is gone again at a greater \
+         revision";
     what_is_declared_to_survive_survives []
         "What was acknowledged is there after a crash, if the backend declares that it survives a restart";
     transaction_ids_survive_a_restart [TransactionIds]
@@ -152,6 +161,77 @@ async fn lost_data_are_told_though_nobody_writes(ctx: Context) -> CaseResult {
         "{gone:?} is told gone at {version}, and {key:?} was written at {written}"
     );
     Ok(())
+}
+
+async fn older_data_that_come_back_are_told(ctx: Context) -> CaseResult {
+    let (node, [changed, deleted, made]) = (patient(ctx.driver()).await?, ["changed", "deleted", "made"].map(Key::new));
+    let (changed, deleted, made) = (changed?, deleted?, made?);
+    put(node.driver(), &changed, "old").await?;
+    put(node.driver(), &deleted, "old").await?;
+    ctx.faults()?.keep_copy().await?;
+    until_back("a read", || node.driver().get(std::slice::from_ref(&changed))).await?;
+    let mut told = Told { stream: node.driver().watch(&Range::all()).await?, entries: BTreeMap::new(), gone: None };
+    put(node.driver(), &changed, "new").await?;
+    node.driver().commit(&Transaction::new().delete(deleted.clone())).await?;
+    let newest = put(node.driver(), &made, "new").await?;
+    told.until(&read_all(node.driver()).await?, "before").await?;
+
+    ctx.faults()?.restart_with_copy().await?;
+    let (all, page) = (Range::all(), Page::first());
+    let read = until_back("a read", || node.driver().scan(&all, &page)).await?;
+    let read = by_key(read.entries);
+    let values: Vec<_> = read.iter().map(|(key, entry)| (key.as_str(), &*entry.value)).collect();
+    ensure_eq!(values, [("changed", &b"old"[..]), ("deleted", &b"old"[..])], "what came back");
+    told.until(&read, "after older data came back").await?;
+    let gone = told.gone.take().filter(|(key, _)| *key == made);
+    ensure!(
+        gone.as_ref().is_some_and(|(_, version)| *version > newest),
+        "a key was made at {newest}, and is told to be gone at {gone:?}"
+    );
+    put(node.driver(), &changed, "newer").await?;
+    told.until(&read_all(node.driver()).await?, "when it was written again").await
+}
+
+async fn read_all(driver: &dyn Driver) -> Result<BTreeMap<Key, Entry>, Failure> {
+    Ok(by_key(driver.scan(&Range::all(), &Page::first()).await?.entries))
+}
+
+fn by_key(entries: Vec<Entry>) -> BTreeMap<Key, Entry> {
+    entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect()
+}
+
+/// What a watch has told to exist, and the last key that it told to be gone. Versions may be older than what was told.
+struct Told {
+    stream: WatchStream,
+    entries: BTreeMap<Key, Entry>,
+    gone: Option<(Key, Revision)>,
+}
+
+impl Told {
+    /// Reads until all of this was told, and nothing else.
+    #[track_caller]
+    fn until(&mut self, read: &BTreeMap<Key, Entry>, when: &str) -> impl Future<Output = CaseResult> {
+        here(async move {
+            let deadline = Instant::now() + LOSS;
+            while self.entries != *read {
+                let Ok(event) = tokio::time::timeout_at(deadline, self.stream.next()).await else {
+                    let (told, read) = (shown(&self.entries), shown(read));
+                    return Err(Failure::new(format!(
+                        "{when} a watch told {told} for {LOSS:?}, and a read says {read}"
+                    )));
+                };
+                match event.ok_or_else(|| Failure::new("the watch ended by itself"))?? {
+                    WatchEvent::Put(entry) => drop(self.entries.insert(entry.key.clone(), entry)),
+                    WatchEvent::Deleted { key, version } => {
+                        self.entries.remove(&key);
+                        self.gone = Some((key, version));
+                    }
+                    WatchEvent::Synced { .. } => {}
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 async fn what_is_declared_to_survive_survives(ctx: Context) -> CaseResult {

@@ -75,6 +75,11 @@ pub(super) const WATCHES: Chapter = Chapter {
             text: "A watch tells what the server has lost within 10 seconds, though nobody writes.",
             cases: &["faults.lost_data_are_told_though_nobody_writes"],
         },
+        Clause {
+            text: "After a server came back with older data a watch tells what a read says, older or not, and a key that \
+                   is gone again at a revision greater than any told of it.",
+            cases: &["faults.older_data_that_come_back_are_told"],
+        },
         Clause { text: "A watcher that is not read holds nobody up.", cases: &["watch.an_idle_watcher_blocks_nobody"] },
         Clause {
             text: "A watch tells the keys of its range, one or all with a prefix, and no other.",
