@@ -101,14 +101,30 @@ impl<S: Source> Shared<S> {
         });
     }
 
-    /// Answers a claim; returns what is to be given back, as nobody takes it: once the life has ended it could not be
-    /// settled.
-    fn answer(&self, reply: oneshot::Sender<Result<Vec<Delivery>>>, found: Result<Vec<Delivery>>) -> Vec<Delivery> {
+    /// Answers a claim. What nobody takes is given back, and so is all once the life has ended: it could not be settled.
+    fn answer(self: &Arc<Self>, reply: oneshot::Sender<Result<Vec<Delivery>>>, found: Result<Vec<Delivery>>) {
         let untaken = match self.life.ended() {
             None => reply.send(found).err(),
             Some(_) => Some(found),
         };
-        untaken.and_then(Result::ok).unwrap_or_default()
+        if let Some(Ok(given)) = untaken {
+            self.give_back(given);
+        }
+    }
+
+    /// Has records delivered again at once that were given to nobody.
+    fn give_back(self: &Arc<Self>, given: Vec<Delivery>) {
+        if given.is_empty() {
+            return;
+        }
+        let action = Action::Retry { after: Duration::ZERO };
+        let settlement = |given: Delivery| Settlement { receipt: given.receipt, action: action.clone() };
+        let settlements: Vec<_> = given.into_iter().map(settlement).collect();
+        let source = self.source.clone();
+        self.spawn(async move {
+            // What fails comes again after its visibility.
+            let _ = source.settle(&settlements).await;
+        });
     }
 }
 
@@ -194,8 +210,7 @@ impl<S: Source> Queues<S> {
                 found = shared.source.look(&claim) => found,
                 () = given_up => return,
             };
-            let untaken = shared.answer(reply, found.map(|look| look.given));
-            give_back(shared.source.clone(), untaken).await;
+            shared.answer(reply, found.map(|look| look.given));
         });
         Place { answer, group: None, shared: self.0.clone() }
     }
@@ -235,23 +250,12 @@ impl<S: Source> Drop for Place<S> {
     fn drop(&mut self) {
         self.answer.close();
         if let Ok(Ok(given)) = self.answer.try_recv() {
-            self.shared.spawn(give_back(self.shared.source.clone(), given));
+            self.shared.give_back(given);
         }
         if let Some(group) = &self.group {
             group.changed.notify_one();
         }
     }
-}
-
-/// Has records delivered again at once that were given to nobody.
-async fn give_back<S: Source>(source: Arc<S>, given: Vec<Delivery>) {
-    if given.is_empty() {
-        return;
-    }
-    let action = Action::Retry { after: Duration::ZERO };
-    let settlement = |given: Delivery| Settlement { receipt: given.receipt, action: action.clone() };
-    // What fails comes again after its visibility.
-    let _ = source.settle(&given.into_iter().map(settlement).collect::<Vec<_>>()).await;
 }
 
 /// A group while a task looks for it. Once dropped, however the task ended, nobody joins it any more.

@@ -1,6 +1,6 @@
 //! The task that looks for all who wait for a group.
 
-use super::{Look, Served, Source, Waiter, give_back};
+use super::{Look, Served, Source, Waiter};
 use crate::{Delivery, Result};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -172,11 +172,7 @@ impl<S: Source> Looks<S> {
             self.allowed = self.allowed.saturating_mul(2);
         }
         self.allowed = self.allowed.max(1);
-        let shared = &self.served.shared;
-        let untaken = shared.answer(waiter.reply, Ok(given));
-        if !untaken.is_empty() {
-            shared.spawn(give_back(shared.source.clone(), untaken));
-        }
+        self.served.shared.answer(waiter.reply, Ok(given));
     }
 
     fn found_nothing(&mut self, waiter: Waiter, began: Instant, wakes: u64, due: Option<Duration>) {
