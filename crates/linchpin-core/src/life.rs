@@ -7,9 +7,13 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How long closing waits for what is on its way.
+pub const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why a handle is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +148,7 @@ impl Life {
         let result = tokio::select! {
             biased;
             result = call => result,
-            _ = told.wait_for(Option::is_some) => Err(Error::timeout(operation, std::time::Duration::ZERO)),
+            _ = told.wait_for(Option::is_some) => Err(Error::timeout(operation, Duration::ZERO)),
         };
         match (result, self.ended()) {
             // What broke because the handle ended is told as that.
@@ -341,12 +345,12 @@ mod tests {
         let spawning = life.clone();
         caller.block_on(async move {
             spawning.spawn(async move {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 send.send(()).expect("awaited");
             });
         });
         drop(caller);
-        receive.recv_timeout(std::time::Duration::from_secs(10)).expect("the task outlived the caller's runtime");
+        receive.recv_timeout(Duration::from_secs(10)).expect("the task outlived the caller's runtime");
     }
 
     #[tokio::test]
@@ -379,7 +383,7 @@ mod tests {
         drop(closing);
         assert!(life.ended().is_some());
         life.close_by(async move { other.notify_waiters() }).await;
-        tokio::time::timeout(std::time::Duration::from_secs(10), done.notified()).await.expect("done");
+        tokio::time::timeout(Duration::from_secs(10), done.notified()).await.expect("done");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::streams::Streams;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::claims::Queues;
-use linchpin_core::life::Life;
+use linchpin_core::life::{CLOSING, Life};
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, NodeId, Outcome, Page,
     Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
@@ -24,10 +24,7 @@ use linchpin_core::{
 };
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long closing waits for what is on its way.
-const CLOSING: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// A handle to one namespace of a Postgres database. Clones are the same handle; closing one closes all. The background
 /// tasks end with the last of the handle and its watches and subscriptions.

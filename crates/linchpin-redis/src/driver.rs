@@ -10,6 +10,7 @@ use crate::{messages, state, streams};
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::claims::Queues;
+use linchpin_core::life::CLOSING;
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
     Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
@@ -20,9 +21,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long closing waits for what is on its way.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// A handle to one namespace of a Redis or Valkey server. Clones are the same handle; closing one closes
 /// all. The background tasks end with the last of the handle and its watches and subscriptions.
