@@ -278,6 +278,8 @@ async fn serve_until_broken(
         if !needed.is_empty() {
             needed_until = Instant::now();
         }
+        // It may have been opened for who gave up meanwhile, and is there for who comes next.
+        let closes = needed_until + shared.connector.idle_limit();
         // Whoever listened before has missed something, and is told so before anybody else is listed.
         if server.is_none() && !needed.is_empty() {
             rebuild(shared, server, &needed).await?;
@@ -300,8 +302,7 @@ async fn serve_until_broken(
                 asked.push(request);
                 continue;
             }
-            // It may have been opened for who gave up meanwhile, and is there for who comes next.
-            Some(_) if needed_until + shared.connector.idle_limit() <= Instant::now() => {
+            Some(_) if closes <= Instant::now() => {
                 *server = None;
                 continue;
             }
@@ -328,7 +329,7 @@ async fn serve_until_broken(
                 }
             }
             () = sleep_until(rested), if is_behind => {}
-            () = sleep_until(needed_until + shared.connector.idle_limit()), if needed.is_empty() => {}
+            () = sleep_until(closes), if needed.is_empty() => {}
             _ = heartbeat.tick(), if !needed.is_empty() => {
                 let beat = listening.beat(&shared.names.namespace).await?;
                 shared.beat(&beat);
@@ -376,12 +377,13 @@ async fn answer(shared: &Shared, server: &mut Option<Server>, asked: Vec<Request
         return Ok(());
     }
     let topics = asked.iter().filter_map(|(listed, ..)| listed.as_ref()).map(|listed| listed.topic);
-    let mut topics: Vec<_> = shared.needed().into_iter().chain(topics).collect();
+    let needed = shared.needed();
+    let was_idle = server.is_some() && needed.is_empty() && !asked.is_empty();
+    let mut topics: Vec<_> = needed.into_iter().chain(topics).collect();
     topics.sort_unstable();
     topics.dedup();
-    let was_idle = server.is_some() && shared.needed().is_empty();
     let mut outcome = follow(shared, server, &topics).await;
-    if was_idle && outcome.is_err() && !asked.is_empty() {
+    if was_idle && outcome.is_err() {
         // Nobody looked at it for a while.
         *server = None;
         outcome = follow(shared, server, &topics).await;
