@@ -81,6 +81,11 @@ impl Watcher {
         })
     }
 
+    /// Versions may be older from here on than what was told: the server lost what it had.
+    pub(crate) fn forget_versions(&mut self) {
+        self.versions.clear();
+    }
+
     /// The same with more patience: who is far behind reads all of a large range again before it tells anything.
     pub(crate) fn patient(self) -> Self {
         Self { patience: PATIENCE * 4, ..self }

@@ -7,14 +7,12 @@ use crate::failure::{here, shown};
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
-use futures::StreamExt;
 use linchpin::Coordinator;
 use linchpin_core::{
     Action, Driver, Entry, Page, Range, Revision, Settled, SubscriptionEvent, TransactionId, WatchCompleteness,
-    WatchEvent, WatchStream,
+    WatchEvent,
 };
 use std::collections::BTreeMap;
-use tokio::time::Instant;
 
 cases! { Faults "faults";
     all_goes_on_after_a_restart []
@@ -170,26 +168,27 @@ async fn older_data_that_come_back_are_told(ctx: Context) -> CaseResult {
     put(node.driver(), &deleted, "old").await?;
     ctx.faults()?.keep_copy().await?;
     until_back("a read", || node.driver().get(std::slice::from_ref(&changed))).await?;
-    let mut told = Told { stream: node.driver().watch(&Range::all()).await?, entries: BTreeMap::new(), gone: None };
+    let (watcher, _) = Watcher::synced(node.driver(), &Range::all()).await?;
+    let mut watcher = watcher.patient();
     put(node.driver(), &changed, "new").await?;
     node.driver().commit(&Transaction::new().delete(deleted.clone())).await?;
     let newest = put(node.driver(), &made, "new").await?;
-    told.until(&read_all(node.driver()).await?, "before").await?;
+    tells_as_read(&mut watcher, &read_all(node.driver()).await?, "before").await?;
 
+    watcher.forget_versions();
     ctx.faults()?.restart_with_copy().await?;
     let (all, page) = (Range::all(), Page::first());
     let read = until_back("a read", || node.driver().scan(&all, &page)).await?;
     let read = by_key(read.entries);
     let values: Vec<_> = read.iter().map(|(key, entry)| (key.as_str(), &*entry.value)).collect();
     ensure_eq!(values, [("changed", &b"old"[..]), ("deleted", &b"old"[..])], "what came back");
-    told.until(&read, "after older data came back").await?;
-    let gone = told.gone.take().filter(|(key, _)| *key == made);
+    let gone = tells_as_read(&mut watcher, &read, "after older data came back").await?.filter(|(key, _)| *key == made);
     ensure!(
         gone.as_ref().is_some_and(|(_, version)| *version > newest),
         "a key was made at {newest}, and is told to be gone at {gone:?}"
     );
     put(node.driver(), &changed, "newer").await?;
-    told.until(&read_all(node.driver()).await?, "when it was written again").await
+    tells_as_read(&mut watcher, &read_all(node.driver()).await?, "when it was written again").await.map(drop)
 }
 
 async fn read_all(driver: &dyn Driver) -> Result<BTreeMap<Key, Entry>, Failure> {
@@ -200,38 +199,30 @@ fn by_key(entries: Vec<Entry>) -> BTreeMap<Key, Entry> {
     entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect()
 }
 
-/// What a watch has told to exist, and the last key that it told to be gone. Versions may be older than what was told.
-struct Told {
-    stream: WatchStream,
-    entries: BTreeMap<Key, Entry>,
-    gone: Option<(Key, Revision)>,
-}
-
-impl Told {
-    /// Reads until all of this was told, and nothing else.
-    #[track_caller]
-    fn until(&mut self, read: &BTreeMap<Key, Entry>, when: &str) -> impl Future<Output = CaseResult> {
-        here(async move {
-            let deadline = Instant::now() + LOSS;
-            while self.entries != *read {
-                let Ok(event) = tokio::time::timeout_at(deadline, self.stream.next()).await else {
-                    let (told, read) = (shown(&self.entries), shown(read));
-                    return Err(Failure::new(format!(
-                        "{when} a watch told {told} for {LOSS:?}, and a read says {read}"
-                    )));
-                };
-                match event.ok_or_else(|| Failure::new("the watch ended by itself"))?? {
-                    WatchEvent::Put(entry) => drop(self.entries.insert(entry.key.clone(), entry)),
-                    WatchEvent::Deleted { key, version } => {
-                        self.entries.remove(&key);
-                        self.gone = Some((key, version));
-                    }
-                    WatchEvent::Synced { .. } => {}
+/// Reads until the watch has told all of this and nothing else; the last key that it told to be gone until then.
+#[track_caller]
+fn tells_as_read(
+    watcher: &mut Watcher,
+    read: &BTreeMap<Key, Entry>,
+    when: &str,
+) -> impl Future<Output = Result<Option<(Key, Revision)>, Failure>> {
+    here(async move {
+        let mut gone = None;
+        let telling = async {
+            while watcher.entries != *read {
+                if let WatchEvent::Deleted { key, version } = watcher.next().await? {
+                    gone = Some((key, version));
                 }
             }
-            Ok(())
-        })
-    }
+            Ok::<_, Failure>(())
+        };
+        let told = tokio::time::timeout(LOSS, telling).await;
+        told.map_err(|_| {
+            let (told, read) = (shown(&watcher.entries), shown(read));
+            Failure::new(format!("{when} a watch told {told} for {LOSS:?}, and a read says {read}"))
+        })??;
+        Ok(gone)
+    })
 }
 
 async fn what_is_declared_to_survive_survives(ctx: Context) -> CaseResult {
