@@ -3,6 +3,7 @@
 use crate::failure::{Failure, here};
 use bytes::Bytes;
 use linchpin_core::{Driver, Entry, Key, MutationResult, Outcome, Page, Range, Revision, Transaction};
+use std::sync::Arc;
 
 /// What a committed transaction answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Refused {
 /// Commits what must be committed.
 #[track_caller]
 pub(crate) fn commit(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     transaction: Transaction,
 ) -> impl Future<Output = Result<Committed, Failure>> {
     here(async move {
@@ -37,7 +38,10 @@ pub(crate) fn commit(
 
 /// Commits what a guard must refuse.
 #[track_caller]
-pub(crate) fn refused(driver: &dyn Driver, transaction: Transaction) -> impl Future<Output = Result<Refused, Failure>> {
+pub(crate) fn refused(
+    driver: &Arc<dyn Driver>,
+    transaction: Transaction,
+) -> impl Future<Output = Result<Refused, Failure>> {
     here(async move {
         match driver.commit(&transaction).await? {
             Outcome::Refused { guard, found, revision } => Ok(Refused { guard, found, revision }),
@@ -51,7 +55,7 @@ pub(crate) fn refused(driver: &dyn Driver, transaction: Transaction) -> impl Fut
 /// Writes a value for ever; the revision that it was written at.
 #[track_caller]
 pub(crate) fn put(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     key: &Key,
     value: impl Into<Bytes>,
 ) -> impl Future<Output = Result<Revision, Failure>> {
@@ -60,7 +64,7 @@ pub(crate) fn put(
 
 /// Deletes a key; whether it existed.
 #[track_caller]
-pub(crate) fn delete(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<bool, Failure>> {
+pub(crate) fn delete(driver: &Arc<dyn Driver>, key: &Key) -> impl Future<Output = Result<bool, Failure>> {
     here(async move {
         match commit(driver, Transaction::new().delete(key.clone())).await?.results[..] {
             [MutationResult::Deleted { existed }] => Ok(existed),
@@ -71,7 +75,7 @@ pub(crate) fn delete(driver: &dyn Driver, key: &Key) -> impl Future<Output = Res
 
 /// Adds to a counter; its new value.
 #[track_caller]
-pub(crate) fn add(driver: &dyn Driver, key: &Key, delta: i64) -> impl Future<Output = Result<i64, Failure>> {
+pub(crate) fn add(driver: &Arc<dyn Driver>, key: &Key, delta: i64) -> impl Future<Output = Result<i64, Failure>> {
     here(async move {
         match commit(driver, Transaction::new().add(key.clone(), delta, None)).await?.results[..] {
             [MutationResult::Added { value }] => Ok(value),
@@ -82,7 +86,7 @@ pub(crate) fn add(driver: &dyn Driver, key: &Key, delta: i64) -> impl Future<Out
 
 /// Reads a key.
 #[track_caller]
-pub(crate) fn read(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Option<Entry>, Failure>> {
+pub(crate) fn read(driver: &Arc<dyn Driver>, key: &Key) -> impl Future<Output = Result<Option<Entry>, Failure>> {
     here(async move {
         let snapshot = driver.get(std::slice::from_ref(key)).await?;
         match <[Option<Entry>; 1]>::try_from(snapshot.entries) {
@@ -94,7 +98,7 @@ pub(crate) fn read(driver: &dyn Driver, key: &Key) -> impl Future<Output = Resul
 
 /// Reads a key that must exist.
 #[track_caller]
-pub(crate) fn present(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Entry, Failure>> {
+pub(crate) fn present(driver: &Arc<dyn Driver>, key: &Key) -> impl Future<Output = Result<Entry, Failure>> {
     here(async move {
         read(driver, key).await?.ok_or_else(|| Failure::new(format!("the key {key:?} does not exist, but it should")))
     })
@@ -102,13 +106,13 @@ pub(crate) fn present(driver: &dyn Driver, key: &Key) -> impl Future<Output = Re
 
 /// Reads the value of a key.
 #[track_caller]
-pub(crate) fn value(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<Option<Bytes>, Failure>> {
+pub(crate) fn value(driver: &Arc<dyn Driver>, key: &Key) -> impl Future<Output = Result<Option<Bytes>, Failure>> {
     here(async move { Ok(read(driver, key).await?.map(|entry| entry.value)) })
 }
 
 /// Reads a counter; an absent one is 0.
 #[track_caller]
-pub(crate) fn counter(driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<i64, Failure>> {
+pub(crate) fn counter(driver: &Arc<dyn Driver>, key: &Key) -> impl Future<Output = Result<i64, Failure>> {
     here(async move {
         let Some(value) = value(driver, key).await? else { return Ok(0) };
         let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
@@ -118,7 +122,7 @@ pub(crate) fn counter(driver: &dyn Driver, key: &Key) -> impl Future<Output = Re
 
 /// Reads a whole range, page by page.
 #[track_caller]
-pub(crate) fn scan(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Vec<Entry>, Failure>> {
+pub(crate) fn scan(driver: &Arc<dyn Driver>, range: &Range) -> impl Future<Output = Result<Vec<Entry>, Failure>> {
     here(async move {
         let mut page = Page::first();
         let mut entries: Vec<Entry> = Vec::new();
@@ -136,13 +140,17 @@ pub(crate) fn scan(driver: &dyn Driver, range: &Range) -> impl Future<Output = R
 
 /// The names of all keys, in the order in which the driver scans them.
 #[track_caller]
-pub(crate) fn names(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Vec<String>, Failure>> {
+pub(crate) fn names(driver: &Arc<dyn Driver>, range: &Range) -> impl Future<Output = Result<Vec<String>, Failure>> {
     here(async move { Ok(scan(driver, range).await?.into_iter().map(|entry| entry.key.into()).collect()) })
 }
 
 /// Writes the same value to many keys, as many in one transaction as the backend takes.
 #[track_caller]
-pub(crate) fn put_all(driver: &dyn Driver, keys: &[Key], value: &Bytes) -> impl Future<Output = Result<(), Failure>> {
+pub(crate) fn put_all(
+    driver: &Arc<dyn Driver>,
+    keys: &[Key],
+    value: &Bytes,
+) -> impl Future<Output = Result<(), Failure>> {
     here(async move {
         let at_once = driver.capabilities().keys_per_transaction().min(100);
         for some in keys.chunks(at_once) {

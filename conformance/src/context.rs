@@ -3,7 +3,7 @@
 use crate::failure::{Failure, here};
 use crate::faults::Faults;
 use crate::harness::Harness;
-use linchpin_core::{Capabilities, DistributedCoordination, Driver, Namespace, Result};
+use linchpin_core::{Capabilities, DistributedCoordination, Driver, Namespace, Port, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// is cleared and closed after it, also if it failed.
 #[derive(Clone)]
 pub struct Context {
-    driver: Arc<dyn Driver>,
+    port: Port,
     home: Arc<Home>,
 }
 
@@ -103,12 +103,12 @@ fn fresh_namespace() -> Result<Namespace> {
 
 impl Context {
     pub(crate) async fn open(home: Arc<Home>) -> Result<Self> {
-        Ok(Self { driver: home.open(&home.namespace).await?, home })
+        Ok(Self { port: Port::over(home.open(&home.namespace).await?), home })
     }
 
     /// The case's first handle.
     pub fn driver(&self) -> Arc<dyn Driver> {
-        self.driver.clone()
+        self.port.driver().clone()
     }
 
     /// The case's namespace.
@@ -118,7 +118,7 @@ impl Context {
 
     /// What the backend declares.
     pub fn capabilities(&self) -> &Capabilities {
-        self.driver.capabilities()
+        self.port.driver().capabilities()
     }
 
     /// A second handle to the case's namespace.
@@ -171,7 +171,7 @@ impl Context {
 
     /// The case's first handle as the port that an application holds.
     pub fn port(&self) -> Arc<dyn DistributedCoordination> {
-        Arc::new(self.driver())
+        Arc::new(self.port.clone())
     }
 
     /// A second handle to the case's namespace, as the port.
@@ -179,7 +179,7 @@ impl Context {
     /// # Errors
     /// What opening it fails with.
     pub async fn another_port(&self) -> Result<Arc<dyn DistributedCoordination>> {
-        Ok(Arc::new(self.another().await?))
+        Ok(Arc::new(Port::over(self.another().await?)))
     }
 
     /// `wanted`, rounded up to a TTL that the backend grants as it is.

@@ -1,12 +1,7 @@
 //! A driver in trouble: for the cases about what the layers make of that.
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, GroupName, Health, Key, Outcome, Page,
-    Pattern, PortState, Range, Reach, Record, Result, Retention, Retry, ScanPage, Settled, Settlement, Snapshot,
-    StreamInfo, StreamName, Subscription, Transaction, WatchStream,
-};
+use linchpin_core::layers::{Around, Call, around};
+use linchpin_core::{Driver, Error, ErrorKind, Operation, Result, Retry};
 use parking_lot::Mutex;
 use std::future::pending;
 use std::sync::Arc;
@@ -33,7 +28,7 @@ pub(crate) enum Trouble {
     BreaksAfter(Duration),
 }
 
-/// A driver whose first calls are in trouble; those after them reach the backend.
+/// What gets a driver's first calls into trouble; those after them reach the backend.
 #[derive(Clone, Debug)]
 pub(crate) struct Troubled {
     inner: Arc<dyn Driver>,
@@ -58,6 +53,11 @@ impl Troubled {
         Self { inner, trouble, in_trouble, calls: Arc::default(), seen: Arc::default() }
     }
 
+    /// The driver in trouble.
+    pub(crate) fn driver(&self) -> Arc<dyn Driver> {
+        around(self.inner.clone(), self.clone())
+    }
+
     /// How many calls there were so far.
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Ordering::SeqCst)
@@ -73,7 +73,12 @@ impl Troubled {
         self.seen.lock().waits.clone()
     }
 
-    async fn write<T: Send>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    /// As the backend would answer, or as the trouble has it.
+    async fn troubled<T: Send>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         if self.calls.fetch_add(1, Ordering::SeqCst) >= self.in_trouble {
             return call.await;
         }
@@ -96,87 +101,21 @@ impl Troubled {
         }
         Err(Error::timeout(operation, Duration::from_millis(1)))
     }
-
-    /// The same for a call that changes nothing: its failure applied nothing.
-    async fn read<T: Send>(&self, operation: &'static str, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        self.write(operation, call).await.map_err(Error::of_read)
-    }
 }
 
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Driver for Troubled {
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn port_state(&self) -> &PortState {
-        self.inner.port_state()
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
-    }
-
-    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        self.read("get", self.inner.get(keys)).await
-    }
-
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.read("scan", self.inner.scan(range, page)).await
-    }
-
-    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.seen.lock().commits.push(Instant::now());
-        self.write("commit", self.inner.commit(transaction)).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.read("watch", self.inner.watch(range)).await
-    }
-
-    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.write("publish", self.inner.publish(channel, payload)).await
-    }
-
-    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.read("subscribe", self.inner.subscribe(pattern)).await
-    }
-
-    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.write("append", self.inner.append(stream, records)).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.seen.lock().waits.push(claim.wait);
-        self.write("claim", self.inner.claim(claim)).await
-    }
-
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        self.write("settle", self.inner.settle(settlements)).await
-    }
-
-    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.read("inspect", self.inner.inspect(stream)).await
-    }
-
-    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.write("trim", self.inner.trim(stream, keep)).await
-    }
-
-    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.write("remove_group", self.inner.remove_group(stream, group)).await
-    }
-
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        self.write("clear", self.inner.clear(prefix)).await
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.read("health", self.inner.health()).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
+impl Around for Troubled {
+    async fn around<'a, T: Send, F: Future<Output = Result<T>> + Send>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn(Duration) -> F + Send + Sync + 'a,
+    ) -> Result<T> {
+        match call.operation {
+            Operation::Commit => self.seen.lock().commits.push(Instant::now()),
+            Operation::Claim => self.seen.lock().waits.push(call.waits),
+            Operation::Close => return attempt(call.waits).await,
+            _ => {}
+        }
+        let result = self.troubled(call.operation.as_str(), attempt(call.waits)).await;
+        if call.operation.is_read() { result.map_err(Error::of_read) } else { result }
     }
 }

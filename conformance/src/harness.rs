@@ -44,19 +44,18 @@ pub trait Harness: Send + Sync + 'static {
 /// ```no_run
 /// use linchpin_conformance::{over, run};
 /// use linchpin_memory::{MemoryConfig, MemoryCoordination}; // or your own adapter
-/// use std::{process::ExitCode, sync::Arc};
 ///
-/// fn main() -> ExitCode {
-///     run(over("mine", |namespace| async move {
-///         let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
-///         Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+/// fn main() -> std::process::ExitCode {
+///     run(over("mine", |namespace| async {
+///         MemoryCoordination::connect(MemoryConfig::from_url("memory://mine")?.namespace(namespace)).await
 ///     }))
 /// }
 /// ```
-pub fn over<F, C>(name: impl Into<String>, connect: F) -> impl Harness
+pub fn over<F, C, D>(name: impl Into<String>, connect: F) -> impl Harness
 where
     F: Fn(Namespace) -> C + Send + Sync + 'static,
-    C: Future<Output = Result<Arc<dyn Driver>>> + Send + 'static,
+    C: Future<Output = Result<D>> + Send + 'static,
+    D: Into<Arc<dyn Driver>> + 'static,
 {
     Over { name: name.into(), connect }
 }
@@ -67,10 +66,11 @@ struct Over<F> {
 }
 
 #[async_trait]
-impl<F, C> Harness for Over<F>
+impl<F, C, D> Harness for Over<F>
 where
     F: Fn(Namespace) -> C + Send + Sync + 'static,
-    C: Future<Output = Result<Arc<dyn Driver>>> + Send + 'static,
+    C: Future<Output = Result<D>> + Send + 'static,
+    D: Into<Arc<dyn Driver>> + 'static,
 {
     fn name(&self) -> &str {
         &self.name
@@ -85,6 +85,6 @@ where
     }
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
-        (self.connect)(namespace.clone()).await
+        (self.connect)(namespace.clone()).await.map(Into::into)
     }
 }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::failure::{Failure, ensure, here};
 use crate::waiting::{Timed, Window, timed};
 use linchpin_core::{Driver, Key, MutationResult, Revision, Transaction};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A TTL that was granted.
@@ -30,7 +31,7 @@ impl Lease {
     #[track_caller]
     pub(crate) fn put(
         ctx: &Context,
-        driver: &dyn Driver,
+        driver: &Arc<dyn Driver>,
         key: &Key,
         ttl: Duration,
     ) -> impl Future<Output = Result<Self, Failure>> {
@@ -52,7 +53,7 @@ impl Lease {
     pub(crate) fn extend(
         self,
         ctx: &Context,
-        driver: &dyn Driver,
+        driver: &Arc<dyn Driver>,
         key: &Key,
         ttl: Duration,
     ) -> impl Future<Output = Result<Self, Failure>> {
@@ -70,7 +71,11 @@ impl Lease {
 
     /// Looks at the key until it is gone, and fails if that was too early or too late.
     #[track_caller]
-    pub(crate) fn ends_in_time(&self, driver: &dyn Driver, key: &Key) -> impl Future<Output = Result<(), Failure>> {
+    pub(crate) fn ends_in_time(
+        &self,
+        driver: &Arc<dyn Driver>,
+        key: &Key,
+    ) -> impl Future<Output = Result<(), Failure>> {
         here(async move {
             let what = format!("the end of {key:?}, which was granted {:?}", self.granted);
             let look = || async { Ok(read(driver, key).await?.is_none().then_some(())) };

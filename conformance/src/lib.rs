@@ -10,12 +10,10 @@
 //! ```no_run
 //! use linchpin_conformance::{over, run};
 //! use linchpin_memory::{MemoryConfig, MemoryCoordination}; // or your own adapter
-//! use std::{process::ExitCode, sync::Arc};
 //!
-//! fn main() -> ExitCode {
-//!     run(over("mine", |namespace| async move {
-//!         let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
-//!         Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+//! fn main() -> std::process::ExitCode {
+//!     run(over("mine", |namespace| async {
+//!         MemoryCoordination::connect(MemoryConfig::from_url("memory://mine")?.namespace(namespace)).await
 //!     }))
 //! }
 //! ```
@@ -27,9 +25,8 @@
 //! use std::{sync::Arc, time::Duration};
 //!
 //! # fn main() -> std::io::Result<()> {
-//! let mine = over("mine", |namespace| async move {
-//!     let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
-//!     Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+//! let mine = over("mine", |namespace| async {
+//!     MemoryCoordination::connect(MemoryConfig::from_url("memory://mine")?.namespace(namespace)).await
 //! });
 //! let case = cases().iter().find(|case| case.id == "state.put_then_get").expect("there is such a case");
 //! let runtime = tokio::runtime::Runtime::new()?;

@@ -9,6 +9,7 @@ use linchpin_core::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -45,7 +46,7 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     #[track_caller]
-    pub(crate) fn open(driver: &dyn Driver, range: &Range) -> impl Future<Output = Result<Self, Failure>> {
+    pub(crate) fn open(driver: &Arc<dyn Driver>, range: &Range) -> impl Future<Output = Result<Self, Failure>> {
         here(async move {
             let stream = driver.watch(range).await?;
             let name = match range {
@@ -67,7 +68,7 @@ impl Watcher {
     /// Opens a watch and reads up to `Synced`; its revision.
     #[track_caller]
     pub(crate) fn synced(
-        driver: &dyn Driver,
+        driver: &Arc<dyn Driver>,
         range: &Range,
     ) -> impl Future<Output = Result<(Self, Revision), Failure>> {
         here(async move {
@@ -167,17 +168,17 @@ pub(crate) struct Listener {
 
 impl Listener {
     #[track_caller]
-    pub(crate) fn open(driver: &dyn Driver, pattern: &str) -> impl Future<Output = Result<Self, Failure>> {
+    pub(crate) fn open(driver: &Arc<dyn Driver>, pattern: &str) -> impl Future<Output = Result<Self, Failure>> {
         here(async move { Self::over(driver, &Pattern::new(pattern)?).await })
     }
 
     /// Subscribes to one channel, every character of its name taken as it is.
     #[track_caller]
-    pub(crate) fn exactly(driver: &dyn Driver, channel: &str) -> impl Future<Output = Result<Self, Failure>> {
+    pub(crate) fn exactly(driver: &Arc<dyn Driver>, channel: &str) -> impl Future<Output = Result<Self, Failure>> {
         here(async move { Self::over(driver, &Pattern::exact(channel)?).await })
     }
 
-    async fn over(driver: &dyn Driver, pattern: &Pattern) -> Result<Self, Failure> {
+    async fn over(driver: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Self, Failure> {
         let name = format!("the subscription to {}", shown(pattern.as_str()));
         Ok(Self { subscription: driver.subscribe(pattern).await?, name, last: None })
     }

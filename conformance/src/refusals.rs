@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::failure::{Failure, ensure, fails_with};
 use crate::stream_calls::claim;
 use linchpin_core::{
-    Action, Channel, Driver, ErrorKind, GroupName, Key, Pattern, Position, Range, Receipt, Record, Result, Retention,
-    Revision, Settlement, StreamName, Transaction, TransactionId,
+    Action, Channel, ErrorKind, GroupName, Key, Pattern, Position, Range, Receipt, Record, Result, Retention, Revision,
+    Settlement, StreamName, Transaction, TransactionId,
 };
 use std::fmt::Debug;
 use std::time::Duration;

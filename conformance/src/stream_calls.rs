@@ -5,6 +5,7 @@ use crate::waiting::PATIENCE;
 use linchpin_core::{
     Action, Claim, Delivery, Driver, GroupName, MemberName, Position, Receipt, Record, Settled, Settlement, StreamName,
 };
+use std::sync::Arc;
 
 /// A claim of one record that looks once.
 #[track_caller]
@@ -15,7 +16,7 @@ pub(crate) fn claim(stream: &str, group: &str, member: &str) -> Result<Claim, Fa
 /// Appends payloads; their positions.
 #[track_caller]
 pub(crate) fn append(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     stream: &str,
     payloads: &[&str],
 ) -> impl Future<Output = Result<Vec<Position>, Failure>> {
@@ -28,7 +29,7 @@ pub(crate) fn append(
 /// Appends records that are new; their positions.
 #[track_caller]
 pub(crate) fn append_records(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     stream: &str,
     records: &[Record],
 ) -> impl Future<Output = Result<Vec<Position>, Failure>> {
@@ -42,7 +43,7 @@ pub(crate) fn append_records(
 
 /// Claims one record, which must be there or come soon.
 #[track_caller]
-pub(crate) fn take_one(driver: &dyn Driver, claim: Claim) -> impl Future<Output = Result<Delivery, Failure>> {
+pub(crate) fn take_one(driver: &Arc<dyn Driver>, claim: Claim) -> impl Future<Output = Result<Delivery, Failure>> {
     here(async move {
         let claim = claim.max(1).wait(PATIENCE);
         let whose = format!("group {:?} of stream {:?}", claim.group.as_str(), claim.stream.as_str());
@@ -59,7 +60,7 @@ pub(crate) fn take_one(driver: &dyn Driver, claim: Claim) -> impl Future<Output 
 /// Claims until `count` records were delivered; each claim may bring only some.
 #[track_caller]
 pub(crate) fn take(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     claim: Claim,
     count: usize,
 ) -> impl Future<Output = Result<Vec<Delivery>, Failure>> {
@@ -77,7 +78,11 @@ pub(crate) fn take(
 
 /// Claims once; there must be nothing.
 #[track_caller]
-pub(crate) fn take_nothing(driver: &dyn Driver, claim: &Claim, why: &str) -> impl Future<Output = Result<(), Failure>> {
+pub(crate) fn take_nothing(
+    driver: &Arc<dyn Driver>,
+    claim: &Claim,
+    why: &str,
+) -> impl Future<Output = Result<(), Failure>> {
     here(async move {
         let deliveries = driver.claim(claim).await?;
         ensure!(deliveries.is_empty(), "{why}, but it was delivered: {deliveries:?}");
@@ -88,7 +93,7 @@ pub(crate) fn take_nothing(driver: &dyn Driver, claim: &Claim, why: &str) -> imp
 /// Settles one delivery.
 #[track_caller]
 pub(crate) fn settle(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     receipt: &Receipt,
     action: Action,
 ) -> impl Future<Output = Result<Settled, Failure>> {
@@ -103,7 +108,7 @@ pub(crate) fn settle(
 /// Settles one delivery that is still the caller's.
 #[track_caller]
 pub(crate) fn settle_own(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     delivery: &Delivery,
     action: Action,
 ) -> impl Future<Output = Result<(), Failure>> {

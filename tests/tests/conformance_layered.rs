@@ -26,7 +26,7 @@ impl Harness for Layered {
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = MemoryConfig::from_url("memory://layered")?;
-        let driver = Arc::new(MemoryCoordination::connect(config).await?);
+        let driver = MemoryCoordination::connect(config).await?.into();
         Ok(Layers::default().namespace(namespace.clone()).wrap(driver))
     }
 }

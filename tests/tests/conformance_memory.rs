@@ -24,7 +24,7 @@ impl Harness for Memory {
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = MemoryConfig::from_url("memory://conformance")?.namespace(namespace.clone());
-        Ok(Arc::new(MemoryCoordination::connect(config).await?))
+        Ok(MemoryCoordination::connect(config).await?.into())
     }
 }
 

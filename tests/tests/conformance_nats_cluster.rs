@@ -35,7 +35,7 @@ impl Harness for Cluster {
         let cluster = self.0.get().expect("the suite starts the backend before it asks for anything");
         // All handles at one server: what is published at another may overtake the news of a subscription.
         let config = NatsConfig::from_url(&cluster.url_of(0))?.replicas(3).namespace(namespace.clone());
-        Ok(Arc::new(NatsCoordination::connect(config).await?))
+        Ok(NatsCoordination::connect(config).await?.into())
     }
 }
 

@@ -35,7 +35,7 @@ impl Harness for Redis {
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = RedisConfig::from_url(&self.server().url())?.namespace(namespace.clone());
-        Ok(Arc::new(RedisCoordination::connect(config).await?))
+        Ok(RedisCoordination::connect(config).await?.into())
     }
 
     async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {
@@ -70,7 +70,7 @@ impl FaultServer for Faulty {
     async fn connect(&self, through: Option<SocketAddr>, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let url = through.map_or_else(|| self.0.url(), |proxy| format!("redis://{proxy}"));
         let config = RedisConfig::from_url(&url)?.namespace(namespace.clone());
-        Ok(Arc::new(RedisCoordination::connect(config).await?))
+        Ok(RedisCoordination::connect(config).await?.into())
     }
 
     async fn pause(&self) -> Result<(), String> {

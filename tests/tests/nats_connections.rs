@@ -3,8 +3,8 @@
 
 use futures::StreamExt;
 use linchpin::{
-    Channel, Coordinator, DistributedCoordination, Driver, ErrorKind, Key, Message, NatsConfig, NatsCoordination,
-    Pattern, Range, Retry, RetryPolicy, SubscriptionEvent, Transaction, WatchEvent,
+    Channel, Coordinator, ErrorKind, Key, Message, NatsConfig, NatsCoordination, Pattern, Range, Retry, RetryPolicy,
+    SubscriptionEvent, Transaction, WatchEvent,
 };
 use linchpin_tests::everything;
 use linchpin_tests::servers::NatsServer;
@@ -67,7 +67,7 @@ async fn a_wrong_login_is_named_and_not_repeated() {
 async fn a_token_opens_the_server() {
     let server = NatsServer::start_local(&["--auth", "right-secret"]).await.expect("a server");
     let with = |token: &str| server.url().replace("nats://", &format!("nats://{token}@"));
-    NatsCoordination::connect(config(&with("right-secret"))).await.expect("the right token");
+    NatsCoordination::connect(config(&with("right-secret"))).await.expect("the right token").driver();
     let error = refused(config(&with("wrong"))).await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
 }
@@ -85,7 +85,7 @@ async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
     // Of several servers one is enough.
     let server = NatsServer::start_local(&[]).await.expect("a server");
     let both = format!("nats://127.0.0.1:{port},{}", server.url().trim_start_matches("nats://"));
-    NatsCoordination::connect(config(&both)).await.expect("the other one answers");
+    NatsCoordination::connect(config(&both)).await.expect("the other one answers").driver();
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn tls_works_and_its_mistakes_are_told() {
     assert!(server.url().starts_with("tls://"), "{}", server.url());
 
     let nats = NatsCoordination::connect(config(&format!("{}?tls_ca={}", server.url(), path("cert"))));
-    let nats = nats.await.expect("a trusted certificate");
+    let nats = nats.await.expect("a trusted certificate").driver();
     nats.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
 
     let untrusted = refused(config(&server.url()).root_certificate(other.cert.pem())).await;
@@ -132,7 +132,7 @@ async fn a_client_certificate_opens_the_server_and_nothing_else_does() {
     let server = NatsServer::start_local(&arguments).await.expect("a server");
     let trusting = format!("{}?tls_ca={ca}", server.url().replace("nats://", "tls://"));
     let known = format!("{trusting}&tls_cert={}&tls_key={}", path("client"), path("client-key"));
-    NatsCoordination::connect(config(&known)).await.expect("a certificate that is trusted");
+    NatsCoordination::connect(config(&known)).await.expect("a certificate that is trusted").driver();
     let unknown = refused(config(&trusting)).await;
     assert_eq!(unknown.kind(), ErrorKind::Unavailable, "{unknown}");
 }
@@ -144,8 +144,8 @@ async fn a_user_needs_no_more_than_documented_and_reaches_no_other_namespace() {
     let text = format!("authorization {{ users = [ {{ user: app, password: pass, {permissions} }} ] }}");
     let server = configured(&folder, &text).await;
     let url = server.url().replace("nats://", "nats://app:pass@");
-    let mine = NatsCoordination::new(&url, "n1".to_owned(), Some("shop".to_owned())).await.expect("allowed");
-    everything(mine.share()).await.expect("every method is allowed");
+    let mine = NatsCoordination::new(&url, "n1".to_owned(), Some("shop".to_owned())).await.expect("allowed").driver();
+    everything(mine.clone()).await.expect("every method is allowed");
     let other = NatsCoordination::new(&url, "n1".to_owned(), Some("other".to_owned())).await;
     let error = other.expect_err("another namespace");
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
@@ -155,7 +155,7 @@ async fn a_user_needs_no_more_than_documented_and_reaches_no_other_namespace() {
 async fn retries_hide_a_restart_and_apply_nothing_twice() {
     let server = NatsServer::start_local(&[]).await.expect("a server");
     let policy = RetryPolicy { attempts: 50, total: SOON, ..RetryPolicy::default() };
-    let driver = NatsCoordination::connect(config(&server.url())).await.expect("connected").share();
+    let driver = NatsCoordination::connect(config(&server.url())).await.expect("connected").driver();
     let coordinator = Coordinator::over(driver).retry(policy).connect().await.expect("connected");
     let adding = coordinator.clone();
     let adding = tokio::spawn(async move {
@@ -176,9 +176,9 @@ async fn retries_hide_a_restart_and_apply_nothing_twice() {
 #[tokio::test]
 async fn subscriptions_and_watches_go_on_after_a_restart_without_a_stall() {
     let server = NatsServer::start_local(&[]).await.expect("a server");
-    let nats = NatsCoordination::connect(config(&server.url())).await.expect("connected");
-    let other = NatsCoordination::connect(config(&server.url())).await.expect("connected");
-    let mut messages = Driver::subscribe(&nats, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let nats = NatsCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let other = NatsCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let mut messages = nats.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     nats.commit(&Transaction::new().put(key("gone"), "v", None)).await.expect("a commit");
     let mut events = nats.watch(&Range::all()).await.expect("a watch");
     for _ in 0..2 {
@@ -190,7 +190,7 @@ async fn subscriptions_and_watches_go_on_after_a_restart_without_a_stall() {
     let gap = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert_eq!(gap, SubscriptionEvent::Lagged(None));
     let after = Channel::new("c").expect("valid");
-    while Driver::publish(&other, &after, "after".into()).await.is_err() {}
+    while other.publish(&after, "after".into()).await.is_err() {}
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"after"));
 
@@ -211,7 +211,7 @@ async fn subscriptions_and_watches_go_on_after_a_restart_without_a_stall() {
     // The client's own consumer stalls for ten seconds here.
     let seen = timeout(SOON / 2, told).await.expect("without a stall");
     assert_eq!(seen, ["+new", "-gone"]);
-    assert!(nats.health_check().await.expect("healthy"));
+    assert!(nats.health().await.expect("healthy").is_healthy());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use linchpin_core::{
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::PostgresServer;
 use sqlx::{Connection, PgConnection, Row};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Below the second after which a member looks by itself.
@@ -15,7 +16,7 @@ const SOON: Duration = Duration::from_millis(900);
 struct Shop {
     _server: PostgresServer,
     namespace: String,
-    driver: PostgresCoordination,
+    driver: Arc<dyn Driver>,
     connection: PgConnection,
 }
 
@@ -25,7 +26,7 @@ impl Shop {
         let namespace = format!("outbox-{:x}", fastrand::u64(..));
         let own = Namespace::new(&namespace).expect("a good name");
         let config = PostgresConfig::from_url(&server.url()).expect("a good URL").namespace(own);
-        let driver = PostgresCoordination::connect(config).await.expect("connected");
+        let driver = PostgresCoordination::connect(config).await.expect("connected").driver();
         let connection = PgConnection::connect(&server.url()).await.expect("connected");
         Self { _server: server, namespace, driver, connection }
     }

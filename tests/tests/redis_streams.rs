@@ -8,6 +8,7 @@ use linchpin::{
 use linchpin_machine::{Command, Machine, Reply, Time};
 use linchpin_tests::servers::RedisServer;
 use redis::aio::MultiplexedConnection;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -26,8 +27,11 @@ fn claim(name: &str) -> Claim {
     Claim::new(stream(), group(name), MemberName::new("m").expect("valid")).max(50).visibility(LONG)
 }
 
-async fn connect(server: &RedisServer) -> RedisCoordination {
-    RedisCoordination::connect(RedisConfig::from_url(&server.url()).expect("a good URL")).await.expect("connected")
+async fn connect(server: &RedisServer) -> Arc<dyn Driver> {
+    RedisCoordination::connect(RedisConfig::from_url(&server.url()).expect("a good URL"))
+        .await
+        .expect("connected")
+        .driver()
 }
 
 /// A connection past the adapter.
@@ -41,12 +45,12 @@ async fn ask<T: redis::FromRedisValue>(plain: &mut MultiplexedConnection, comman
     asked.arg(&command[1..]).query_async(plain).await.expect("an answer")
 }
 
-async fn append(redis: &RedisCoordination, payloads: &[&'static str]) {
+async fn append(redis: &Arc<dyn Driver>, payloads: &[&'static str]) {
     let records: Vec<_> = payloads.iter().map(|payload| Record::new(*payload)).collect();
     redis.append(&stream(), &records).await.expect("appended");
 }
 
-async fn settle(redis: &RedisCoordination, delivery: &Delivery, action: Action) -> linchpin::Result<Vec<Settled>> {
+async fn settle(redis: &Arc<dyn Driver>, delivery: &Delivery, action: Action) -> linchpin::Result<Vec<Settled>> {
     redis.settle(&[Settlement { receipt: delivery.receipt.clone(), action }]).await
 }
 
@@ -183,7 +187,8 @@ async fn a_user_needs_no_more_than_documented_and_what_is_applied_is_not_told_as
     let commands: Vec<_> = linchpin_redis::COMMANDS.split(' ').collect();
     ask::<()>(&mut plain, &[&user[..], &names, &commands].concat()).await;
     let url = server.url().replace("redis://", "redis://app:pass@");
-    let redis = RedisCoordination::connect(RedisConfig::from_url(&url).expect("a good URL")).await.expect("connected");
+    let redis =
+        RedisCoordination::connect(RedisConfig::from_url(&url).expect("a good URL")).await.expect("connected").driver();
     // From now on nobody may be woken, which is no reason to say that nothing was done.
     ask::<()>(&mut plain, &["ACL", "SETUSER", "app", "resetchannels"]).await;
     append(&redis, &["1", "2", "3"]).await;
@@ -362,7 +367,7 @@ fn command(random: &mut fastrand::Rng, receipts: &[Receipt]) -> Command {
 }
 
 /// The same on the server.
-async fn apply(redis: &RedisCoordination, command: &Command) -> linchpin::Result<Reply> {
+async fn apply(redis: &Arc<dyn Driver>, command: &Command) -> linchpin::Result<Reply> {
     Ok(match command {
         Command::Append { stream, records } => Reply::Appended(redis.append(stream, records).await?),
         Command::Claim(claim) => {
@@ -388,7 +393,7 @@ async fn streams_are_what_the_machine_says() {
         let (mut random, mut machine, mut receipts) = (fastrand::Rng::with_seed(seed), Machine::new(), Vec::new());
         let namespace = linchpin::Namespace::new(format!("round-{round}")).expect("valid");
         let config = RedisConfig::from_url(&server.url()).expect("a good URL").namespace(namespace);
-        let redis = RedisCoordination::connect(config).await.expect("connected");
+        let redis = RedisCoordination::connect(config).await.expect("connected").driver();
         for step in 1..150 {
             let command = command(&mut random, &receipts);
             let mut expected = machine.apply(Time::from_micros(step * 1000), &command).outcome.expect("no commit");

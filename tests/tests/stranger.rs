@@ -17,6 +17,7 @@ fn block(file: &str) -> &'static str {
 fn patched() -> String {
     let crates = [
         ("linchpin", "crates/linchpin"),
+        ("linchpin-adapter", "crates/linchpin-adapter"),
         ("linchpin-core", "crates/linchpin-core"),
         ("linchpin-conformance", "conformance"),
     ];

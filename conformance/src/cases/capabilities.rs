@@ -3,7 +3,7 @@
 use super::prelude::*;
 use crate::need::Need;
 use crate::waiting::timed;
-use linchpin_core::{Driver, Limits, MAX_TTL};
+use linchpin_core::{Limits, MAX_TTL};
 
 cases! { Capabilities "capabilities";
     backend_has_a_name_and_a_version []

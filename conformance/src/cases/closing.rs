@@ -6,8 +6,7 @@ use crate::failure::here;
 use crate::stream_calls::{append, claim, take_one, text};
 use crate::waiting::{LONG, ON_THE_WAY, soon, timed};
 use futures::StreamExt;
-use linchpin_core::{Driver, Pattern, Range, Record, Retry, StreamName};
-use std::sync::Arc;
+use linchpin_core::{Pattern, Range, Record, Retry, StreamName};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

@@ -10,12 +10,9 @@ use crate::waiting::{soon, timed};
 use futures::StreamExt;
 use linchpin::Coordinator;
 use linchpin_core::layers::{Layers, RetryPolicy};
-use linchpin_core::{
-    Action, Area, Driver, GroupName, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName,
-};
+use linchpin_core::{Action, Area, GroupName, Page, Pattern, Range, Record, Retention, Retry, Settlement, StreamName};
 use std::error::Error as _;
 use std::fmt;
-use std::sync::Arc;
 
 cases! { Errors "errors";
     an_oversize_value_is_told_by_its_key []
@@ -147,7 +144,7 @@ async fn a_closed_handle_answers_closed(ctx: Context) -> CaseResult {
     closed(driver.commit(&Transaction::new().put(key.clone(), "1", None)).await, "commit")?;
     closed(driver.clear("").await, "clear")?;
     closed(driver.health().await, "health")?;
-    closed(driver.share().get(&[key]).await, "get on a share of it")?;
+    closed(ctx.driver().get(&[key]).await, "get on a clone of it")?;
     ensure!(!driver.capabilities().backend.is_empty(), "a closed handle does not know its backend any more");
     Ok(())
 }
@@ -205,7 +202,7 @@ async fn closing_twice_does_nothing(ctx: Context) -> CaseResult {
     for _ in 0..3 {
         driver.close().await?;
     }
-    driver.share().close().await?;
+    ctx.driver().close().await?;
     Ok(())
 }
 
@@ -223,7 +220,7 @@ async fn closing_one_handle_leaves_the_others(ctx: Context) -> CaseResult {
 /// A driver of which some calls are in trouble, and the same with layers around it.
 fn troubled(ctx: &Context, trouble: Trouble, calls: u32, layers: Layers) -> (Troubled, Arc<dyn Driver>) {
     let troubled = Troubled::over(ctx.driver(), trouble, calls);
-    (troubled.clone(), layers.wrap(Arc::new(troubled)))
+    (troubled.clone(), layers.wrap(troubled.driver()))
 }
 
 async fn a_lost_answer_is_not_applied_twice(ctx: Context) -> CaseResult {
@@ -233,7 +230,7 @@ async fn a_lost_answer_is_not_applied_twice(ctx: Context) -> CaseResult {
     ensure_eq!(add(&driver, &key, 1).await?, 1, "the counter, as the last attempt was told");
     ensure_eq!(lossy.calls(), LOST + 1, "the attempts");
     let lossy = Troubled::over(ctx.driver(), Trouble::AnswerLost, LOST);
-    let node = Coordinator::over(Arc::new(lossy)).connect().await?;
+    let node = Coordinator::over(lossy.driver()).connect().await?;
     ensure_eq!(node.incr("hits", 1, None).await?, 2, "the counter, as the port was told");
     ensure_eq!(counter(&ctx.driver(), &key).await?, 2, "the counter after it was added to twice");
     if ctx.capabilities().streams.is_some() {

@@ -6,7 +6,6 @@ use crate::history::{History, Load, Recorder, Summary, Workload};
 use crate::recipes::coordinator;
 use crate::waiting::{ENOUGH, together};
 use linchpin_core::Revision;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 

@@ -9,10 +9,7 @@ use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{ON_THE_WAY, timed};
 use futures::future::BoxFuture;
 use linchpin_core::layers::{Layers, RetryPolicy};
-use linchpin_core::{
-    Action, Driver, Page, Pattern, Range, Record, Retention, Revision, Settlement, StreamName, TransactionId,
-};
-use std::sync::Arc;
+use linchpin_core::{Action, Page, Pattern, Range, Record, Retention, Revision, Settlement, StreamName, TransactionId};
 
 cases! { Errors "errors";
     what_may_have_been_applied_is_repeated_if_that_is_harmless []
@@ -146,7 +143,7 @@ fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&Asked) -> u32) -
                 settlement = Some(Settlement { receipt: held.receipt, action: Action::Ack });
             }
             let troubled = Troubled::over(driver.clone(), trouble, 1);
-            let layered = Layers::default().wrap(Arc::new(troubled.clone()));
+            let layered = Layers::default().wrap(troubled.driver());
             let answered = (asked.call)(layered, Known { version, settlement }).await;
             let expected = expected(&asked);
             ensure_eq!(troubled.calls(), expected, "the attempts at {}, of which the first is in trouble", asked.what);
@@ -163,7 +160,7 @@ async fn what_may_have_been_applied_is_repeated_if_that_is_harmless(ctx: Context
 async fn what_was_surely_not_applied_is_repeated(ctx: Context) -> CaseResult {
     attempts(&ctx, Trouble::Away, |_| 2).await?;
     let troubled = Troubled::over(ctx.driver(), Trouble::Away, 1);
-    let health = Layers::default().wrap(Arc::new(troubled.clone())).health().await;
+    let health = Layers::default().wrap(troubled.driver()).health().await;
     ensure!(health.is_err() && troubled.calls() == 1, "a health check was attempted {} times", troubled.calls());
     Ok(())
 }
@@ -178,7 +175,7 @@ async fn a_waiting_claim_is_repeated_for_what_is_left(ctx: Context) -> CaseResul
     let total = Duration::from_millis(500);
     let policy = RetryPolicy { total, max_pause: total / 5, ..RetryPolicy::default() };
     let troubled = Troubled::over(ctx.driver(), Trouble::BreaksAfter(breaks_after), 1);
-    let layered = Layers::default().retry(policy).wrap(Arc::new(troubled.clone()));
+    let layered = Layers::default().retry(policy).wrap(troubled.driver());
     let waited = timed(layered.claim(&claim("nobody", "g", "m")?.wait(wait))).await?;
     ensure!(waited.value.is_empty(), "delivered: {:?}", waited.value);
     let asked = troubled.waits();

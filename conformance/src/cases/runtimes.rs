@@ -6,8 +6,7 @@ use crate::failure::here;
 use crate::waiting::{PATIENCE, soon};
 use bytes::Bytes;
 use futures::StreamExt;
-use linchpin_core::{Channel, Driver, Pattern, Range, Subscription, SubscriptionEvent, WatchEvent, WatchStream};
-use std::sync::Arc;
+use linchpin_core::{Channel, Pattern, Range, Subscription, SubscriptionEvent, WatchEvent, WatchStream};
 use tokio::time::Instant;
 
 cases! { Errors "errors";
@@ -59,7 +58,7 @@ fn says_so<T>(result: linchpin_core::Result<T>) -> Result<Option<T>, Failure> {
 async fn a_handle_that_outlives_its_runtime_works_or_says_so(ctx: Context) -> CaseResult {
     let key = Key::new("k")?;
     let own = key.clone();
-    let write = move |driver: Arc<dyn Driver>| async move { put(&*driver, &own, "1").await.map(drop) };
+    let write = move |driver: Arc<dyn Driver>| async move { put(&driver, &own, "1").await.map(drop) };
     let (driver, ()) = made_elsewhere(&ctx, write).await?;
     for _ in 0..3 {
         let asked =
@@ -70,7 +69,7 @@ async fn a_handle_that_outlives_its_runtime_works_or_says_so(ctx: Context) -> Ca
         let change = Transaction::new().put(key.clone(), "2", None);
         says_so(soon("an answer of a handle whose runtime has ended", driver.commit(&change)).await?)?;
     }
-    put(&*ctx.driver(), &key, "3").await?;
+    put(&ctx.driver(), &key, "3").await?;
     Ok(())
 }
 
@@ -82,7 +81,7 @@ async fn a_watch_that_outlives_its_runtime_is_not_silent(ctx: Context) -> CaseRe
         Ok(events)
     };
     let (_driver, mut events) = made_elsewhere(&ctx, watch).await?;
-    put(&*ctx.driver(), &key, "1").await?;
+    put(&ctx.driver(), &key, "1").await?;
     let told = soon("a watch whose runtime has ended tells of a write, or ends", events.next()).await?;
     let Some(told) = told else { return Err(Failure::new("the watch ended without saying why")) };
     match says_so(told)? {

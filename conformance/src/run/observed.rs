@@ -134,7 +134,7 @@ mod tests {
 
     async fn memory(name: &str, namespace: Namespace) -> Result<Arc<dyn Driver>> {
         let config = MemoryConfig::from_url(&format!("memory://{name}"))?.namespace(namespace);
-        Ok(Arc::new(MemoryCoordination::connect(config).await?))
+        Ok(MemoryCoordination::connect(config).await?.into())
     }
 
     #[test]

@@ -135,6 +135,35 @@ pub struct Durability {
 const COMMIT: &str = "commit";
 
 impl Capabilities {
+    /// What every backend offers at least: transactions over one key, small limits, nothing that survives anything. An
+    /// adapter begins with it and adds what its backend can do.
+    ///
+    /// ```
+    /// use linchpin_core::{Capabilities, TransactionScope};
+    /// let mut capabilities = Capabilities::minimum("sqlite");
+    /// capabilities.version = "sqlite 3.46".to_owned();
+    /// capabilities.transactions = TransactionScope::MultiKey;
+    /// ```
+    pub fn minimum(backend: impl Into<String>) -> Self {
+        Self {
+            backend: backend.into(),
+            version: String::new(),
+            transactions: TransactionScope::SingleKey,
+            transaction_ids: None,
+            prefix_guards: false,
+            watch: WatchCompleteness::None,
+            ttl: None,
+            messages: None,
+            streams: None,
+            limits: Limits::MINIMUM,
+            durability: Durability {
+                survives_restart: false,
+                survives_power_loss: false,
+                why: "not declared".to_owned(),
+            },
+        }
+    }
+
     /// How many keys one transaction may change.
     pub fn keys_per_transaction(&self) -> usize {
         match self.transactions {

@@ -6,14 +6,12 @@ use crate::error::Result;
 use crate::message::{Reach, Subscription};
 use crate::name::{Channel, GroupName, Key, StreamName};
 use crate::pattern::Pattern;
-use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Record, Retention, Settled, Settlement, StreamInfo};
 use crate::transaction::{Outcome, Transaction};
 use crate::watch::WatchStream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The few things a backend does natively, within one namespace. Everything else in linchpin is built on
@@ -21,7 +19,8 @@ use std::time::Duration;
 ///
 /// Every method is required; none has a default that would change what it means. Each starts with the
 /// check of [`Capabilities`] that belongs to it (`admit_commit` for `commit`, ...), so that bad input and
-/// undeclared features are refused before anything is sent.
+/// undeclared features are refused before anything is sent. What an adapter writes is smaller: the trait `Backend` of the
+/// crate `linchpin-adapter`, whose handle is a driver and does that. A [`layer`](crate::layers::Layer) is one too.
 ///
 /// # Errors
 /// Any method may fail with `Timeout`, `Unavailable`, `Unauthorized`, `ResourceExhausted`, `Backend`, or
@@ -46,13 +45,6 @@ use std::time::Duration;
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// What this backend can do.
     fn capabilities(&self) -> &Capabilities;
-
-    /// What the port keeps per handle: rates, node metadata, its acknowledgement inbox. An adapter holds
-    /// one and hands it out; it needs to know nothing of it.
-    fn port_state(&self) -> &PortState;
-
-    /// Another handle to the same backend, namespace and port state, for work that outlives a borrow.
-    fn share(&self) -> Arc<dyn Driver>;
 
     /// Reads keys, all as of one revision; linearizable. An entry per key, in their order.
     async fn get(&self, keys: &[Key]) -> Result<Snapshot>;
@@ -136,65 +128,5 @@ impl Health {
     /// Whether nothing is wrong.
     pub fn is_healthy(&self) -> bool {
         self.degraded.is_empty()
-    }
-}
-
-/// A shared driver is a driver.
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl<D: Driver + ?Sized> Driver for Arc<D> {
-    fn capabilities(&self) -> &Capabilities {
-        (**self).capabilities()
-    }
-    fn port_state(&self) -> &PortState {
-        (**self).port_state()
-    }
-    fn share(&self) -> Arc<dyn Driver> {
-        (**self).share()
-    }
-    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        Driver::get(&**self, keys).await
-    }
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        (**self).scan(range, page).await
-    }
-    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        (**self).commit(transaction).await
-    }
-    async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        (**self).watch(range).await
-    }
-    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        Driver::publish(&**self, channel, payload).await
-    }
-    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        Driver::subscribe(&**self, pattern).await
-    }
-    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        (**self).append(stream, records).await
-    }
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        (**self).claim(claim).await
-    }
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        (**self).settle(settlements).await
-    }
-    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        (**self).inspect(stream).await
-    }
-    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        (**self).trim(stream, keep).await
-    }
-    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        (**self).remove_group(stream, group).await
-    }
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        (**self).clear(prefix).await
-    }
-    async fn health(&self) -> Result<Health> {
-        (**self).health().await
-    }
-    async fn close(&self) -> Result<()> {
-        (**self).close().await
     }
 }

@@ -1,5 +1,6 @@
 //! The one error type: what the caller can do, about which operation, and whether it may have been applied.
 
+use crate::operation::is_read;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -134,6 +135,13 @@ impl Error {
         Self::new(ErrorKind::Closed, operation, "this handle was closed; open a new one")
     }
 
+    /// The backend answered something that the adapter cannot have asked for. What was asked was done before, so it may
+    /// have been applied, for good.
+    pub fn unreadable(operation: &'static str, answer: &str) -> Self {
+        Self::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {answer}"))
+            .for_good_unless_read()
+    }
+
     /// `missed` messages were dropped for a subscriber, or an unknown number (`None`) during a reconnect.
     pub fn lagged(missed: Option<u64>) -> Self {
         let message = match missed {
@@ -163,6 +171,16 @@ impl Error {
         self.0.retry = retry;
         self.0.maybe_applied |= retry == Retry::Unknown;
         self
+    }
+
+    /// It may have been applied, and sending it again will not tell.
+    pub fn for_good(self) -> Self {
+        self.with_retry(Retry::Unknown).with_retry(Retry::Never)
+    }
+
+    /// The same for whatever its operation is: one that only reads surely applied nothing.
+    pub fn for_good_unless_read(self) -> Self {
+        if is_read(self.0.operation) { self } else { self.for_good() }
     }
 
     /// Attaches the error that caused this one.
@@ -280,5 +298,7 @@ mod tests {
         let error = Error::timeout("commit", Duration::from_secs(1)).with_retry(Retry::Never);
         assert!(error.maybe_applied());
         assert!(!Error::timeout("get", Duration::from_secs(1)).of_read().maybe_applied());
+        let unreadable = |operation| Error::unreadable(operation, "?").maybe_applied();
+        assert_eq!((unreadable("commit"), unreadable("claim"), unreadable("scan")), (true, true, false));
     }
 }

@@ -2,8 +2,8 @@
 //! holds, and the types, errors and layers that every crate of linchpin speaks.
 //!
 //! - [`Driver`] is what an adapter implements: versioned state, messages, durable streams.
-//! - [`DistributedCoordination`] is the port that an application holds and mocks; it is implemented once,
-//!   for every driver.
+//! - [`DistributedCoordination`] is the port that an application holds and mocks; it is implemented once:
+//!   [`Port`] is it over any driver.
 //! - [`layers`] put retries, timeouts, traces, metrics and a nested namespace around a driver.
 //!
 //! Applications use the crate `linchpin`; this one is for adapters and for code that wants only the port.
@@ -32,17 +32,16 @@
 //! ```
 
 mod capabilities;
-pub mod claims;
 mod counter;
 mod driver;
 mod entry;
 mod error;
-pub mod fanout;
 mod fingerprint;
 pub mod layers;
 pub mod life;
 mod message;
 mod name;
+mod operation;
 mod pattern;
 mod port;
 mod stream;
@@ -61,9 +60,10 @@ pub use message::{Message, Reach, Subscription, SubscriptionEvent};
 pub use name::{
     Channel, GroupName, Key, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, MemberName, Namespace, NodeId, StreamName,
 };
+pub use operation::Operation;
 pub use pattern::Pattern;
 pub use port::{
-    Area, CoordinationStats, DEFAULT_GROUP, DistributedCoordination, MessageStream, PortState, STATS_WINDOW, stored,
+    Area, CoordinationStats, DEFAULT_GROUP, DistributedCoordination, HasPort, MessageStream, Port, STATS_WINDOW, stored,
 };
 pub use stream::{
     Action, Appended, Claim, Delivery, GroupInfo, Position, Receipt, Record, Retention, Settled, Settlement,

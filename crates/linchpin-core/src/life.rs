@@ -1,12 +1,15 @@
 //! For adapters: how long a handle lives, in one place: until it is closed, or until the runtime in which it was
 //! opened has ended.
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::Operation;
 use parking_lot::Mutex;
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -46,13 +49,13 @@ impl Ended {
 /// that outlives its runtime (one in a `static`, used by several `#[tokio::test]`s) says so instead of hanging.
 ///
 /// ```
-/// use linchpin_core::{ErrorKind, life::Life};
+/// use linchpin_core::{ErrorKind, Operation, life::Life};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let life = Life::in_runtime();
 /// let (other, waiting) = (life.clone(), life.clone());
-/// let waiting = tokio::spawn(async move { waiting.run::<()>("claim", std::future::pending()).await });
+/// let waiting = tokio::spawn(async move { waiting.run::<()>(Operation::Claim, std::future::pending()).await });
 /// tokio::task::yield_now().await;
 /// assert!(other.close());
 /// let error = waiting.await.expect("no panic").expect_err("it waited for ever");
@@ -142,27 +145,35 @@ impl Life {
     ///
     /// # Cancel safety
     /// As the call's.
-    pub async fn run<T>(&self, operation: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        self.admit(operation)?;
-        let mut told = self.0.ended.subscribe();
-        let result = tokio::select! {
-            biased;
-            result = call => result,
-            _ = told.wait_for(Option::is_some) => Err(Error::timeout(operation, Duration::ZERO)),
+    pub async fn run<T>(&self, operation: Operation, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let name = operation.as_str();
+        self.admit(name)?;
+        let mut call = pin!(call);
+        let result = match poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+            Poll::Ready(result) => result,
+            // Only what waits has to be told of the end.
+            Poll::Pending => {
+                let mut told = self.0.ended.subscribe();
+                tokio::select! {
+                    biased;
+                    result = call => result,
+                    _ = told.wait_for(Option::is_some) => Err(Error::timeout(name, Duration::ZERO)),
+                }
+            }
         };
         match (result, self.ended()) {
             // What broke because the handle ended is told as that.
             (Err(error), Some(ended)) => {
-                let doubt = error.maybe_applied() && changes_something(operation);
-                let closed = ended.error(operation);
-                let closed = if doubt { closed.with_retry(Retry::Unknown).with_retry(Retry::Never) } else { closed };
+                let doubt = error.maybe_applied() && !operation.applies_nothing();
+                let closed = ended.error(name);
+                let closed = if doubt { closed.for_good() } else { closed };
                 Err(match error.subject() {
                     Some(subject) => closed.with_subject(subject),
                     None => closed,
                 })
             }
             // It may have come too late to be told.
-            (Ok(_), Some(ended)) if matches!(operation, "watch" | "subscribe") => Err(ended.error(operation)),
+            (Ok(_), Some(ended)) if operation.listens() => Err(ended.error(name)),
             (result, _) => result,
         }
     }
@@ -198,9 +209,13 @@ impl Life {
     /// # Cancel safety
     /// What is left goes on without the caller.
     pub async fn close_by(&self, rest: impl Future<Output = ()> + Send + 'static) {
-        if self.close() {
+        if !self.close() {
+            return;
+        }
+        match self.0.runtime.clone().or_else(|| Handle::try_current().ok()) {
             // It fails only with its runtime, which leaves nothing to do.
-            let _ = self.spawn(rest).await;
+            Some(runtime) => drop(runtime.spawn(rest).await),
+            None => rest.await,
         }
     }
 
@@ -290,11 +305,6 @@ impl Drop for Lifeline {
     }
 }
 
-/// Whether a call that got no answer may have changed something. What a claim took comes again by itself.
-fn changes_something(operation: &str) -> bool {
-    !matches!(operation, "get" | "scan" | "watch" | "subscribe" | "inspect" | "health" | "claim")
-}
-
 impl fmt::Debug for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Life").field(&self.ended()).finish()
@@ -304,6 +314,7 @@ impl fmt::Debug for Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Retry;
     use std::sync::atomic::AtomicUsize;
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -319,7 +330,7 @@ mod tests {
         life.on_end(move |ended| telling.lock().push(ended));
         let waiting = std::thread::spawn({
             let life = life.clone();
-            move || runtime().block_on(async move { life.run::<()>("claim", pending()).await })
+            move || runtime().block_on(async move { life.run::<()>(Operation::Claim, pending()).await })
         });
         life.admit("get").expect("its runtime is there");
         drop(first);
@@ -355,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_on_its_way_is_doubtful_if_it_changes_something() {
-        for (operation, doubtful) in [("commit", true), ("get", false), ("claim", false)] {
+        for (operation, doubtful) in [(Operation::Commit, true), (Operation::Get, false), (Operation::Claim, false)] {
             let life = Life::in_runtime();
             let call = async {
                 life.close();
@@ -388,7 +399,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_listens_who_came_while_it_ended() {
-        for operation in ["watch", "subscribe"] {
+        for operation in [Operation::Watch, Operation::Subscribe] {
             let life = Life::in_runtime();
             let begin = async {
                 life.close();

@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
-use linchpin_core::fanout::Change;
+use linchpin_adapter::fanout::Change;
 use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction, counter};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use crate::ids::Ids;
 use crate::state::Keys;
 use crate::streams::{Claimed, Streams};
 use crate::time::Time;
-use linchpin_core::fanout::Change;
+use linchpin_adapter::fanout::Change;
 use linchpin_core::{
     Appended, Claim, GroupName, Key, Page, Range, Record, Retention, Revision, ScanPage, Settled, Settlement,
     StreamInfo, StreamName,
@@ -19,7 +19,8 @@ use std::fmt;
 /// own, before it does anything else.
 ///
 /// ```
-/// use linchpin_core::{Key, Transaction, fanout::Change};
+/// use linchpin_adapter::fanout::Change;
+/// use linchpin_core::{Key, Transaction};
 /// use linchpin_machine::{Machine, Time};
 /// use std::time::Duration;
 ///

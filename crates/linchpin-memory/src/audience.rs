@@ -1,7 +1,7 @@
 //! Who listens to a namespace through one handle.
 
+use linchpin_adapter::fanout::{Change, Subscribers, Watchers};
 use linchpin_core::Message;
-use linchpin_core::fanout::{Change, Subscribers, Watchers};
 use linchpin_core::life::Ended;
 
 /// The watchers and subscribers of one handle: closing it ends these and no others.

@@ -1,7 +1,7 @@
 //! Which namespace of which name to open.
 
-use linchpin_core::{Error, Namespace, Result};
-use url::Url;
+use linchpin_adapter::url::{Parts, decoded, invalid};
+use linchpin_core::{Namespace, Result};
 
 /// Which namespace to open, and whether other handles of this process share it.
 ///
@@ -30,26 +30,20 @@ impl MemoryConfig {
     /// `InvalidArgument` if it is no such URL, has a user, password, port, path or fragment, or a query key
     /// that is not `namespace`. The message never repeats the user or password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let parsed = Url::parse(url).map_err(|error| invalid(format!("the URL cannot be read: {error}")))?;
-        if parsed.scheme() != "memory" {
-            return Err(invalid(format!("the scheme {:?} is not memory", parsed.scheme())));
-        }
-        let pointless = [
-            ("a user or password", !parsed.username().is_empty() || parsed.password().is_some()),
-            ("a port", parsed.port().is_some()),
-            ("a path", !matches!(parsed.path(), "" | "/")),
-            ("a fragment (`#...`)", parsed.fragment().is_some()),
-        ];
-        if let Some((what, _)) = pointless.iter().find(|(_, is_there)| *is_there) {
+        let parts = Parts::of(url, <Self as linchpin_adapter::Config>::SCHEMES)?;
+        let name = parts.address.strip_suffix('/').unwrap_or(parts.address);
+        let pointless = [("a user or password", '@'), ("a port", ':'), ("a path", '/')];
+        if let Some((what, _)) = pointless.iter().find(|(_, sign)| name.contains(*sign)) {
             return Err(invalid(format!("the URL has {what}; write memory://name?namespace=orders")));
         }
-        let mut config = Self::new().name(parsed.host_str().unwrap_or_default());
-        for (key, value) in parsed.query_pairs() {
-            if key != "namespace" {
-                return Err(invalid(format!("the query key {key:?} is unknown; known is namespace")));
+        let mut config = Self::new().name(decoded("name", name)?);
+        parts.read_query("namespace", |key, value| {
+            let is_known = key == "namespace";
+            if is_known {
+                config.namespace = Namespace::new(value)?;
             }
-            config.namespace = Namespace::new(value)?;
-        }
+            Ok(is_known)
+        })?;
         Ok(config)
     }
 
@@ -67,8 +61,24 @@ impl MemoryConfig {
     }
 }
 
-fn invalid(problem: impl Into<String>) -> Error {
-    Error::invalid("connect", problem.into())
+impl linchpin_adapter::Config for MemoryConfig {
+    const SCHEMES: &'static [&'static str] = &["memory"];
+
+    fn from_url(url: &str) -> Result<Self> {
+        Self::from_url(url)
+    }
+
+    fn with_namespace(self, namespace: Namespace) -> Self {
+        self.namespace(namespace)
+    }
+
+    fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn address(&self) -> String {
+        format!("memory://{}", self.name.as_deref().unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +103,7 @@ mod tests {
         for (url, word) in [
             ("nonsense", "cannot be read"),
             ("redis://h", "scheme"),
-            ("memory:name", "path"),
+            ("memory:name", "cannot be read"),
             ("memory://name/path", "path"),
             ("memory:///path", "path"),
             ("memory://name:7", "port"),
@@ -103,7 +113,7 @@ mod tests {
             ("memory://name#x", "fragment"),
             ("memory://name?colour=red", "colour"),
             ("memory://name?namespace=A", "namespace"),
-            ("memory://user:canary@name:99999", "cannot be read"),
+            ("memory://user:canary@name:99999", "user"),
         ] {
             let error = MemoryConfig::from_url(url).expect_err(url);
             let text = format!("{error} {error:?}");

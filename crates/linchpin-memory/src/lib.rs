@@ -30,16 +30,13 @@
 //!   `#[tokio::main]` makes it.
 
 mod audience;
+mod backend;
 mod clock;
 mod config;
-mod driver;
 mod registry;
 mod space;
 mod streams;
 mod sweeper;
 
+pub use backend::{Memory, MemoryCoordination};
 pub use config::MemoryConfig;
-pub use driver::MemoryCoordination;
-
-/// The URL schemes that this adapter answers to.
-pub const SCHEMES: &[&str] = &["memory"];

@@ -3,10 +3,10 @@
 use crate::clock::Clock;
 use crate::codec::{Stored, Time, last, read_key};
 use crate::connection::{Connection, refusal};
-use crate::error::{Refusal, unexpected};
+use crate::error::Refusal;
 use crate::names::Names;
-use crate::pauses::Pauses;
 use futures::{StreamExt, TryStreamExt, stream};
+use linchpin_adapter::backoff::Contention;
 use linchpin_core::{Error, Result, Revision};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -219,7 +219,7 @@ impl Bucket {
     async fn drop_anchor(&self) -> Result<()> {
         let mut headers = async_nats::HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
-        let mut pauses = Pauses::default();
+        let mut pauses = Contention::default();
         loop {
             match self.connection.store("connect", self.names.anchor(), headers.clone(), "linchpin".into()).await? {
                 Ok(_) => return Ok(()),
@@ -307,13 +307,13 @@ impl Bucket {
         let subject = format!("$JS.API.DIRECT.GET.{}", self.names.state);
         let gathered = self.connection.gather(operation, subject, body.into()).await;
         let mut answers = gathered.map_err(Error::of_read)?;
-        let end = answers.pop().ok_or_else(|| unexpected(operation, "no answer"))?;
+        let end = answers.pop().ok_or_else(|| Error::unreadable(operation, "no answer"))?;
         match end.status.map(|status| status.as_u16()) {
             Some(204) => {}
             Some(404) => return Ok(Read::Nothing),
             Some(413) => return Ok(Read::TooMany),
             Some(503) => return self.without_direct_reads(operation).await,
-            _ => return Err(unexpected(operation, "a direct read")),
+            _ => return Err(Error::unreadable(operation, "a direct read")),
         }
         let headers = end.headers.unwrap_or_default();
         let number = |name: &str| last(&headers, name).and_then(|text| text.parse().ok());
@@ -322,7 +322,7 @@ impl Bucket {
         if pending.is_some_and(|pending| pending > 0) {
             return Ok(Read::TooMany);
         }
-        let revision = Revision(revision.ok_or_else(|| unexpected(operation, "no revision"))?);
+        let revision = Revision(revision.ok_or_else(|| Error::unreadable(operation, "no revision"))?);
         let found = answers.into_iter().map(|answer| Stored::of_direct(operation, answer));
         let found: Vec<Stored> = found.collect::<Result<_>>()?;
         if !is_whole(&found, &headers) {
@@ -348,7 +348,7 @@ impl Bucket {
     async fn read_each(&self, operation: &'static str, subjects: &[String]) -> Result<(Found, Revision)> {
         let mut revision = self.revision(operation).await?;
         let mut found = self.collect(operation, subjects).await?;
-        let mut pauses = Pauses::default();
+        let mut pauses = Contention::default();
         // A single one needs no second look.
         while subjects.len() > 1 {
             let now = self.revision(operation).await?;

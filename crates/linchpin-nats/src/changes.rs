@@ -2,12 +2,12 @@
 
 use crate::bucket::Bucket;
 use crate::codec::{Stored, Time, last, read_key};
-use crate::pauses::Pauses;
 use crate::state;
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
-use linchpin_core::fanout::{Change, Scan, Watchers};
+use linchpin_adapter::backoff::Contention;
+use linchpin_adapter::fanout::{Change, Scan, Watchers};
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, ErrorKind, Page, Range, Result, WatchStream};
 use serde_json::json;
@@ -83,7 +83,7 @@ async fn keep(bucket: &Bucket, watchers: &Watchers, mut consumer: Consumer) {
     let mut losses = bucket.connection.losses();
     loop {
         consumer.follow(bucket, watchers).await;
-        let mut pauses = Pauses::default();
+        let mut pauses = Contention::default();
         let began = Instant::now();
         consumer = loop {
             losses.mark_unchanged();

@@ -1,11 +1,10 @@
 //! What is written into messages, and how it is read.
 
-use crate::error::unexpected;
 use async_nats::{HeaderMap, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use linchpin_core::{Entry, Key, Result, Revision};
+use linchpin_core::{Entry, Error, Key, Result, Revision};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +65,7 @@ struct GotMessage {
 impl Stored {
     /// Reads an answer of `STREAM.MSG.GET`.
     pub(crate) fn of_answer(operation: &'static str, answer: &[u8]) -> Result<Self> {
-        let bad = |what: &str| unexpected(operation, what);
+        let bad = |what: &str| Error::unreadable(operation, what);
         let Got { message } = serde_json::from_slice(answer).map_err(|_| bad("no message"))?;
         let headers = STANDARD.decode(&message.hdrs).map_err(|_| bad("headers"))?;
         Ok(Self {
@@ -82,8 +81,8 @@ impl Stored {
     pub(crate) fn of_direct(operation: &'static str, message: Message) -> Result<Self> {
         let headers = Arc::new(message.headers.unwrap_or_default());
         let text = |name: &str| last(&headers, name).unwrap_or_default();
-        let sequence = text("Nats-Sequence").parse().map_err(|_| unexpected(operation, "no sequence"))?;
-        let time = Time::read(text("Nats-Time-Stamp")).ok_or_else(|| unexpected(operation, "no time"))?;
+        let sequence = text("Nats-Sequence").parse().map_err(|_| Error::unreadable(operation, "no sequence"))?;
+        let time = Time::read(text("Nats-Time-Stamp")).ok_or_else(|| Error::unreadable(operation, "no time"))?;
         let subject = text("Nats-Subject").to_owned();
         Ok(Self { subject, sequence, time, headers, payload: message.payload })
     }

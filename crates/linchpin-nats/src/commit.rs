@@ -9,10 +9,10 @@ use crate::ids::{
     Decided, ID_WINDOW, Remembered, forgotten, next_list, read_outcome, reused, split_list, write_list, write_outcome,
 };
 use crate::known::{Known, Open, Standing, Turns};
-use crate::pauses::Pauses;
 use crate::state::{TOMBSTONE_TTL, tombstone};
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use linchpin_adapter::backoff::Contention;
 use linchpin_core::{
     Condition, Error, ErrorKind, Guard, Key, Mutation, MutationResult, Outcome, Result, Retry, Revision, Transaction,
     TransactionId,
@@ -96,7 +96,7 @@ impl Committer {
         if transaction.guards.iter().any(|guard| guard.condition == Condition::Absent) {
             guess = guess.or_else(|| Some(Standing::default()));
         }
-        let mut pauses = Pauses::default();
+        let mut pauses = Contention::default();
         loop {
             // What is known may be out of date: it may only be written upon, and then the server decides.
             if let Some(ending) = guess.as_ref().filter(|known| known.is_ending(bucket.clock.now())) {
@@ -164,7 +164,7 @@ impl Committer {
     }
 
     pub(crate) async fn store(&self, bucket: &Bucket, id: Option<TransactionId>, draft: Draft) -> Result<Attempt> {
-        let mut pauses = Pauses::bounded();
+        let mut pauses = Contention::default().at_most(100);
         loop {
             let on_its_way = self.open.send(id);
             let (subject, headers, payload) = (draft.subject.clone(), draft.headers.clone(), draft.payload.clone());

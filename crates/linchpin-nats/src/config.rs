@@ -1,14 +1,12 @@
 //! Where the servers are and how to talk to them.
 
 use crate::servers::{Login, read_servers};
-use crate::tls;
 use async_nats::{ConnectOptions, ServerAddr};
-use linchpin_core::{Error, Namespace, Result};
+use linchpin_adapter::tls::Material;
+use linchpin_adapter::url::{Common, Parts, file, invalid, yes_or_no};
+use linchpin_core::{Namespace, Result};
 use std::fmt;
 use std::time::Duration;
-use url::form_urlencoded;
-
-const CONNECT: &str = "connect";
 
 /// How often the server is asked whether it is there. async-nats gives a connection up when the third
 /// question in a row is due and nothing was answered: three times this after the last sign of life.
@@ -31,14 +29,10 @@ pub struct NatsConfig {
     /// Without user and password, with the port; all have the same scheme.
     servers: Vec<ServerAddr>,
     login: Login,
-    root_certificate: Option<Vec<u8>>,
-    client_certificate: Option<Vec<u8>>,
-    client_key: Option<Vec<u8>>,
+    material: Material,
     tls_first: bool,
-    pub(crate) namespace: Namespace,
     pub(crate) replicas: usize,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
+    pub(crate) common: Common,
 }
 
 impl NatsConfig {
@@ -57,56 +51,25 @@ impl NatsConfig {
     /// `InvalidArgument` if it is no such URL, has a query key that is not one of these, or names a file
     /// that cannot be read. The message never repeats the user, password or token.
     pub fn from_url(url: &str) -> Result<Self> {
-        if url.contains('#') {
-            return Err(invalid("the URL has a fragment (`#...`); escape a `#` in a password as %23"));
-        }
-        let (servers, query) = url.split_once('?').unwrap_or((url, ""));
-        if query.contains('@') {
-            // Then the query may be the rest of a password: nothing of it is looked at.
-            let advice = "escape a `?` in a password as %3F, and an `@` in the value of a query key as %40";
-            return Err(invalid(format!("the URL has an `@` after a `?`; {advice}")));
-        }
-        let (servers, login) = read_servers(servers)?;
-        let mut config = Self {
-            servers,
-            login,
-            root_certificate: None,
-            client_certificate: None,
-            client_key: None,
-            tls_first: false,
-            namespace: Namespace::default(),
-            replicas: 1,
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(5),
-        };
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            config.set(&key, &value)?;
-        }
-        if config.client_certificate.is_some() != config.client_key.is_some() {
-            return Err(invalid("tls_cert and tls_key belong together; give both or neither"));
-        }
+        let parts = Parts::of(url, <Self as linchpin_adapter::Config>::SCHEMES)?;
+        let (servers, login) = read_servers(parts.scheme, parts.address)?;
+        let (material, common) = Default::default();
+        let mut config = Self { servers, login, material, tls_first: false, replicas: 1, common };
+        let known = format!("{}, replicas, credentials, nkey, {}, tls_first", Common::KEYS, Material::KEYS);
+        parts.read_query(&known, |key, value| config.set(key, value))?;
+        config.material.check_pair()?;
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    fn set(&mut self, key: &str, value: &str) -> Result<bool> {
         match key {
-            "namespace" => self.namespace = Namespace::new(value)?,
             "replicas" => self.replicas = replicas(value)?,
-            "connect_timeout_ms" => self.connect_timeout = milliseconds(key, value)?,
-            "response_timeout_ms" => self.response_timeout = milliseconds(key, value)?,
-            "tls_ca" => self.root_certificate = Some(read(key, value)?),
-            "tls_cert" => self.client_certificate = Some(read(key, value)?),
-            "tls_key" => self.client_key = Some(read(key, value)?),
             "tls_first" => self.tls_first = yes_or_no(key, value)?,
             "credentials" => self.set_login(Login::Credentials(read_text(key, value)?))?,
             "nkey" => self.set_login(Login::NkeySeed(read_text(key, value)?.trim().to_owned()))?,
-            other => {
-                let known = "namespace, replicas, connect_timeout_ms, response_timeout_ms, credentials, nkey, tls_ca, \
-                             tls_cert, tls_key, tls_first";
-                return Err(invalid(format!("the query key {other:?} is unknown; known are {known}")));
-            }
+            _ => return Ok(self.material.set(key, value)? || self.common.set(key, value)?),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn set_login(&mut self, login: Login) -> Result<()> {
@@ -120,7 +83,7 @@ impl NatsConfig {
 
     /// Lives in this namespace.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = namespace;
+        self.common.namespace = namespace;
         self
     }
 
@@ -134,15 +97,14 @@ impl NatsConfig {
     /// Trusts only the certificate authorities in this PEM text, instead of the system's, and refuses
     /// servers without TLS.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificate = Some(pem.into());
+        self.material.trust_only(pem);
         self
     }
 
     /// Shows servers this certificate (PEM, with its chain), proven by this key (PEM), and refuses servers
     /// without TLS.
     pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.client_certificate = Some(certificate.into());
-        self.client_key = Some(key.into());
+        self.material.show(certificate, key);
         self
     }
 
@@ -179,19 +141,14 @@ impl NatsConfig {
 
     /// How long setting up a connection to one server may take; 2 seconds unless told.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.common.connect_timeout = timeout;
         self
     }
 
     /// How long the server may take to answer a request; 5 seconds unless told.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
+        self.common.response_timeout = timeout;
         self
-    }
-
-    /// The servers' addresses, without secrets, separated by commas.
-    pub(crate) fn address(&self) -> String {
-        self.servers.iter().map(ServerAddr::as_url_str).collect::<Vec<_>>().join(",")
     }
 
     /// The servers, without secrets.
@@ -207,13 +164,12 @@ impl NatsConfig {
         check_replicas(self.replicas)?;
         // A server may insist on TLS although the URL does not, so there is always a TLS configuration.
         let required = self.tls_required();
-        let client = self.client_certificate.as_deref().zip(self.client_key.as_deref());
-        let tls = tls::client_config(required, self.root_certificate.as_deref(), client)?;
+        let tls = self.material.client_config(required)?;
         let options = ConnectOptions::new()
             .name("linchpin")
             .require_tls(required)
             .tls_client_config(tls)
-            .connection_timeout(self.connect_timeout)
+            .connection_timeout(self.common.connect_timeout)
             // The layers above bound every call.
             .request_timeout(None)
             .ping_interval(PING_INTERVAL)
@@ -224,24 +180,33 @@ impl NatsConfig {
 
     /// Whether a server without TLS is refused: also where the URL is `nats://`, once it speaks of TLS.
     fn tls_required(&self) -> bool {
-        let configured = self.root_certificate.is_some() || self.client_certificate.is_some() || self.tls_first;
-        configured || self.servers.iter().any(ServerAddr::tls_required)
+        self.material.is_given() || self.tls_first || self.servers.iter().any(ServerAddr::tls_required)
     }
 }
 
-pub(crate) fn invalid(problem: impl Into<String>) -> Error {
-    Error::invalid(CONNECT, problem.into())
-}
+impl linchpin_adapter::Config for NatsConfig {
+    const SCHEMES: &'static [&'static str] = &["nats", "tls"];
 
-/// Reads the file that `key` names. The path of a secret is not repeated: it may be the secret itself.
-fn read(key: &str, path: &str) -> Result<Vec<u8>> {
-    let public = matches!(key, "tls_ca" | "tls_cert");
-    let named = if public { format!("{path:?}") } else { "the file of this path".to_owned() };
-    std::fs::read(path).map_err(|error| invalid(format!("{key}: {named} cannot be read")).with_source(error))
+    fn from_url(url: &str) -> Result<Self> {
+        Self::from_url(url)
+    }
+
+    fn with_namespace(self, namespace: Namespace) -> Self {
+        self.namespace(namespace)
+    }
+
+    fn namespace(&self) -> &Namespace {
+        &self.common.namespace
+    }
+
+    /// The servers' addresses, separated by commas.
+    fn address(&self) -> String {
+        self.servers.iter().map(ServerAddr::as_url_str).collect::<Vec<_>>().join(",")
+    }
 }
 
 fn read_text(key: &str, path: &str) -> Result<String> {
-    String::from_utf8(read(key, path)?).map_err(|_| invalid(format!("{key}: the file is not text")))
+    String::from_utf8(file(key, path, true)?).map_err(|_| invalid(format!("{key}: the file is not text")))
 }
 
 fn replicas(value: &str) -> Result<usize> {
@@ -252,17 +217,6 @@ fn check_replicas(number: usize) -> Result<usize> {
     match number {
         1 | 3 | 5 => Ok(number),
         _ => Err(invalid("replicas is 1, 3 or 5")),
-    }
-}
-
-fn yes_or_no(key: &str, value: &str) -> Result<bool> {
-    value.parse().map_err(|_| invalid(format!("{key} is true or false, not {value:?}")))
-}
-
-fn milliseconds(key: &str, value: &str) -> Result<Duration> {
-    match value.parse() {
-        Ok(number) if number > 0 => Ok(Duration::from_millis(number)),
-        _ => Err(invalid(format!("{key} is a number of milliseconds greater than 0, not {value:?}"))),
     }
 }
 
@@ -278,13 +232,11 @@ fn reconnect_delay(attempt: usize) -> Duration {
 impl fmt::Debug for NatsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsConfig")
-            .field("address", &self.address())
+            .field("address", &linchpin_adapter::Config::address(self))
             .field("tls_required", &self.tls_required())
             .field("credentials", &(self.login != Login::None))
-            .field("namespace", &self.namespace)
             .field("replicas", &self.replicas)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("response_timeout", &self.response_timeout)
+            .field("common", &self.common)
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,12 @@
 //! The connection: requests, what is gathered from several answers, and what is known of its health.
 
 use crate::config::NatsConfig;
-use crate::error::{self, Refusal, lost, no_answer, not_accepted, not_connected, not_permitted, unexpected};
+use crate::error::{self, Refusal, lost, no_answer, not_accepted, not_connected, not_permitted};
 use crate::gather::{Gathered, Gathering};
 use async_nats::connection::State;
 use async_nats::{Client, Event, HeaderMap, Message, ServerInfo, StatusCode, Subscriber};
 use bytes::Bytes;
-use linchpin_core::{Error, Result, Retry};
+use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,11 +67,11 @@ impl Connection {
         });
         let servers = config.servers();
         // Each has its time, one after the other.
-        let limit = config.connect_timeout * u32::try_from(servers.len()).unwrap_or(1);
+        let limit = config.common.connect_timeout * u32::try_from(servers.len()).unwrap_or(1);
         let client = tokio::time::timeout(limit, options.connect(servers))
             .await
-            .map_err(|_| error::too_slow(&config.address(), limit))?
-            .map_err(|error| error::while_connecting(&config.address(), error))?;
+            .map_err(|_| error::too_slow(&linchpin_adapter::Config::address(config), limit))?
+            .map_err(|error| error::while_connecting(&linchpin_adapter::Config::address(config), error))?;
         let gathered = Gathered::new(format!("{}.", client.new_inbox()));
         let answers = client.subscribe(gathered.subjects()).await;
         let answers = answers.map_err(|error| lost("connect").with_source(error))?;
@@ -82,7 +82,7 @@ impl Connection {
         ];
         Ok(Arc::new(Self {
             client,
-            response_timeout: config.response_timeout,
+            response_timeout: config.common.response_timeout,
             losses,
             gathered,
             closed: watch::Sender::new(false),
@@ -138,7 +138,7 @@ impl Connection {
         subject: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<Result<A, Refusal>> {
-        let body = serde_json::to_vec(body).map_err(|_| unexpected(operation, "a request cannot be written"))?;
+        let body = serde_json::to_vec(body).map_err(|_| Error::unreadable(operation, "a request cannot be written"))?;
         let answer = self.request(operation, format!("$JS.API.{subject}"), None, body.into()).await?;
         read_answer(operation, answer)
     }
@@ -286,7 +286,7 @@ impl Connection {
             error = broken => Err(error),
             // What was sent may be done.
             _ = closed.wait_for(|closed| *closed) => {
-                Err(Error::closed(operation).with_retry(Retry::Unknown).with_retry(Retry::Never))
+                Err(Error::closed(operation).for_good())
             }
         }
     }
@@ -376,7 +376,7 @@ fn read_answer<A: DeserializeOwned>(operation: &'static str, answer: Option<Mess
     {
         return Ok(Err(refusal));
     }
-    serde_json::from_slice(&answer.payload).map(Ok).map_err(|_| unexpected(operation, "an answer of JetStream"))
+    serde_json::from_slice(&answer.payload).map(Ok).map_err(|_| Error::unreadable(operation, "an answer of JetStream"))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -18,19 +18,10 @@ struct Page {
     streams: Option<Vec<String>>,
 }
 
-/// Removes namespaces with all that is in them, and with what `clear` keeps: how far their revisions went, which
-/// transactions were applied. For namespaces that nobody will use again, as those of a test. Whoever does use one begins
-/// anew: its revisions, and so its fencing tokens, may be less than before.
-///
-/// The namespace of `config` does not matter; its user must be allowed to list and to delete streams.
-///
-/// # Errors
-/// As [`NatsCoordination::connect`](crate::NatsCoordination::connect).
-///
-/// # Cancel safety
-/// Dropping the future leaves some of it undone; erasing again does the rest.
-pub async fn erase(config: NatsConfig, namespaces: &[Namespace]) -> Result<()> {
-    let connection = Connection::open(&config).await?;
+/// The user must be allowed to list and to delete streams. Whoever does use such a namespace again begins anew: its
+/// revisions, and so its fencing tokens, may be less than before.
+pub(crate) async fn erase(config: &NatsConfig, namespaces: &[Namespace]) -> Result<()> {
+    let connection = Connection::open(config).await?;
     let unwanted: Vec<_> = namespaces.iter().map(Names::new).collect();
     for stream in streams(&connection).await? {
         if unwanted.iter().any(|names| *stream == *names.state || stream.starts_with(&names.stream_prefix())) {

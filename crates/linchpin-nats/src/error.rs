@@ -181,10 +181,3 @@ pub(crate) fn not_permitted(operation: &'static str) -> Error {
     let problem = "the user lacks a permission; linchpin_nats::SUBJECTS lists what it needs";
     Error::new(ErrorKind::Unauthorized, operation, problem)
 }
-
-/// The server answered something that this adapter cannot have asked for. What was asked was done before.
-pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
-    let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));
-    let reads = ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation);
-    if reads { error } else { error.with_retry(Retry::Unknown).with_retry(Retry::Never) }
-}

@@ -1,13 +1,13 @@
 //! Claiming: a consumer of the server hands records round among the members of a group; the ledger decides who has one.
 
 use crate::codec::Time;
-use crate::error::{Refusal, unexpected};
+use crate::error::Refusal;
 use crate::ledger::{Entry, Known, State};
 use crate::names::{short_token, token};
 use crate::pull::{self, Handed, Pull, Pulled};
 use crate::record;
 use crate::streams::{ATTEMPTS, NAME, Streams, nanos, pause};
-use linchpin_core::{Claim, Delivery, MAX_TTL, Receipt, Record, Result, dead_letter};
+use linchpin_core::{Claim, Delivery, Error, MAX_TTL, Receipt, Record, Result, dead_letter};
 use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -172,7 +172,7 @@ impl Streams {
             };
             futures::future::join_all(handed.into_iter().map(take)).await
         });
-        let taken = taking.await.map_err(|_| unexpected("claim", "taking a record failed"))?;
+        let taken = taking.await.map_err(|_| Error::unreadable("claim", "taking a record failed"))?;
         let (mut deliveries, mut failure) = (Vec::new(), None);
         for taken in taken {
             match taken {

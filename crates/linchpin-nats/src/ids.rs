@@ -5,12 +5,11 @@
 //! key lately, and an outcome that wrote no key, or several, has a message of its own.
 
 use crate::codec::{IDS, Stored, Time, last};
-use crate::error::unexpected;
 use crate::names::{name_of_token, token};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use linchpin_core::{
-    Entry, Error, ErrorKind, Key, MutationResult, Outcome, Result, Retry, Revision, Transaction, TransactionId,
+    Entry, Error, ErrorKind, Key, MutationResult, Outcome, Result, Revision, Transaction, TransactionId,
 };
 use std::time::Duration;
 
@@ -173,7 +172,7 @@ pub(crate) fn forgotten(revision: u64) -> Error {
          known"
     );
     // It may not be repeated, and it was applied.
-    Error::new(ErrorKind::Conflict, "commit", problem).with_retry(Retry::Unknown).with_retry(Retry::Never)
+    Error::new(ErrorKind::Conflict, "commit", problem).for_good()
 }
 
 /// Writes an outcome into the header and payload of a message. A revision of 0 is that of the message.
@@ -231,7 +230,7 @@ pub(crate) fn read_outcome(message: &Stored, version: Revision) -> Result<Option
         };
         Some((fingerprint, Decided::Outcome(Outcome::Refused { guard, found, revision })))
     };
-    read().map(Some).ok_or_else(|| unexpected("commit", "an outcome"))
+    read().map(Some).ok_or_else(|| Error::unreadable("commit", "an outcome"))
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 use crate::clock::Clock;
 use crate::codec::{Stored, Time};
 use crate::connection::{Connection, refusal};
-use crate::error::{Refusal, unexpected};
+use crate::error::Refusal;
 use crate::names::{Names, token};
 use crate::record::{of_word, word};
 use crate::streams::{ATTEMPTS, pause};
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use linchpin_core::{GroupName, Result, StreamName};
+use linchpin_core::{Error, GroupName, Result, StreamName};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl Ledger {
         let Some(stored) = self.last(operation, subject).await? else { return Ok(None) };
         self.clock.sample(stored.time);
         let entry = str::from_utf8(&stored.payload).ok().and_then(Entry::read);
-        let entry = entry.ok_or_else(|| unexpected(operation, "what a group was delivered"))?;
+        let entry = entry.ok_or_else(|| Error::unreadable(operation, "what a group was delivered"))?;
         Ok(Some(Known { sequence: stored.sequence, entry, written: stored.time }))
     }
 
@@ -200,7 +200,7 @@ impl Ledger {
         for attempt in 0.. {
             match self.connection.api::<Info>(operation, &subject, &json!({})).await? {
                 Ok(info) => {
-                    let time = Time::read(&info.ts).ok_or_else(|| unexpected(operation, "no time"))?;
+                    let time = Time::read(&info.ts).ok_or_else(|| Error::unreadable(operation, "no time"))?;
                     self.clock.sample_now(time);
                     break;
                 }

@@ -46,6 +46,7 @@
 //! run the server with `sync_interval: always`, and three servers with `?replicas=3`. Where the
 //! newest data is lost, its revisions, and so fencing tokens, are given again.
 
+mod backend;
 mod bucket;
 mod changes;
 mod clearing;
@@ -55,7 +56,6 @@ mod commit;
 mod config;
 mod connection;
 mod decide;
-mod driver;
 mod erase;
 mod error;
 mod gather;
@@ -65,7 +65,6 @@ mod known;
 mod ledger;
 mod messages;
 mod names;
-mod pauses;
 mod pull;
 mod record;
 mod renew;
@@ -74,14 +73,9 @@ mod settle;
 mod several;
 mod state;
 mod streams;
-mod tls;
 
+pub use backend::{Nats, NatsCoordination};
 pub use config::NatsConfig;
-pub use driver::NatsCoordination;
-pub use erase::erase;
-
-/// The URL schemes that this adapter answers to.
-pub const SCHEMES: &[&str] = &["nats", "tls"];
 
 /// What a user of the namespace `shop` has to be allowed, as a server's configuration writes it. In the names of other
 /// namespaces a `.` is written as `D`. Through `$JS.API` such a user reaches every stream of its account: what keeps

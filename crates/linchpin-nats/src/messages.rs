@@ -6,7 +6,7 @@ use crate::names::Names;
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use linchpin_core::fanout::Subscribers;
+use linchpin_adapter::fanout::Subscribers;
 use linchpin_core::life::Ended;
 use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;

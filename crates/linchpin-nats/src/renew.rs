@@ -4,8 +4,8 @@ use crate::bucket::{AT_ONCE, Bucket, READ_LIMIT};
 use crate::commit::{Attempt, Committer};
 use crate::decide::{Step, decide};
 use crate::known::Standing;
-use crate::pauses::Pauses;
 use futures::{StreamExt, TryStreamExt, stream};
+use linchpin_adapter::backoff::Contention;
 use linchpin_core::{Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
 
 /// What is left to do, by the index of the mutation: what is thought to stand at its key, and as of which revision if it
@@ -20,7 +20,7 @@ impl Committer {
         let mut revision = Revision(0);
         let known = |(index, mutation): (usize, _)| (index, mutation, self.known.get(Mutation::key(mutation)));
         let mut left: Left<'_> = transaction.mutations.iter().enumerate().map(known).collect();
-        let mut pauses = Pauses::default();
+        let mut pauses = Contention::default();
         let mut looked = false;
         while !left.is_empty() {
             if looked {

@@ -1,10 +1,10 @@
 //! The servers of a URL, and how to log in to them.
 
-use crate::config::invalid;
+use ::url::Url;
 use async_nats::{ConnectOptions, ServerAddr};
+use linchpin_adapter::url::{self, invalid};
 use linchpin_core::Result;
 use std::fmt;
-use url::Url;
 
 /// How to log in. No `Debug`: all of it is secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,14 +41,9 @@ impl Login {
     }
 }
 
-/// Reads what stands before the query. Nothing of it is repeated in an error: any of it may be a password.
-pub(crate) fn read_servers(text: &str) -> Result<(Vec<ServerAddr>, Login)> {
-    let Some((scheme, _)) = text.split_once("://") else {
-        return Err(invalid("the URL cannot be read; write nats://localhost:4222"));
-    };
-    if !crate::SCHEMES.contains(&scheme) {
-        return Err(invalid("the scheme of the URL is not nats or tls"));
-    }
+/// Reads what stands between the first `://` and the query. Nothing of it is repeated in an error: any of it may be a
+/// password.
+pub(crate) fn read_servers(scheme: &str, text: &str) -> Result<(Vec<ServerAddr>, Login)> {
     let (mut servers, mut login) = (Vec::new(), Login::None);
     for (index, piece) in text.split(',').enumerate() {
         let (own, rest) = piece.split_once("://").unwrap_or((scheme, piece));
@@ -99,15 +94,17 @@ fn read_server(scheme: &str, host: &str) -> Result<ServerAddr> {
 }
 
 fn decoded(text: &str) -> Result<String> {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| invalid("the user, password or token is not UTF-8 once decoded"))
+    url::decoded("user, password or token", text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_servers(url: &str) -> Result<(Vec<ServerAddr>, Login)> {
+        let (scheme, address) = url.split_once("://").expect("a URL");
+        super::read_servers(scheme, address)
+    }
 
     fn addresses(text: &str) -> Vec<String> {
         let (servers, _) = read_servers(text).expect(text);

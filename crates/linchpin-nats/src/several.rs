@@ -8,10 +8,10 @@ use crate::decide::{Step, decide};
 use crate::error::Refusal;
 use crate::ids::Decided;
 use crate::known::Standing;
-use crate::pauses::Pauses;
 use crate::state::tombstone;
 use bytes::Bytes;
-use linchpin_core::{Key, Mutation, Outcome, Result, Revision, Transaction, TransactionId};
+use linchpin_adapter::backoff::Contention;
+use linchpin_core::{Error, Key, Mutation, Outcome, Result, Revision, Transaction, TransactionId};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Committer {
         let keys = keys_of(transaction);
         let subjects: Vec<_> = keys.iter().map(|key| bucket.names.key(key)).collect();
         let _turns = self.turns.of_all(&keys).await;
-        let mut pauses = Pauses::of_batches();
+        let mut pauses = Contention::up_to(Duration::from_millis(120)).from(Duration::from_millis(4));
         // To read many keys costs the server more than a batch that it refuses; of few it is the other way round.
         let known = |key: &&'t Key| Some((*key, self.known.get(key).filter(|_| keys.len() > MANY)?));
         let mut guess: Option<HashMap<&'t Key, Standing>> = keys.iter().map(known).collect();
@@ -114,7 +114,7 @@ impl Committer {
             let only = Draft { subject: subject.clone(), headers: headers.clone(), payload: payload.clone() };
             return self.store(bucket, id, only).await;
         }
-        let mut pauses = Pauses::bounded();
+        let mut pauses = Contention::default().at_most(100);
         loop {
             let on_its_way = self.open.send(id);
             let stored = send_batch(bucket, &drafts).await?;
@@ -142,7 +142,7 @@ async fn send_batch(bucket: &Bucket, drafts: &[Draft]) -> Result<Result<Ack, Ref
         }
         connection.send("commit", subject.clone(), None, Some(headers), payload.clone()).await?;
     }
-    Err(crate::error::unexpected("commit", "a batch of nothing"))
+    Err(Error::unreadable("commit", "a batch of nothing"))
 }
 
 /// The keys that a transaction writes or asks of.

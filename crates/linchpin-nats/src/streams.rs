@@ -3,7 +3,7 @@
 
 use crate::clock::Clock;
 use crate::connection::{Ack, Connection};
-use crate::error::{Refusal, unexpected};
+use crate::error::Refusal;
 use crate::groups::Groups;
 use crate::ledger::{self, Ledger};
 use crate::names::{Names, name_of_token, token};
@@ -130,7 +130,7 @@ impl Streams {
     /// Publishes records as one message or as one batch. Answers where the last one stands.
     async fn store(&self, stream: &StreamName, records: &[&Record]) -> Result<std::result::Result<Ack, Refusal>> {
         let subject = self.names.stream("s", stream);
-        let [before @ .., last] = records else { return Err(unexpected("append", "no records")) };
+        let [before @ .., last] = records else { return Err(Error::unreadable("append", "no records")) };
         let (mut headers, body) = record::encode(last, Copies::One);
         if before.is_empty() {
             return self.connection.store("append", subject, headers, body).await;
@@ -273,7 +273,7 @@ impl Streams {
             };
             let listed = match page[field].take() {
                 Value::Null => Vec::new(),
-                listed => serde_json::from_value(listed).map_err(|_| unexpected(operation, "a list"))?,
+                listed => serde_json::from_value(listed).map_err(|_| Error::unreadable(operation, "a list"))?,
             };
             let total = page["total"].as_u64().unwrap_or(0);
             let is_last = listed.is_empty();

@@ -1,6 +1,6 @@
 //! Arguments of statements, and what their rows hold.
 
-use crate::error::{Failure, unexpected};
+use crate::error::Failure;
 use linchpin_core::{Error, Key, MAX_TTL, Result};
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
 use sqlx::{Arguments, Decode, Encode, Row, Type};
@@ -47,7 +47,7 @@ pub(crate) fn field<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
     row: &'r PgRow,
     index: usize,
 ) -> Result<T> {
-    row.try_get(index).map_err(|error| unexpected(operation, "a column of another type").with_source(error))
+    row.try_get(index).map_err(|error| Error::unreadable(operation, "a column of another type").with_source(error))
 }
 
 /// A number that is never below 0 on the server.
@@ -73,7 +73,8 @@ pub(crate) fn ttl(micros: i64) -> Option<Duration> {
 
 /// A key as the server stores it.
 pub(crate) fn key(operation: &'static str, bytes: Vec<u8>) -> Result<Key> {
-    let text = String::from_utf8(bytes).map_err(|_| -> Error { unexpected(operation, "a key that is not UTF-8") })?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| -> Error { Error::unreadable(operation, "a key that is not UTF-8") })?;
     Key::stored(text)
 }
 

@@ -1,12 +1,12 @@
 //! Watching: the feed of changes, and one sweeper of expired keys per handle, while anybody watches.
 
-use crate::connection::Backoff;
-use crate::errand;
 use crate::feed::Feed;
 use crate::hub::{Hub, Listener, Listening};
 use crate::names::Topic;
 use crate::state::State;
-use linchpin_core::fanout::Scan;
+use linchpin_adapter::backoff::Backoff;
+use linchpin_adapter::fanout::Scan;
+use linchpin_adapter::tasks::on_behalf;
 use linchpin_core::life::Ended;
 use linchpin_core::{Page, Range, Result, WatchStream};
 use std::sync::{Arc, Weak};
@@ -65,7 +65,7 @@ impl Changes {
     /// As `serving`, as a task of the handle: a caller who does not go on keeps nobody waiting.
     async fn served(self: &Arc<Self>) -> Result<Arc<Serving>> {
         let me = self.clone();
-        let served = errand::run(&self.hub.life, async move { me.serving().await }).await;
+        let served = on_behalf(&self.hub.life, async move { me.serving().await }).await;
         served.unwrap_or_else(|| Err(self.hub.life.unanswered("watch")))
     }
 

@@ -7,7 +7,7 @@ use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Source};
+use linchpin_adapter::claims::{Look, Source};
 use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Result, Settled, Settlement, StreamName};
 use sqlx::postgres::PgRow;

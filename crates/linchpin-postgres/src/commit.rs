@@ -3,7 +3,7 @@
 
 use crate::arguments::{Given, column, key, micros, number, stored, ttl};
 use crate::connection::Behind;
-use crate::error::{Failure, unexpected};
+use crate::error::Failure;
 use crate::lane::{Asked, Reply, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
@@ -91,7 +91,7 @@ impl Traffic for Committing {
         let given = call.arguments(&self.names.namespace, self.seen.latest())?;
         let row = sqlx::query_with(COMMIT, given).fetch_one(connection).await?;
         let Some(answer) = Answer::read(&row)? else {
-            let unreadable = || Reply::Answer(Err(unexpected("commit", "arrays of different lengths")));
+            let unreadable = || Reply::Answer(Err(Error::unreadable("commit", "arrays of different lengths")));
             return Ok(questions.iter().map(|_| unreadable()).collect());
         };
         self.seen.note(answer.now);
@@ -274,7 +274,7 @@ impl Decided {
                 let mut words = self.results.split(',');
                 let results = transaction.mutations.iter().map(|mutation| {
                     let word = words.next().unwrap_or_default();
-                    result(mutation, word).ok_or_else(|| unexpected("commit", "a result"))
+                    result(mutation, word).ok_or_else(|| Error::unreadable("commit", "a result"))
                 });
                 Ok(Outcome::Committed { revision, results: results.collect::<Result<_>>()? })
             }
@@ -282,7 +282,7 @@ impl Decided {
             3 => {
                 let place: usize = self.results.parse().unwrap_or(0);
                 let entry = place.checked_sub(1).and_then(|place| found.get(place));
-                let entry = entry.ok_or_else(|| unexpected("commit", "nothing found"))?.clone();
+                let entry = entry.ok_or_else(|| Error::unreadable("commit", "nothing found"))?.clone();
                 Ok(Outcome::Refused { guard: self.detail, found: Some(entry), revision })
             }
             4 => {

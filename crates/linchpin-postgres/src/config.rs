@@ -1,17 +1,15 @@
 //! Where the server is and how to talk to it.
 
 mod place;
-mod tls;
 
-use linchpin_core::{Error, Namespace, Result};
+use linchpin_adapter::tls::Material;
+use linchpin_adapter::url::{Common, Parts, invalid};
+use linchpin_core::{Namespace, Result};
 use place::Place;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::fmt;
 use std::time::Duration;
-use url::form_urlencoded;
-
-const CONNECT: &str = "connect";
 
 /// More than there are statements in this crate.
 const STATEMENTS_PREPARED: usize = 100;
@@ -33,15 +31,14 @@ pub struct PostgresConfig {
     password: Option<String>,
     /// Whether TLS is asked for or ruled out in so many words.
     sslmode: Option<bool>,
-    root_certificate: Option<Vec<u8>>,
-    client_certificate: Option<Vec<u8>>,
-    client_key: Option<Vec<u8>>,
+    material: Material,
     application_name: String,
-    pub(crate) namespace: Namespace,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
+    pub(crate) common: Common,
     pub(crate) max_connections: usize,
 }
+
+const KNOWN: &str = "namespace, connect_timeout_ms, response_timeout_ms, max_connections, application_name, host, port, \
+                     sslmode, tls_ca (or sslrootcert), tls_cert (or sslcert), tls_key (or sslkey)";
 
 /// No server has more, and none waits longer: its numbers of milliseconds end there.
 const MOST_CONNECTIONS: usize = 262_143;
@@ -81,37 +78,26 @@ impl PostgresConfig {
     }
 
     fn read(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        if url.contains('#') {
-            return Err(invalid("the URL has a fragment (`#...`); escape a `#` in a password as %23"));
-        }
-        let (address, query) = url.split_once('?').unwrap_or((url, ""));
-        if query.contains('@') {
-            // Then the query may be the rest of a password: nothing of it is looked at.
-            let advice = "escape a `?` in a password as %3F, and an `@` in the value of a query key as %40";
-            return Err(invalid(format!("the URL has an `@` after a `?`; {advice}")));
-        }
-        let (login, mut place) = place::read(address)?;
+        let parts = Parts::of(url, <Self as linchpin_adapter::Config>::SCHEMES)?;
+        let (login, mut place) = place::read(parts.address)?;
         let mut config = Self {
             username: login.username.or_else(|| variable("PGUSER")).map_or_else(systems_user, Ok)?,
             password: login.password.or_else(|| variable("PGPASSWORD")),
             place: Place::default(),
             sslmode: None,
-            root_certificate: None,
-            client_certificate: None,
-            client_key: None,
+            material: Material::default(),
             application_name: "linchpin".to_owned(),
-            namespace: Namespace::default(),
-            connect_timeout: Duration::from_secs(2),
-            response_timeout: Duration::from_secs(5),
+            common: Common::default(),
             max_connections: 5,
         };
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*key {
-                "host" => place.host = place::host(&value)?,
-                "port" => place.port = place::port(&value)?,
-                _ => config.set(&key, &value)?,
+        parts.read_query(KNOWN, |key, value| {
+            match key {
+                "host" => place.host = place::host(value)?,
+                "port" => place.port = place::port(value)?,
+                _ => return config.set(key, value),
             }
-        }
+            Ok(true)
+        })?;
         if place.host.is_empty() {
             return Err(invalid("the URL has no host; write postgres://localhost:5432 or ?host=/var/run/postgresql"));
         }
@@ -123,46 +109,38 @@ impl PostgresConfig {
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    fn set(&mut self, key: &str, value: &str) -> Result<bool> {
         match key {
-            "namespace" => self.namespace = Namespace::new(value)?,
-            "connect_timeout_ms" => self.connect_timeout = milliseconds(key, value)?,
-            "response_timeout_ms" => self.response_timeout = milliseconds(key, value)?,
             "max_connections" => self.max_connections = connections(value)?,
             "application_name" => value.clone_into(&mut self.application_name),
             "sslmode" => self.sslmode = Some(sslmode(value)?),
             // libpq's word for the system's authorities.
             "sslrootcert" if value == "system" => self.sslmode = Some(self.sslmode.unwrap_or(true)),
-            "tls_ca" | "sslrootcert" => put(&mut self.root_certificate, key, value)?,
-            "tls_cert" | "sslcert" => put(&mut self.client_certificate, key, value)?,
-            "tls_key" | "sslkey" => put(&mut self.client_key, key, value)?,
-            other => {
-                let known = "namespace, connect_timeout_ms, response_timeout_ms, max_connections, application_name, \
-                             host, port, sslmode, tls_ca (or sslrootcert), tls_cert (or sslcert), tls_key (or sslkey)";
-                return Err(invalid(format!("the query key {other:?} is unknown; known are {known}")));
-            }
+            "sslrootcert" => return self.material.set("tls_ca", value),
+            "sslcert" => return self.material.set("tls_cert", value),
+            "sslkey" => return self.material.set("tls_key", value),
+            _ => return Ok(self.material.set(key, value)? || self.common.set(key, value)?),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Lives in this namespace.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = namespace;
+        self.common.namespace = namespace;
         self
     }
 
     /// Trusts the certificate authorities in this PEM text besides the system's, and refuses a server
     /// without TLS.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificate = Some(pem.into());
+        self.material.trust_only(pem);
         self
     }
 
     /// Shows the server this certificate (PEM, with its chain), proven by this key (PEM), and refuses a
     /// server without TLS.
     pub fn client_certificate(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.client_certificate = Some(certificate.into());
-        self.client_key = Some(key.into());
+        self.material.show(certificate, key);
         self
     }
 
@@ -180,13 +158,13 @@ impl PostgresConfig {
 
     /// How long setting up a connection may take; 2 seconds unless told.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.common.connect_timeout = timeout;
         self
     }
 
     /// How long the server may take to answer; 5 seconds unless told.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.response_timeout = timeout;
+        self.common.response_timeout = timeout;
         self
     }
 
@@ -197,11 +175,6 @@ impl PostgresConfig {
         self
     }
 
-    /// The server's address and the database, without secrets.
-    pub(crate) fn address(&self) -> String {
-        self.place.to_string()
-    }
-
     /// What sqlx is to be told. These have the password, and `Debug` shows it: never print them.
     ///
     /// # Errors
@@ -209,8 +182,9 @@ impl PostgresConfig {
     pub(crate) fn options(&self) -> Result<PgConnectOptions> {
         self.check()?;
         let tls = self.encrypted();
-        let client = self.client_certificate.as_deref().zip(self.client_key.as_deref());
-        tls::check(self.root_certificate.as_deref(), client)?;
+        let client = self.material.client();
+        // sqlx would find out at each connection, and tell less.
+        self.material.check()?;
         if tls && client.is_none() {
             check_environment(|name| std::env::var_os(name).is_some())?;
         }
@@ -224,7 +198,7 @@ impl PostgresConfig {
             .database(&self.place.database)
             .application_name(&self.application_name)
             .ssl_mode(if tls { PgSslMode::VerifyFull } else { PgSslMode::Disable })
-            .ssl_root_cert_from_pem(self.root_certificate.clone().unwrap_or_default())
+            .ssl_root_cert_from_pem(self.material.authorities().unwrap_or_default().to_vec())
             .statement_cache_capacity(STATEMENTS_PREPARED)
             // A startup parameter that PgBouncer refuses.
             .extra_float_digits(None)
@@ -239,27 +213,20 @@ impl PostgresConfig {
         Ok(options)
     }
 
-    /// Whether anything was given that only TLS can use.
-    fn speaks_of_tls(&self) -> bool {
-        self.root_certificate.is_some() || self.client_certificate.is_some() || self.client_key.is_some()
-    }
-
     fn encrypted(&self) -> bool {
-        let default = !self.place.is_local() || self.speaks_of_tls();
+        let default = !self.place.is_local() || self.material.is_given();
         self.place.socket().is_none() && self.sslmode.unwrap_or(default)
     }
 
     fn check(&self) -> Result<()> {
-        for (name, timeout) in [("connect", self.connect_timeout), ("response", self.response_timeout)] {
+        for (name, timeout) in [("connect", self.common.connect_timeout), ("response", self.common.response_timeout)] {
             if !(Duration::from_millis(1)..=LONGEST_TIMEOUT).contains(&timeout) {
                 let range = format!("1 to {} ms", LONGEST_TIMEOUT.as_millis());
                 return Err(invalid(format!("the {name} timeout is from {range}, not {timeout:?}")));
             }
         }
-        if self.client_certificate.is_some() != self.client_key.is_some() {
-            return Err(invalid("tls_cert and tls_key belong together; give both or neither"));
-        }
-        let demanded = self.sslmode == Some(true) || self.speaks_of_tls();
+        self.material.check_pair()?;
+        let demanded = self.sslmode == Some(true) || self.material.is_given();
         if demanded && self.place.socket().is_some() {
             return Err(invalid("a Unix socket has no TLS; leave out sslmode and the keys for certificates"));
         }
@@ -275,8 +242,25 @@ impl PostgresConfig {
     }
 }
 
-pub(crate) fn invalid(problem: impl Into<String>) -> Error {
-    Error::invalid(CONNECT, problem.into())
+impl linchpin_adapter::Config for PostgresConfig {
+    const SCHEMES: &'static [&'static str] = &["postgres", "postgresql"];
+
+    fn from_url(url: &str) -> Result<Self> {
+        Self::from_url(url)
+    }
+
+    fn with_namespace(self, namespace: Namespace) -> Self {
+        self.namespace(namespace)
+    }
+
+    fn namespace(&self) -> &Namespace {
+        &self.common.namespace
+    }
+
+    /// The server's address and the database.
+    fn address(&self) -> String {
+        self.place.to_string()
+    }
 }
 
 /// Who runs this, as the operating system calls them.
@@ -306,41 +290,20 @@ fn check_environment(is_set: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Reads the file that `key` names. The path of a secret is not repeated: it may be the secret itself.
-fn put(field: &mut Option<Vec<u8>>, key: &str, path: &str) -> Result<()> {
-    let public = !matches!(key, "tls_key" | "sslkey");
-    let named = if public { format!("{path:?}") } else { "the file of this path".to_owned() };
-    let content = std::fs::read(path);
-    let content = content.map_err(|error| invalid(format!("{key}: {named} cannot be read")).with_source(error))?;
-    if field.replace(content).is_some() {
-        return Err(invalid(format!("{key} is given twice; libpq's names and linchpin's mean the same")));
-    }
-    Ok(())
-}
-
 fn connections(value: &str) -> Result<usize> {
     let number = value.parse().ok().filter(|number| (FEWEST_CONNECTIONS..=MOST_CONNECTIONS).contains(number));
     let range = format!("{FEWEST_CONNECTIONS} to {MOST_CONNECTIONS}");
     number.ok_or_else(|| invalid(format!("max_connections is a number from {range}, not {value:?}")))
 }
 
-fn milliseconds(key: &str, value: &str) -> Result<Duration> {
-    match value.parse() {
-        Ok(number) if number > 0 => Ok(Duration::from_millis(number)),
-        _ => Err(invalid(format!("{key} is a number of milliseconds greater than 0, not {value:?}"))),
-    }
-}
-
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresConfig")
-            .field("address", &self.address())
+            .field("address", &self.place.to_string())
             .field("tls", &self.encrypted())
             .field("password", &self.password.is_some())
-            .field("client_certificate", &self.client_certificate.is_some())
-            .field("namespace", &self.namespace)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("response_timeout", &self.response_timeout)
+            .field("material", &self.material)
+            .field("common", &self.common)
             .finish_non_exhaustive()
     }
 }

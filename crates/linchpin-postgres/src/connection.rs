@@ -4,6 +4,7 @@ mod pool;
 
 use crate::config::PostgresConfig;
 use crate::error::Failure;
+use linchpin_adapter::backoff::Backoff;
 use linchpin_core::Result;
 pub(crate) use pool::{Behind, Pool};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -33,10 +34,10 @@ impl Connector {
     pub(crate) fn new(config: &PostgresConfig) -> Result<Self> {
         Ok(Self {
             options: config.options()?,
-            address: config.address().into(),
-            connect_timeout: config.connect_timeout,
-            response_timeout: config.response_timeout,
-            settings: settings(config.response_timeout),
+            address: linchpin_adapter::Config::address(config).into(),
+            connect_timeout: config.common.connect_timeout,
+            response_timeout: config.common.response_timeout,
+            settings: settings(config.common.response_timeout),
             asking: config.max_connections - LISTENING,
             is_crowded: AtomicBool::new(false),
         })
@@ -121,25 +122,4 @@ fn settings(response: Duration) -> String {
          SET statement_timeout = {limit}; SET lock_timeout = {lock}; SET idle_in_transaction_session_timeout = {limit}; \
          SET client_min_messages = error"
     )
-}
-
-/// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.
-#[derive(Default)]
-pub(crate) struct Backoff(u32);
-
-impl Backoff {
-    pub(crate) async fn pause(&mut self) {
-        tokio::time::sleep(self.next()).await;
-    }
-
-    /// The next pause.
-    pub(crate) fn next(&mut self) -> Duration {
-        let doubled = Duration::from_millis(20 << self.0.min(6)).min(Duration::from_secs(1));
-        self.0 += 1;
-        doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.0 = 0;
-    }
 }

@@ -14,20 +14,11 @@ const ERASED: i32 = 4096;
 
 const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NULL";
 
-/// Removes namespaces with all that is in them, and with what `clear` keeps: how far their revisions went, which
-/// transactions were applied. For namespaces that nobody will use again, as those of a test. Whoever does use one begins
-/// anew: its revisions, and so its fencing tokens, are above those before as long as the server's clock was right.
-/// What somebody was just doing in one may be left; the next call removes it, whichever namespaces that names.
-///
-/// The namespace of `config` does not matter.
-///
-/// # Errors
-/// As [`PostgresCoordination::connect`](crate::PostgresCoordination::connect).
-///
-/// # Cancel safety
-/// Dropping the future leaves some of it undone; erasing again does the rest.
-pub async fn erase(config: PostgresConfig, namespaces: &[Namespace]) -> Result<()> {
-    let pool = Pool::new(Arc::new(Connector::new(&config)?), Life::in_runtime());
+/// Whoever does use such a namespace again begins anew: its revisions, and so its fencing tokens, are above those before
+/// as long as the server's clock was right. What somebody was just doing in one may be left; the next call removes it,
+/// whichever namespaces that names.
+pub(crate) async fn erase(config: &PostgresConfig, namespaces: &[Namespace]) -> Result<()> {
+    let pool = Pool::new(Arc::new(Connector::new(config)?), Life::in_runtime());
     if pool.rows(ERASE, THERE, Given::default().of(ERASE)?).await?.is_empty() {
         return Ok(());
     }

@@ -89,7 +89,7 @@ fn of_call(operation: &'static str, error: &Arc<sqlx::Error>) -> Error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             (ErrorKind::Unavailable, "the connection was lost", Retry::Unknown)
         }
-        _ => return unexpected(operation, "the client cannot read it").with_source(Shared(error.clone())),
+        _ => return Error::unreadable(operation, "the client cannot read it").with_source(Shared(error.clone())),
     };
     Error::new(kind, operation, message).with_retry(retry).with_source(Shared(error.clone()))
 }
@@ -213,10 +213,3 @@ const WANTS_TLS: &str = "the server does not let this user in without TLS: write
                          authority of your own";
 const CERTIFICATES: &str = "has a certificate that is not trusted, or does not accept the client's: give its authority as \
                             ?tls_ca=file, use the name it is for, and give ?tls_cert=file&tls_key=file if it wants one";
-
-/// The server answered something that this adapter cannot have asked for. What was asked was done before.
-pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
-    let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));
-    let reads = ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation);
-    if reads { error } else { error.with_retry(Retry::Unknown).with_retry(Retry::Never) }
-}

@@ -6,7 +6,7 @@ use crate::arguments::{Given, column, number, ttl};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
 use async_trait::async_trait;
-use linchpin_core::fanout::{Change, Watchers};
+use linchpin_adapter::fanout::{Change, Watchers};
 use linchpin_core::life::Ended;
 use linchpin_core::{Entry, Key, MAX_TTL, Revision};
 use parking_lot::Mutex;

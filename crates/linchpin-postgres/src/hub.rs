@@ -1,11 +1,12 @@
 //! What the server pushes: one connection per handle that listens, shared by everything in it that does.
 
-use crate::connection::{Backoff, Connector};
+use crate::connection::Connector;
 use crate::error::Failure;
 use crate::listening::Server;
 use crate::names::{Names, Topic};
 use crate::secret::Secret;
 use async_trait::async_trait;
+use linchpin_adapter::backoff::Backoff;
 use linchpin_core::life::{Ended, Life};
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;

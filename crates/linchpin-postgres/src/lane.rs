@@ -96,9 +96,7 @@ impl<T: Traffic> Lane<T> {
         let (reply, answer) = oneshot::channel();
         self.send(Asked { question, reply: Some(reply), repeated: false, weight: 0 })?;
         // The worker ends before it answers only if the handle is closed meanwhile.
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Error::closed(T::OPERATION).with_retry(Retry::Unknown).with_retry(Retry::Never)))
+        answer.await.unwrap_or_else(|_| Err(Error::closed(T::OPERATION).for_good()))
     }
 
     /// Has something asked whose answer nobody waits for, and which is as large as so many small things.
@@ -219,7 +217,7 @@ fn hand_out<Q, A>(batch: Vec<Asked<Q, A>>, operation: &'static str, answers: Vec
         match answers.next() {
             Some(Reply::Answer(answer)) => asked.answer(answer),
             Some(Reply::Again) if place > 0 => again.push(asked),
-            _ => asked.answer(Err(crate::error::unexpected(operation, "too few answers"))),
+            _ => asked.answer(Err(Error::unreadable(operation, "too few answers"))),
         }
     }
     again

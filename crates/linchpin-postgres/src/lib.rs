@@ -47,14 +47,13 @@
 //! tokens, grow even then, as they follow the clock: keep those of the servers in step.
 
 mod arguments;
+mod backend;
 mod changes;
 mod claims;
 mod commit;
 mod config;
 mod connection;
-mod driver;
 mod erase;
-mod errand;
 mod error;
 mod feed;
 mod forgetting;
@@ -74,10 +73,6 @@ mod server;
 mod state;
 mod streams;
 
+pub use backend::{Postgres, PostgresCoordination};
 pub use config::PostgresConfig;
-pub use driver::PostgresCoordination;
-pub use erase::erase;
 pub use migrate::{PRIVILEGES, SCHEMA};
-
-/// The URL schemes that this adapter answers to.
-pub const SCHEMES: &[&str] = &["postgres", "postgresql"];

@@ -2,14 +2,14 @@
 
 use crate::arguments::{Given, column};
 use crate::connection::{Behind, Pool};
-use crate::errand;
 use crate::forgetting::{Forgetting, Kept};
 use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
 use crate::secret::SEAL;
 use bytes::Bytes;
-use linchpin_core::fanout::Subscribers;
+use linchpin_adapter::fanout::Subscribers;
+use linchpin_adapter::tasks::on_behalf;
 use linchpin_core::life::Ended;
 use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;
@@ -85,7 +85,7 @@ impl Messages {
         let (intake, own, pattern) = (self.intake.clone(), held.clone(), pattern.clone());
         let join = Box::new(move || intake.put(Arrived::Joins(pattern, own, sender)));
         let me = self.clone();
-        let served = errand::run(&self.hub.life, async move { me.serving(join).await }).await;
+        let served = on_behalf(&self.hub.life, async move { me.serving(join).await }).await;
         *held.lock() = Some(served.unwrap_or_else(|| Err(self.hub.life.unanswered("subscribe")))?);
         joined.await.map_err(|_| Error::closed("subscribe"))
     }
@@ -216,7 +216,7 @@ async fn fetch(names: &Names, pool: &Arc<Pool>, id: Vec<u8>) -> Result<Option<Ve
     let given = Given::default().with(&names.namespace).with(id).of("subscribe")?;
     let rows = pool.rows_behind(Behind::Nobody, "subscribe", FETCH, given).await?;
     let payload = rows.first().map(|row| column(row, 0)).transpose();
-    payload.map_err(|error| crate::error::unexpected("subscribe", "no payload").with_source(error))
+    payload.map_err(|error| Error::unreadable("subscribe", "no payload").with_source(error))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! that wait for a stream one asks at a time.
 
 use crate::connection::Pool;
-use crate::errand;
 use crate::error::{held, is_held};
+use linchpin_adapter::tasks::on_behalf;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -73,7 +73,7 @@ impl Patience {
         let operation = statement.operation;
         let trying = async move { waits.try_by(&stream, &pool, &statement, deadline, told).await };
         // Without an answer the handle has ended, and it may have been asked.
-        let tried = errand::run(&self.pool.life, trying).await;
+        let tried = on_behalf(&self.pool.life, trying).await;
         tried.unwrap_or_else(|| Err(Error::timeout(operation, Duration::ZERO)))
     }
 }

@@ -1,7 +1,6 @@
 //! Records as they travel: their headers are JSON in ASCII.
 
-use crate::error::unexpected;
-use linchpin_core::{Record, Result, dead_letter};
+use linchpin_core::{Error, Record, Result, dead_letter};
 use serde::Deserialize;
 use std::fmt::Write;
 
@@ -42,7 +41,7 @@ struct Story {
 
 /// Headers as they were appended, and those that tell why a record is dead.
 pub(crate) fn read_headers(headers: Option<&str>, story: Option<&str>) -> Result<Vec<(String, String)>> {
-    let unreadable = |error| unexpected("claim", "headers").with_source(error);
+    let unreadable = |error| Error::unreadable("claim", "headers").with_source(error);
     let mut headers: Vec<(String, String)> =
         headers.map_or_else(|| Ok(Vec::new()), serde_json::from_str).map_err(unreadable)?;
     if let Some(story) = story {

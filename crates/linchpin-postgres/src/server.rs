@@ -2,7 +2,7 @@
 
 use crate::arguments::{Given, field};
 use crate::connection::{Behind, Connector, Pool};
-use crate::error::{Failure, unexpected};
+use crate::error::Failure;
 use crate::names::Names;
 use crate::{commit, migrate, streams};
 use linchpin_core::{
@@ -43,7 +43,7 @@ impl Facts {
         let rows = pool.ask(Behind::Nobody, Self::ASK, Given::default().of(operation)?).await;
         match rows {
             Ok(rows) => {
-                let row = rows.first().ok_or_else(|| unexpected(operation, "no row"))?;
+                let row = rows.first().ok_or_else(|| Error::unreadable(operation, "no row"))?;
                 let facts = Self::read(operation, row)?;
                 Ok((!facts.is_standby).then_some(facts))
             }

@@ -2,7 +2,6 @@
 
 use crate::arguments::{Given, field, micros, number, stored};
 use crate::connection::{Behind, Pool};
-use crate::error::unexpected;
 use crate::forgetting::{Forgetting, Kept};
 use crate::hub::Hub;
 use crate::names::Names;
@@ -185,7 +184,7 @@ impl Streams {
 }
 
 pub(crate) fn text(operation: &'static str, bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| unexpected(operation, "a name that is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Error::unreadable(operation, "a name that is not UTF-8"))
 }
 
 /// Settlements as the server takes them.

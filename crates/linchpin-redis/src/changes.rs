@@ -1,13 +1,14 @@
 //! Watching: what serves the watches of a handle while there are some, a sweeper of expired keys among it.
 
 use crate::commands::{self, LOG, Prefix};
-use crate::connection::{Backoff, Connection};
+use crate::connection::Connection;
 use crate::feed::{BEGINNING, Duty, Feed};
 use crate::hub::{Hub, Listener, Listening};
-use crate::single_flight::SingleFlight;
 use crate::state;
 use crate::topics::Topic;
-use linchpin_core::fanout::Scan;
+use linchpin_adapter::backoff::Backoff;
+use linchpin_adapter::fanout::Scan;
+use linchpin_adapter::tasks::SingleFlight;
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, Page, Range, Result, WatchStream};
 use parking_lot::Mutex;

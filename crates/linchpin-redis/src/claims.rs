@@ -7,7 +7,7 @@ use crate::hub::{Hub, Listener, Listening};
 use crate::streams;
 use crate::topics::Topic;
 use async_trait::async_trait;
-use linchpin_core::claims::{Look, Queues, Source};
+use linchpin_adapter::claims::{Look, Queues, Source};
 use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName, dead_letter};
 use redis::Value;

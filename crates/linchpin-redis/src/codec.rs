@@ -1,6 +1,5 @@
 //! What goes over the wire: arguments of scripts, their answers, and records as they are stored.
 
-use crate::error::unexpected;
 use bytes::Bytes;
 use linchpin_core::{Entry, Error, Key, Record, Result, Revision};
 use redis::Value;
@@ -25,7 +24,7 @@ impl Reader {
         match value {
             Value::Array(items) => Ok(items),
             Value::Nil => Ok(Vec::new()),
-            _ => Err(unexpected(self.0, "no list")),
+            _ => Err(Error::unreadable(self.0, "no list")),
         }
     }
 
@@ -34,12 +33,12 @@ impl Reader {
             Some(Value::BulkString(bytes)) => Ok(bytes.into()),
             Some(Value::SimpleString(text)) => Ok(text.into()),
             Some(Value::Int(number)) => Ok(number.to_string().into()),
-            _ => Err(unexpected(self.0, "no text")),
+            _ => Err(Error::unreadable(self.0, "no text")),
         }
     }
 
     pub(crate) fn text(self, value: Option<Value>) -> Result<String> {
-        String::from_utf8(self.bytes(value)?.into()).map_err(|_| unexpected(self.0, "text that is not UTF-8"))
+        String::from_utf8(self.bytes(value)?.into()).map_err(|_| Error::unreadable(self.0, "text that is not UTF-8"))
     }
 
     pub(crate) fn number(self, value: Option<Value>) -> Result<u64> {
@@ -48,7 +47,7 @@ impl Reader {
             Some(Value::Int(number)) => u64::try_from(number).ok(),
             _ => None,
         };
-        number.ok_or_else(|| unexpected(self.0, "no number"))
+        number.ok_or_else(|| Error::unreadable(self.0, "no number"))
     }
 
     pub(crate) fn optional(self, value: Option<Value>) -> Result<Option<Bytes>> {
@@ -78,7 +77,7 @@ impl Reader {
 
     /// A record as [`encode_record`] wrote it.
     pub(crate) fn record(self, stored: &Bytes) -> Result<Record> {
-        decode_record(stored).ok_or_else(|| unexpected(self.0, "a record in another format"))
+        decode_record(stored).ok_or_else(|| Error::unreadable(self.0, "a record in another format"))
     }
 }
 
@@ -158,7 +157,7 @@ impl Packed {
     }
 
     fn unexpected(&self) -> Error {
-        unexpected(self.operation, "something that is cut short or in another format")
+        Error::unreadable(self.operation, "something that is cut short or in another format")
     }
 }
 

@@ -4,7 +4,7 @@ use crate::commands::ScriptCall;
 use crate::config::RedisConfig;
 use crate::error::{self, Failure};
 use crate::line::{Address, Line, Refusal};
-use crate::single_flight::SingleFlight;
+use linchpin_adapter::tasks::SingleFlight;
 use linchpin_core::life::Life;
 use linchpin_core::{Error, ErrorKind, Result, Retry};
 use parking_lot::RwLock;
@@ -56,14 +56,14 @@ fn asks_the_primary(operation: &str) -> bool {
 }
 
 impl Connection {
-    /// Connects; what runs in the background does so in the current runtime.
-    pub(crate) async fn open(config: &RedisConfig) -> Result<Self> {
+    /// Connects; what runs in the background ends with `life`.
+    pub(crate) async fn open(config: &RedisConfig, life: &Life) -> Result<Self> {
         let connection = Self(Arc::new(Shared {
             address: Address::of(config)?,
-            name: config.address(),
-            connect_timeout: config.connect_timeout,
-            response_timeout: config.response_timeout,
-            life: Life::in_runtime(),
+            name: linchpin_adapter::Config::address(config),
+            connect_timeout: config.common.connect_timeout,
+            response_timeout: config.common.response_timeout,
+            life: life.clone(),
             current: RwLock::new(None),
             connecting: SingleFlight::default(),
             noting: AtomicBool::new(false),
@@ -76,7 +76,7 @@ impl Connection {
     pub(crate) async fn send<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
         let request = |mut redis: MultiplexedConnection| async move { command.query_async(&mut redis).await };
         let answer = self.ask(operation, request).await.map_err(|failure| failure.of_command(operation))?;
-        redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
+        redis::from_redis_value(answer).map_err(|error| Error::unreadable(operation, &error.to_string()))
     }
 
     /// Sends commands that the server runs with nothing in between.
@@ -97,7 +97,7 @@ impl Connection {
             }
         };
         let answer = self.ask(operation, request).await.map_err(|failure| failure.of_script(operation))?;
-        redis::from_redis_value(answer).map_err(|error| error::unexpected(operation, &error.to_string()))
+        redis::from_redis_value(answer).map_err(|error| Error::unreadable(operation, &error.to_string()))
     }
 
     /// Notes at the server how far time has come, in the background: nobody waits for it.
@@ -351,21 +351,5 @@ impl Drop for Waiting<'_> {
         if !self.answered {
             self.connection.suspect(self.line);
         }
-    }
-}
-
-/// The pauses between attempts to reconnect: doubled from 20 ms to 1 s, each cut by up to a half at random.
-#[derive(Default)]
-pub(crate) struct Backoff(u32);
-
-impl Backoff {
-    pub(crate) async fn pause(&mut self) {
-        let doubled = Duration::from_millis(20 << self.0.min(6)).min(Duration::from_secs(1));
-        self.0 += 1;
-        tokio::time::sleep(doubled.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.0 = 0;
     }
 }

@@ -3,6 +3,7 @@
 use crate::commands::namespace_of;
 use crate::config::RedisConfig;
 use crate::connection::Connection;
+use linchpin_core::life::Life;
 use linchpin_core::{Namespace, Result};
 use redis::cmd;
 use std::collections::HashSet;
@@ -12,21 +13,12 @@ const ERASE: &str = "erase";
 /// How many of the server's names are looked at in a step: others get their turn in between.
 const STEP: usize = 1000;
 
-/// Removes namespaces with all that is in them, and with what `clear` keeps: how far their revisions went, which
-/// transactions were applied. For namespaces that nobody will use again, as those of a test. Whoever does use one begins
-/// anew: its revisions, and so its fencing tokens, may be less than before.
-///
-/// It goes through all names of the server once, some at a time. The namespace of `config` does not matter; its user must
-/// be allowed to read all names and to remove these.
-///
-/// # Errors
-/// As [`RedisCoordination::connect`](crate::RedisCoordination::connect).
-///
-/// # Cancel safety
-/// Dropping the future leaves some of it undone; erasing again does the rest.
-pub async fn erase(config: RedisConfig, namespaces: &[Namespace]) -> Result<()> {
+/// Goes through all names of the server once, some at a time. The user must be allowed to read all names and to remove
+/// these. Whoever does use such a namespace again begins anew: its revisions, and so its fencing tokens, may be less than
+/// before.
+pub(crate) async fn erase(config: &RedisConfig, namespaces: &[Namespace]) -> Result<()> {
     let unwanted: HashSet<&[u8]> = namespaces.iter().map(|namespace| namespace.as_str().as_bytes()).collect();
-    let connection = Connection::open(&config).await?;
+    let connection = Connection::open(config, &Life::in_runtime()).await?;
     let mut cursor = 0_u64;
     loop {
         let mut scan = cmd("SCAN");

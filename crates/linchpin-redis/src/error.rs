@@ -86,7 +86,7 @@ impl Failure {
         };
         let error = self.of_command(operation);
         let stops = matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Backend);
-        if within && stops && !reads(operation) { doubtful_for_good(error) } else { error }
+        if within && stops { error.for_good_unless_read() } else { error }
     }
 }
 
@@ -96,11 +96,6 @@ fn lost(operation: &'static str) -> Error {
 
 fn slow(operation: &'static str) -> Error {
     Error::new(ErrorKind::Timeout, operation, "the server did not answer in time").with_retry(Retry::Unknown)
-}
-
-/// An error of which repeating rids nobody, and that may have been applied.
-fn doubtful_for_good(error: Error) -> Error {
-    error.with_retry(Retry::Unknown).with_retry(Retry::Never)
 }
 
 /// Whether the connection is of no more use after this error: it ended, or its server was demoted.
@@ -182,14 +177,4 @@ pub(crate) fn after_a_part(error: Error) -> Error {
     let retry = error.retry();
     let error = error.with_retry(Retry::Unknown);
     if retry == Retry::Never { error.with_retry(retry) } else { error }
-}
-
-/// The server answered something that this adapter cannot have asked for. What was asked was done before.
-pub(crate) fn unexpected(operation: &'static str, what: &str) -> Error {
-    let error = Error::new(ErrorKind::Backend, operation, format!("the server's answer cannot be read: {what}"));
-    if reads(operation) { error } else { doubtful_for_good(error) }
-}
-
-fn reads(operation: &str) -> bool {
-    ["connect", "get", "health", "inspect", "scan", "subscribe", "watch"].contains(&operation)
 }

@@ -3,7 +3,7 @@
 use crate::codec::Packed;
 use crate::hub::Listener;
 use bytes::Bytes;
-use linchpin_core::fanout::{Change, Watchers};
+use linchpin_adapter::fanout::{Change, Watchers};
 use linchpin_core::life::Ended;
 use linchpin_core::{Entry, MAX_TTL, Result};
 use parking_lot::Mutex;

@@ -7,11 +7,12 @@
 //! on the new one counts.
 
 use crate::commands::Prefix;
-use crate::connection::{Backoff, Connection};
+use crate::connection::Connection;
 use crate::listeners::{Listeners, Ticket};
 use crate::server::{HEARTBEAT, Server, lost};
-use crate::single_flight::SingleFlight;
 use crate::topics::{Topic, outermost};
+use linchpin_adapter::backoff::Backoff;
+use linchpin_adapter::tasks::SingleFlight;
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;

@@ -41,13 +41,14 @@
 //! [`Capabilities::durability`](linchpin_core::Capabilities). For locks that guard money, run the server
 //! with `appendonly yes`, `appendfsync always` and `maxmemory-policy noeviction`.
 
+mod backend;
+mod capabilities;
 mod changes;
 mod claims;
 mod codec;
 mod commands;
 mod config;
 mod connection;
-mod driver;
 mod erase;
 mod error;
 mod feed;
@@ -56,17 +57,12 @@ mod line;
 mod listeners;
 mod messages;
 mod server;
-mod single_flight;
 mod state;
 mod streams;
 mod topics;
 
+pub use backend::{Redis, RedisCoordination};
 pub use config::RedisConfig;
-pub use driver::RedisCoordination;
-pub use erase::erase;
-
-/// The URL schemes that this adapter answers to.
-pub const SCHEMES: &[&str] = &["redis", "rediss"];
 
 /// What an ACL user has to be allowed, as `ACL SETUSER` writes it.
 pub const COMMANDS: &str = "+@read +@write +@pubsub +@scripting +@stream +@connection +info +time +config|get";

@@ -4,7 +4,7 @@ use crate::commands::{CHANNELS, Prefix};
 use crate::connection::Connection;
 use crate::hub::{Hub, Listener, Listening};
 use crate::topics::Topic;
-use linchpin_core::fanout::Subscribers;
+use linchpin_adapter::fanout::Subscribers;
 use linchpin_core::life::Ended;
 use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
 use parking_lot::Mutex;

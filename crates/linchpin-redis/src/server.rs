@@ -254,5 +254,5 @@ fn again(error: &Error) -> Error {
 }
 
 pub(crate) fn lost(problem: &str) -> Error {
-    error::unexpected("subscribe", problem)
+    Error::unreadable("subscribe", problem)
 }

@@ -3,7 +3,7 @@
 use crate::codec::{Packed, Reader, micros, optional_micros};
 use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
-use crate::error::{self, unexpected};
+use crate::error;
 use bytes::Bytes;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
@@ -90,7 +90,7 @@ async fn get_expiring(connection: &Connection, prefix: &Prefix, keys: &[Key]) ->
     };
     let entries = keys.iter().zip(found).map(entry).collect::<Result<Vec<_>>>()?;
     if entries.len() != keys.len() {
-        return Err(unexpected("get", "too few entries"));
+        return Err(Error::unreadable("get", "too few entries"));
     }
     Ok(Snapshot { revision, entries })
 }
@@ -145,7 +145,7 @@ fn outcome(transaction: &Transaction, answer: Bytes) -> Result<Outcome> {
         }
         b'r' => {
             let (revision, guard) = (answer.revision()?, answer.index()?);
-            let guard = guard.ok_or_else(|| unexpected("commit", "no guard"))?;
+            let guard = guard.ok_or_else(|| Error::unreadable("commit", "no guard"))?;
             if answer.is_empty() {
                 return Ok(Outcome::Refused { guard, found: None, revision });
             }
@@ -215,7 +215,7 @@ fn result(mutation: &Mutation, answer: &mut Packed) -> Result<MutationResult> {
         Mutation::Add { .. } => {
             let value = answer.bytes()?;
             let value = str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-            MutationResult::Added { value: value.ok_or_else(|| unexpected("commit", "no counter"))? }
+            MutationResult::Added { value: value.ok_or_else(|| Error::unreadable("commit", "no counter"))? }
         }
         Mutation::Extend { .. } => MutationResult::Extended { ttl: answer.ttl()? },
     })

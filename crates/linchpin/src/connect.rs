@@ -1,14 +1,16 @@
 //! Which backend a URL means.
 
+use linchpin_adapter::{Backend, Config, Opener};
 use linchpin_core::{Driver, Error, Namespace, Result};
+use parking_lot::RwLock;
 use std::sync::Arc;
 
-/// The backends there are: the feature that compiles each in, its schemes, and whether it is.
-const BACKENDS: [(&str, &[&str], bool); 4] = [
-    ("memory", &["memory"], cfg!(feature = "memory")),
-    ("redis", &["redis", "rediss"], cfg!(feature = "redis")),
-    ("nats", &["nats", "tls"], cfg!(feature = "nats")),
-    ("postgres", &["postgres", "postgresql"], cfg!(feature = "postgres")),
+/// The backends that a feature compiles in: the feature and the schemes of each.
+const FEATURES: [(&str, &[&str]); 4] = [
+    ("memory", &["memory"]),
+    ("redis", &["redis", "rediss"]),
+    ("nats", &["nats", "tls"]),
+    ("postgres", &["postgres", "postgresql"]),
 ];
 
 /// Opens the bare driver of the backend that `url` names, in `namespace` instead of the URL's if one is given: without
@@ -34,37 +36,7 @@ const BACKENDS: [(&str, &[&str], bool); 4] = [
 /// # }
 /// ```
 pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Driver>> {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-    match scheme.as_str() {
-        #[cfg(feature = "memory")]
-        "memory" => {
-            let config = linchpin_memory::MemoryConfig::from_url(url)?;
-            let config = namespace.into_iter().fold(config, linchpin_memory::MemoryConfig::namespace);
-            Ok(Arc::new(linchpin_memory::MemoryCoordination::connect(config).await?))
-        }
-        #[cfg(feature = "redis")]
-        "redis" | "rediss" => {
-            let config = linchpin_redis::RedisConfig::from_url(url)?;
-            let config = namespace.into_iter().fold(config, linchpin_redis::RedisConfig::namespace);
-            Ok(Arc::new(linchpin_redis::RedisCoordination::connect(config).await?))
-        }
-        #[cfg(feature = "nats")]
-        "nats" | "tls" => {
-            let config = linchpin_nats::NatsConfig::from_url(url)?;
-            let config = namespace.into_iter().fold(config, linchpin_nats::NatsConfig::namespace);
-            Ok(Arc::new(linchpin_nats::NatsCoordination::connect(config).await?))
-        }
-        #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
-            let config = linchpin_postgres::PostgresConfig::from_url(url)?;
-            let config = namespace.into_iter().fold(config, linchpin_postgres::PostgresConfig::namespace);
-            Ok(Arc::new(linchpin_postgres::PostgresCoordination::connect(config).await?))
-        }
-        _ => {
-            drop(namespace);
-            Err(unknown(&scheme))
-        }
-    }
+    opener(url)?.open(url, namespace).await
 }
 
 /// Removes namespaces of the backend that `url` names, with all that is in them and with what `clear` keeps of them so
@@ -87,33 +59,61 @@ pub async fn open(url: &str, namespace: Option<Namespace>) -> Result<Arc<dyn Dri
 /// # }
 /// ```
 pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-    match scheme.as_str() {
-        #[cfg(feature = "memory")]
-        "memory" => linchpin_memory::MemoryConfig::from_url(url).map(|_| ()),
-        #[cfg(feature = "redis")]
-        "redis" | "rediss" => linchpin_redis::erase(linchpin_redis::RedisConfig::from_url(url)?, namespaces).await,
-        #[cfg(feature = "nats")]
-        "nats" | "tls" => linchpin_nats::erase(linchpin_nats::NatsConfig::from_url(url)?, namespaces).await,
-        #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
-            linchpin_postgres::erase(linchpin_postgres::PostgresConfig::from_url(url)?, namespaces).await
-        }
-        _ => {
-            let _ = namespaces;
-            Err(unknown(&scheme))
-        }
+    opener(url)?.erase(url, namespaces).await
+}
+
+/// Makes the schemes of a backend known to [`connect`](crate::connect), [`open`] and whatever else takes a URL, in this
+/// process. Those that are known already keep their meaning.
+///
+/// ```
+/// # use linchpin_memory::Memory as Sqlite;
+/// // An adapter of your own, once, before the first URL of it:
+/// linchpin::register::<Sqlite>();
+/// ```
+pub fn register<B: Backend>() {
+    let mut registered = REGISTERED.write();
+    if !registered.iter().any(|opener| opener.schemes() == B::Config::SCHEMES) {
+        registered.push(Opener::of::<B>());
     }
 }
 
+/// The backends that the program has added.
+static REGISTERED: RwLock<Vec<Opener>> = RwLock::new(Vec::new());
+
+/// Those that are compiled in.
+fn built_in() -> Vec<Opener> {
+    vec![
+        #[cfg(feature = "memory")]
+        Opener::of::<linchpin_memory::Memory>(),
+        #[cfg(feature = "redis")]
+        Opener::of::<linchpin_redis::Redis>(),
+        #[cfg(feature = "nats")]
+        Opener::of::<linchpin_nats::Nats>(),
+        #[cfg(feature = "postgres")]
+        Opener::of::<linchpin_postgres::Postgres>(),
+    ]
+}
+
+fn known() -> Vec<Opener> {
+    built_in().into_iter().chain(REGISTERED.read().iter().copied()).collect()
+}
+
+fn opener(url: &str) -> Result<Opener> {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let found = known().into_iter().find(|opener| opener.schemes().contains(&&*scheme));
+    found.ok_or_else(|| unknown(&scheme))
+}
+
 fn unknown(scheme: &str) -> Error {
-    let list = |compiled: bool| {
-        let schemes = BACKENDS.iter().filter(|backend| backend.2 == compiled).flat_map(|backend| backend.1);
-        let schemes: Vec<String> = schemes.map(|scheme| format!("{scheme}://")).collect();
+    let list = |schemes: Vec<&str>| {
+        let schemes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         if schemes.is_empty() { "none".to_owned() } else { schemes.join(", ") }
     };
-    let there = format!("compiled in: {}; behind a feature that is not: {}", list(true), list(false));
-    let missing = BACKENDS.iter().find(|backend| !backend.2 && backend.1.contains(&scheme));
+    let known: Vec<_> = known().iter().flat_map(|opener| opener.schemes()).copied().collect();
+    let absent: Vec<_> =
+        FEATURES.iter().flat_map(|(_, schemes)| *schemes).copied().filter(|s| !known.contains(s)).collect();
+    let missing = FEATURES.iter().find(|(_, schemes)| schemes.contains(&scheme) && absent.contains(&scheme));
+    let there = format!("compiled in: {}; behind a feature that is not: {}", list(known), list(absent));
     let problem = match missing {
         Some((feature, ..)) => format!(
             "{scheme}:// needs the feature `{feature}`, which is not compiled in; \
@@ -142,6 +142,13 @@ mod tests {
             let text = open(url, None).await.expect_err(url).to_string();
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.contains("memory://"), cfg!(feature = "memory"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_schemes_of_a_feature_are_those_of_its_adapter() {
+        for opener in built_in() {
+            assert!(FEATURES.iter().any(|(_, schemes)| *schemes == opener.schemes()), "{opener:?}");
         }
     }
 

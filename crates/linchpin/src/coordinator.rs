@@ -8,7 +8,7 @@ use crate::lock::LockBuilder;
 use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
 use linchpin_core::life::Home;
-use linchpin_core::{DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Result};
+use linchpin_core::{DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Port, Result};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Coordinator> {
 #[derive(Clone)]
 pub struct Coordinator {
     driver: Arc<dyn Driver>,
-    port: Arc<dyn DistributedCoordination>,
+    port: Port,
     shared: Arc<Shared>,
 }
 
@@ -86,19 +86,18 @@ impl Coordinator {
         CoordinatorBuilder::new(Source::Url(url.into()))
     }
 
-    /// Starts a coordinator over a driver: an adapter of your own, or one that is configured by hand.
+    /// Starts a coordinator over a driver: an adapter's handle that is configured by hand, or one of your own.
     ///
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> linchpin::Result<()> {
     /// use linchpin::{Coordinator, MemoryCoordination};
-    /// use std::sync::Arc;
-    /// let coordinator = Coordinator::over(Arc::new(MemoryCoordination::new())).connect().await?;
+    /// let coordinator = Coordinator::over(MemoryCoordination::new()).connect().await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn over(driver: Arc<dyn Driver>) -> CoordinatorBuilder {
-        CoordinatorBuilder::new(Source::Driver(driver))
+    pub fn over(driver: impl Into<Arc<dyn Driver>>) -> CoordinatorBuilder {
+        CoordinatorBuilder::new(Source::Driver(driver.into()))
     }
 
     /// A lock: one holder at a time among all who name it alike in this namespace. Nothing is sent until
@@ -127,11 +126,10 @@ impl Coordinator {
 
     /// The port, to be held as `Arc<dyn DistributedCoordination>` by code that is tested with a mock.
     pub fn port(&self) -> Arc<dyn DistributedCoordination> {
-        self.port.clone()
+        Arc::new(self.port.clone())
     }
 
-    /// The layered driver: transactions, watches, streams. [`Driver::share`] makes a handle that outlives
-    /// the borrow.
+    /// The layered driver: transactions, watches, streams.
     ///
     /// Its keys and channels are raw: what the port calls `name` is
     /// [`Area::User.key("name")`](linchpin_core::Area::key) here.
@@ -153,8 +151,8 @@ impl Coordinator {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn driver(&self) -> &dyn Driver {
-        &*self.driver
+    pub fn driver(&self) -> &Arc<dyn Driver> {
+        &self.driver
     }
 
     /// This node's id.
@@ -179,7 +177,7 @@ impl Coordinator {
     /// Dropping the future leaves some of it undone: what is left passes with its TTL.
     pub async fn shutdown(&self) -> Result<()> {
         let released = self.shared.leases.shutdown().await;
-        let left = match self.driver.port_state().leave(&*self.driver, self.shared.node_id.as_str()).await {
+        let left = match self.port.leave(self.shared.node_id.as_str()).await {
             Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
             left => left.map_err(|error| error.with_operation("shutdown")),
         };
@@ -192,7 +190,7 @@ impl Deref for Coordinator {
     type Target = dyn DistributedCoordination;
 
     fn deref(&self) -> &Self::Target {
-        &*self.port
+        &self.port
     }
 }
 
@@ -287,7 +285,7 @@ impl CoordinatorBuilder {
             },
         };
         let driver = self.layers.timeout(self.timeout).wrap(driver);
-        let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
+        let port = Port::over(driver.clone());
         let home = Home::here();
         let leases = Arc::new(Leases::new(driver.clone(), home.clone()));
         let lines = Arc::new(Lines::new(driver.clone(), home));

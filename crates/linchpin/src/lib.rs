@@ -43,7 +43,7 @@ pub mod members;
 mod queue;
 mod range;
 
-pub use connect::{erase, open};
+pub use connect::{erase, open, register};
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
 pub use election::{Election, Leader, Leadership};
 pub use linchpin_core::layers::{MetricsSnapshot, OperationMetrics, RetryPolicy};

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use linchpin_conformance::{Harness, async_trait};
+use linchpin_core::layers::Layer;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, Outcome, Page,
-    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
-    StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Namespace, Outcome, Pattern, Range, Reach,
+    Record, Result, Retention, Settled, Settlement, StreamInfo, StreamName, Subscription, Transaction, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
 use std::sync::Arc;
@@ -14,41 +14,28 @@ use std::sync::Arc;
 pub(crate) type Limit = fn(&mut Capabilities);
 
 /// The memory adapter, less able.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Limited {
-    inner: MemoryCoordination,
+    inner: Arc<dyn Driver>,
     capabilities: Capabilities,
 }
 
 impl Limited {
-    fn new(inner: MemoryCoordination, limit: Limit) -> Self {
+    fn new(inner: Arc<dyn Driver>, limit: Limit) -> Self {
         let mut capabilities = inner.capabilities().clone();
         limit(&mut capabilities);
         Self { inner, capabilities }
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl Driver for Limited {
+impl Layer for Limited {
+    fn inner(&self) -> &dyn Driver {
+        &*self.inner
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
-    }
-
-    fn port_state(&self) -> &PortState {
-        self.inner.port_state()
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
-    }
-
-    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        Driver::get(&self.inner, keys).await
-    }
-
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.inner.scan(range, page).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
@@ -63,12 +50,12 @@ impl Driver for Limited {
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
         self.capabilities.admit_publish(channel, &payload)?;
-        Driver::publish(&self.inner, channel, payload).await
+        self.inner.publish(channel, payload).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         self.capabilities.admit_subscribe()?;
-        Driver::subscribe(&self.inner, pattern).await
+        self.inner.subscribe(pattern).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
@@ -100,18 +87,6 @@ impl Driver for Limited {
         self.capabilities.admit_streams("remove_group")?;
         self.inner.remove_group(stream, group).await
     }
-
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        self.inner.clear(prefix).await
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.inner.health().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
-    }
 }
 
 /// The memory adapter with a limit.
@@ -137,6 +112,6 @@ impl Harness for LimitedHarness {
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = MemoryConfig::from_url("memory://limited")?.namespace(namespace.clone());
-        Ok(Arc::new(Limited::new(MemoryCoordination::connect(config).await?, self.limit)))
+        Ok(Arc::new(Limited::new(MemoryCoordination::connect(config).await?.into(), self.limit)))
     }
 }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use linchpin_conformance::{FaultServer, Harness, async_trait};
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, Outcome, Page,
-    Pattern, PortState, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
-    StreamName, Subscription, Transaction, WatchStream,
+    Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
+    Subscription, Transaction, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
 use std::fmt;
@@ -41,64 +41,56 @@ impl Driver for Broken {
         &self.capabilities
     }
 
-    fn port_state(&self) -> &PortState {
-        self.inner.port_state()
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
-    }
-
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        self.fault.get(&*self.inner, keys).await
+        self.fault.get(&self.inner, keys).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.fault.scan(&*self.inner, range, page).await
+        self.fault.scan(&self.inner, range, page).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.fault.commit(&*self.inner, transaction).await
+        self.fault.commit(&self.inner, transaction).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.fault.watch(&*self.inner, range).await
+        self.fault.watch(&self.inner, range).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.fault.publish(&*self.inner, channel, payload).await
+        self.fault.publish(&self.inner, channel, payload).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.fault.subscribe(&*self.inner, pattern).await
+        self.fault.subscribe(&self.inner, pattern).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.fault.append(&*self.inner, stream, records).await
+        self.fault.append(&self.inner, stream, records).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.fault.claim(&*self.inner, claim).await
+        self.fault.claim(&self.inner, claim).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        self.fault.settle(&*self.inner, settlements).await
+        self.fault.settle(&self.inner, settlements).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.fault.inspect(&*self.inner, stream).await
+        self.fault.inspect(&self.inner, stream).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.fault.trim(&*self.inner, stream, keep).await
+        self.fault.trim(&self.inner, stream, keep).await
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.fault.remove_group(&*self.inner, stream, group).await
+        self.fault.remove_group(&self.inner, stream, group).await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        self.fault.clear(&*self.inner, prefix).await
+        self.fault.clear(&self.inner, prefix).await
     }
 
     async fn health(&self) -> Result<Health> {
@@ -106,7 +98,7 @@ impl Driver for Broken {
     }
 
     async fn close(&self) -> Result<()> {
-        self.fault.close(&*self.inner).await
+        self.fault.close(&self.inner).await
     }
 }
 
@@ -140,7 +132,7 @@ impl Harness for Backend {
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         let config = MemoryConfig::new().name(self.memory.as_str()).namespace(self.fault.lives_in(namespace));
-        let inner = Arc::new(MemoryCoordination::connect(config).await?);
+        let inner = MemoryCoordination::connect(config).await?.into();
         Ok(self.fault.layered(Broken::over(inner, self.fault.clone()), namespace))
     }
     async fn fault_server(&self) -> Result<Option<Arc<dyn FaultServer>>, String> {

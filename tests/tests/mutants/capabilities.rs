@@ -47,7 +47,7 @@ struct ShowsPayloads;
 
 #[async_trait]
 impl Fault for ShowsPayloads {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let value = transaction.mutations.iter().find_map(|mutation| match mutation {
             Mutation::Put { value, .. } => Some(String::from_utf8_lossy(&value[..value.len().min(40)])),
             _ => None,
@@ -63,7 +63,7 @@ struct LeavesDoubt;
 
 #[async_trait]
 impl Fault for LeavesDoubt {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(transaction).await.map_err(|error| error.with_retry(Retry::Unknown))
     }
 }
@@ -72,7 +72,7 @@ struct NeverCloses;
 
 #[async_trait]
 impl Fault for NeverCloses {
-    async fn close(&self, _: &dyn Driver) -> Result<()> {
+    async fn close(&self, _: &Arc<dyn Driver>) -> Result<()> {
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Fault for CountsTwice {
         }
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         if let Outcome::Committed { revision, .. } = outcome {
             *self.written.lock() = revision;
@@ -114,7 +114,7 @@ impl Fault for CountsTwice {
         Ok(outcome)
     }
 
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         let Some((before, taken)) = *self.stepped.lock() else { return Ok(snapshot) };
         for found in &mut snapshot.entries {
@@ -147,7 +147,7 @@ impl Fault for StopsTime {
         }
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         for mutation in &transaction.mutations {
             let Some(entry) = read(inner, mutation.key()).await? else { continue };
@@ -159,7 +159,7 @@ impl Fault for StopsTime {
         Ok(outcome)
     }
 
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         let (living, stepped) = (self.living.lock(), *self.stepped.lock());
         for (key, found) in keys.iter().zip(&mut snapshot.entries) {
@@ -185,7 +185,7 @@ impl Fault for ClaimsLast {
         }
     }
 
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let is_over = self.0.lock().is_none_or(|ends| Instant::now() >= ends);
         if is_over { inner.claim(claim).await } else { Ok(Vec::new()) }
     }
@@ -201,7 +201,7 @@ impl Fault for SaysNothing {
         true
     }
 
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         if self.0.load(Ordering::SeqCst) {
             tokio::time::sleep(claim.wait).await;
             return Ok(Vec::new());

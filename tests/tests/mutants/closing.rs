@@ -95,7 +95,7 @@ struct EndsClaims(fn(Error) -> Error, Duration);
 
 #[async_trait]
 impl Fault for EndsClaims {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         match inner.claim(claim).await {
             Err(error) if error.kind() == ErrorKind::Closed && !claim.wait.is_zero() => {
                 tokio::time::sleep(self.1).await;
@@ -115,19 +115,19 @@ struct TakesOn {
 
 #[async_trait]
 impl Fault for TakesOn {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         if claim.member.as_str() == "closed" {
             *self.waiting.lock() = Some(claim.clone());
         }
         inner.claim(claim).await
     }
 
-    async fn close(&self, inner: &dyn Driver) -> Result<()> {
+    async fn close(&self, inner: &Arc<dyn Driver>) -> Result<()> {
         *self.closed.lock() = self.waiting.lock().take();
         inner.close().await
     }
 
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let appended = inner.append(stream, records).await?;
         let closed = self.closed.lock().take();
         if let Some(claim) = closed {
@@ -141,9 +141,9 @@ struct LeavesDoubt;
 
 #[async_trait]
 impl Fault for LeavesDoubt {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(transaction).await.map_err(|error| match error.kind() {
-            ErrorKind::Closed => error.with_retry(Retry::Unknown).with_retry(Retry::Never),
+            ErrorKind::Closed => error.for_good(),
             _ => error,
         })
     }
@@ -155,13 +155,13 @@ struct Denies(AtomicBool);
 
 #[async_trait]
 impl Fault for Denies {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         if self.0.load(Ordering::SeqCst) { Err(Error::closed("commit")) } else { Ok(outcome) }
     }
 
-    async fn close(&self, inner: &dyn Driver) -> Result<()> {
+    async fn close(&self, inner: &Arc<dyn Driver>) -> Result<()> {
         self.0.store(true, Ordering::SeqCst);
         inner.close().await
     }
@@ -171,7 +171,7 @@ struct RemovesNothing;
 
 #[async_trait]
 impl Fault for RemovesNothing {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         match transaction.mutations[..] {
             [Mutation::Delete { .. }] => Ok(Outcome::Committed {
                 revision: inner.get(&[]).await?.revision,

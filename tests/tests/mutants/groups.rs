@@ -59,13 +59,13 @@ struct ListsRemoved(Mutex<Vec<(StreamName, GroupInfo)>>);
 
 #[async_trait]
 impl Fault for ListsRemoved {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let known = inner.inspect(stream).await?.groups.into_iter().find(|known| known.name == *group);
         self.0.lock().extend(known.map(|known| (stream.clone(), known)));
         inner.remove_group(stream, group).await
     }
 
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         let mut info = inner.inspect(stream).await?;
         let removed = self.0.lock();
         info.groups.extend(removed.iter().filter(|(of, _)| of == stream).map(|(_, group)| group.clone()));
@@ -77,7 +77,7 @@ struct GoesOn;
 
 #[async_trait]
 impl Fault for GoesOn {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let there = inner.remove_group(stream, group).await?;
         let member = MemberName::new("m")?;
         let seen = inner.claim(&Claim::new(stream.clone(), group.clone(), member).max(1000)).await?;
@@ -91,7 +91,7 @@ struct TakesRecords;
 
 #[async_trait]
 impl Fault for TakesRecords {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let there = inner.remove_group(stream, group).await?;
         if stream.dead_letters_of().is_some() {
             inner.trim(stream, Retention::Newest(0)).await?;
@@ -104,7 +104,7 @@ struct MembersStay;
 
 #[async_trait]
 impl Fault for MembersStay {
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         let mut info = inner.inspect(stream).await?;
         info.groups.iter_mut().for_each(|group| group.pending = info.length);
         Ok(info)
@@ -115,7 +115,7 @@ struct LooksNoFurther;
 
 #[async_trait]
 impl Fault for LooksNoFurther {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         if inner.inspect(&claim.stream).await?.length > 1000 {
             return Ok(Vec::new());
         }

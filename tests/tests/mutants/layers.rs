@@ -63,7 +63,7 @@ impl Fault for LosesAnswers {
         Layers::default().wrap(driver)
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let id = transaction.id.filter(|_| self.knows_ids);
         let outcome = inner.commit(&Transaction { id, ..transaction.clone() }).await?;
         if is_lost(&self.transactions) {
@@ -78,7 +78,7 @@ struct RetriesAnew(AtomicU64);
 
 #[async_trait]
 impl Fault for RetriesAnew {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         if is_lost(&self.0) {
             return inner.commit(&transaction.clone().with_id(TransactionId::random())).await;
@@ -91,7 +91,7 @@ struct PublishesTwice;
 
 #[async_trait]
 impl Fault for PublishesTwice {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         inner.publish(channel, payload.clone()).await?;
         inner.publish(channel, payload).await
     }
@@ -101,7 +101,7 @@ struct GivesUp;
 
 #[async_trait]
 impl Fault for GivesUp {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let patience = Duration::from_millis(200);
         let claimed = tokio::time::timeout(patience, inner.claim(claim)).await;
         claimed.unwrap_or_else(|_| Err(Error::timeout("claim", patience)))

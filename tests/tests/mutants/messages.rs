@@ -70,7 +70,7 @@ struct Overtaken {
 
 #[async_trait]
 impl Fault for Overtaken {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         if self.count.fetch_add(1, Ordering::SeqCst) % 10 == 9 {
             *self.held.lock() = Some((channel.clone(), payload));
             return Ok(Reach { at_most: None });
@@ -89,7 +89,7 @@ pub(crate) struct Hears(pub(crate) fn(Subscription) -> Subscription);
 
 #[async_trait]
 impl Fault for Hears {
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         Ok((self.0)(inner.subscribe(pattern).await?))
     }
 }
@@ -110,14 +110,14 @@ struct KeepsEverything;
 
 #[async_trait]
 impl Fault for KeepsEverything {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let reach = inner.publish(channel, payload).await?;
         // Long enough for whoever keeps it to have it: what is lost on the way there is a lag that is told.
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok(reach)
     }
 
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         Ok(never_dropped(inner.subscribe(pattern).await?))
     }
 }
@@ -126,8 +126,8 @@ struct HearsLate;
 
 #[async_trait]
 impl Fault for HearsLate {
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
-        let (inner, pattern) = (inner.share(), pattern.clone());
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
+        let (inner, pattern) = (inner.clone(), pattern.clone());
         Ok(Box::pin(stream::once(async move { inner.subscribe(&pattern).await }).try_flatten()))
     }
 }
@@ -137,7 +137,7 @@ struct Reaches(fn(u64) -> u64);
 
 #[async_trait]
 impl Fault for Reaches {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         let reach = inner.publish(channel, payload).await?;
         Ok(Reach { at_most: reach.at_most.map(self.0) })
     }

@@ -72,7 +72,7 @@ struct TakesFor {
 
 #[async_trait]
 impl Fault for TakesFor {
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         if pattern.as_str() != self.pattern {
             return inner.subscribe(pattern).await;
         }
@@ -88,11 +88,11 @@ struct LargeOnesLate;
 
 #[async_trait]
 impl Fault for LargeOnesLate {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         if payload.len() < 50_000 {
             return inner.publish(channel, payload).await;
         }
-        let (inner, channel) = (inner.share(), channel.clone());
+        let (inner, channel) = (inner.clone(), channel.clone());
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
             inner.publish(&channel, payload).await
@@ -107,12 +107,12 @@ struct OldNews(Arc<Mutex<HashMap<String, Bytes>>>);
 
 #[async_trait]
 impl Fault for OldNews {
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         self.0.lock().insert(channel.as_str().to_owned(), payload.clone());
         inner.publish(channel, payload).await
     }
 
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         let subscription = inner.subscribe(pattern).await?;
         let old = self.0.lock().iter().find(|(channel, _)| pattern.matches(channel)).map(|(channel, payload)| {
             let message =
@@ -140,38 +140,38 @@ fn cut_stream(stream: &StreamName) -> Result<StreamName> {
 
 #[async_trait]
 impl Fault for CutsNames {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         inner.get(&keys.iter().map(cut_key).collect::<Result<Vec<_>>>()?).await
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         match range {
             Range::Key(key) => inner.scan(&Range::Key(cut_key(key)?), page).await,
             Range::Prefix(_) => inner.scan(range, page).await,
         }
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(&renamed(transaction, cut_key)?).await
     }
 
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         inner.publish(&Channel::new(cut(channel.as_str()))?, payload).await
     }
 
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         inner.subscribe(&Pattern::new(cut(pattern.as_str()))?).await
     }
 
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         inner.append(&cut_stream(stream)?, records).await
     }
 
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         inner.inspect(&cut_stream(stream)?).await
     }
 
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         inner.claim(&Claim { stream: cut_stream(&claim.stream)?, ..claim.clone() }).await
     }
 }

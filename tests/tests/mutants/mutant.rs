@@ -46,59 +46,59 @@ pub(crate) trait Fault: Send + Sync + 'static {
         false
     }
 
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         inner.get(keys).await
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         inner.scan(range, page).await
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(transaction).await
     }
 
-    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+    async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         inner.watch(range).await
     }
 
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         inner.publish(channel, payload).await
     }
 
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         inner.subscribe(pattern).await
     }
 
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         inner.append(stream, records).await
     }
 
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         inner.claim(claim).await
     }
 
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         inner.settle(settlements).await
     }
 
-    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+    async fn trim(&self, inner: &Arc<dyn Driver>, stream: &StreamName, keep: Retention) -> Result<u64> {
         inner.trim(stream, keep).await
     }
 
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         inner.inspect(stream).await
     }
 
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         inner.remove_group(stream, group).await
     }
 
-    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, prefix: &str) -> Result<()> {
         inner.clear(prefix).await
     }
 
-    async fn close(&self, inner: &dyn Driver) -> Result<()> {
+    async fn close(&self, inner: &Arc<dyn Driver>) -> Result<()> {
         inner.close().await
     }
 }
@@ -117,13 +117,13 @@ impl Fault for Honest {
     }
 
     /// Of a server that stands still there is no answer.
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
         inner.claim(claim).await
     }
 }
 
 /// What stands at a key.
-pub(crate) async fn read(inner: &dyn Driver, key: &Key) -> Result<Option<Entry>> {
+pub(crate) async fn read(inner: &Arc<dyn Driver>, key: &Key) -> Result<Option<Entry>> {
     Ok(inner.get(std::slice::from_ref(key)).await?.into_entry())
 }

@@ -82,7 +82,7 @@ impl Prefixes {
 
 #[async_trait]
 impl Fault for Prefixes {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>>>()?;
         let mut snapshot = inner.get(&keys).await?;
         for entry in snapshot.entries.iter_mut().flatten() {
@@ -91,7 +91,7 @@ impl Fault for Prefixes {
         Ok(snapshot)
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let range = match range {
             Range::Key(key) => Range::Key(self.key(key)?),
             Range::Prefix(prefix) => Range::prefix(format!("{}{prefix}", self.0))?,
@@ -104,15 +104,15 @@ impl Fault for Prefixes {
         Ok(found)
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(&renamed(transaction, |key| self.key(key))?).await
     }
 
-    async fn publish(&self, inner: &dyn Driver, channel: &Channel, payload: Bytes) -> Result<Reach> {
+    async fn publish(&self, inner: &Arc<dyn Driver>, channel: &Channel, payload: Bytes) -> Result<Reach> {
         inner.publish(&channel.prefixed(&self.0)?, payload).await
     }
 
-    async fn subscribe(&self, inner: &dyn Driver, pattern: &Pattern) -> Result<Subscription> {
+    async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         let prefix = self.0.clone();
         let events = inner.subscribe(&pattern.prefixed(&prefix)?).await?;
         Ok(Box::pin(events.map_ok(move |mut event| {
@@ -123,7 +123,7 @@ impl Fault for Prefixes {
         })))
     }
 
-    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, prefix: &str) -> Result<()> {
         inner.clear(&format!("{}{prefix}", self.0)).await
     }
 }
@@ -136,18 +136,18 @@ fn folded(key: &Key) -> Result<Key> {
 
 #[async_trait]
 impl Fault for FoldsCase {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         inner.get(&keys.iter().map(folded).collect::<Result<Vec<_>>>()?).await
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         match range {
             Range::Key(key) => inner.scan(&Range::Key(folded(key)?), page).await,
             Range::Prefix(_) => inner.scan(range, page).await,
         }
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(&renamed(transaction, folded)?).await
     }
 }

@@ -71,7 +71,7 @@ struct RarelyStale {
 
 #[async_trait]
 impl Fault for RarelyStale {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         let stale = self.turns.once_in(100);
         let mut seen = self.seen.lock();
@@ -91,7 +91,7 @@ struct RarelyUnguarded(Turns);
 
 #[async_trait]
 impl Fault for RarelyUnguarded {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         if !transaction.guards.is_empty() && self.0.once_in(50) {
             return inner.commit(&Transaction { guards: Vec::new(), ..transaction.clone() }).await;
         }
@@ -104,7 +104,7 @@ struct RarelyTorn(Turns);
 
 #[async_trait]
 impl Fault for RarelyTorn {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let torn = transaction.id.is_none()
             && transaction.guards.is_empty()
             && transaction.mutations.len() > 1
@@ -129,7 +129,7 @@ struct RarelyForgets(Turns);
 
 #[async_trait]
 impl Fault for RarelyForgets {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let forget = |settlement: &Settlement| match settlement.action {
             Action::Ack if self.0.once_in(100) => {
                 Settlement { action: Action::Retry { after: std::time::Duration::ZERO }, ..settlement.clone() }
@@ -146,7 +146,7 @@ struct RarelyAlone(Turns);
 
 #[async_trait]
 impl Fault for RarelyAlone {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let asks = |guard: &Guard| {
             guard.condition == Condition::PrefixAbsent && guard.key.as_str().starts_with(Area::Locks.prefix())
         };
@@ -162,7 +162,7 @@ struct RarelyServed(Arc<Turns>);
 
 #[async_trait]
 impl Fault for RarelyServed {
-    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+    async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         let turns = self.0.clone();
         let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(Area::Locks.prefix()));
         Ok(Box::pin(inner.watch(range).await?.map(move |event| match event? {

@@ -87,7 +87,7 @@ struct ReadsInHundreds;
 
 #[async_trait]
 impl Fault for ReadsInHundreds {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(&[]).await?;
         for some in keys.chunks(100) {
             snapshot.entries.extend(inner.get(some).await?.entries);
@@ -96,7 +96,7 @@ impl Fault for ReadsInHundreds {
         Ok(snapshot)
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let mut part = Page { limit: page.limit.min(100), ..page.clone() };
         let mut whole = inner.scan(range, &part).await?;
         while whole.more && whole.entries.len() < page.limit {
@@ -115,7 +115,7 @@ struct AfterAPrefix;
 
 #[async_trait]
 impl Fault for AfterAPrefix {
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let mut found = inner.scan(range, page).await?;
         if let Some(after) = &page.after {
             found.entries.retain(|entry| !entry.key.as_str().starts_with(after.as_str()));
@@ -130,13 +130,13 @@ struct EndsAtExpired(Mutex<BTreeSet<Key>>);
 
 #[async_trait]
 impl Fault for EndsAtExpired {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let leased = transaction.mutations.iter().filter(|mutation| mutation.ttl().is_some());
         self.0.lock().extend(leased.map(|mutation| mutation.key().clone()));
         inner.commit(transaction).await
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let mut found = inner.scan(range, page).await?;
         let expired = |key: &Key| found.entries.iter().all(|entry| entry.key != *key);
         let within = |key: &&Key| {
@@ -158,7 +158,7 @@ fn newest<'e>(entries: impl Iterator<Item = &'e Entry>) -> Revision {
 
 #[async_trait]
 impl Fault for OfWhatIsShown {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let entries = inner.get(keys).await?.entries;
         Ok(Snapshot { revision: newest(entries.iter().flatten()), entries })
     }
@@ -176,17 +176,17 @@ impl OfTheLastCommit {
 
 #[async_trait]
 impl Fault for OfTheLastCommit {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         self.0.fetch_max(outcome.revision().0, Ordering::SeqCst);
         Ok(outcome)
     }
 
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         Ok(Snapshot { entries: inner.get(keys).await?.entries, revision: self.revision() })
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         Ok(ScanPage { revision: self.revision(), ..inner.scan(range, page).await? })
     }
 }
@@ -198,7 +198,7 @@ struct WithoutTtls {
 
 #[async_trait]
 impl Fault for WithoutTtls {
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let mut found = inner.scan(range, page).await?;
         if self.scan {
             found.entries.iter_mut().for_each(|entry| entry.ttl = None);
@@ -206,7 +206,7 @@ impl Fault for WithoutTtls {
         Ok(found)
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         if let Outcome::Refused { found: Some(entry), .. } = &mut outcome
             && !self.scan

@@ -139,7 +139,7 @@ impl Fingerprint {
 
 #[async_trait]
 impl Fault for Fingerprint {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let Some(id) = transaction.id else { return inner.commit(transaction).await };
         let first = self.first.lock().entry(id).or_insert_with(|| transaction.clone()).clone();
         let taken_for_first = self.of(&first) == self.of(transaction);
@@ -169,7 +169,7 @@ impl RemembersSome {
 
 #[async_trait]
 impl Fault for RemembersSome {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let id = transaction.id.map(|id| self.below(id));
         inner.commit(&Transaction { id, ..transaction.clone() }).await
     }
@@ -181,13 +181,13 @@ struct ForgetsOnClear(AtomicU64);
 
 #[async_trait]
 impl Fault for ForgetsOnClear {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let cleared = u128::from(self.0.load(Ordering::SeqCst));
         let id = transaction.id.map(|TransactionId(id)| TransactionId(id ^ cleared));
         inner.commit(&Transaction { id, ..transaction.clone() }).await
     }
 
-    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, prefix: &str) -> Result<()> {
         self.0.fetch_add(1, Ordering::SeqCst);
         inner.clear(prefix).await
     }
@@ -199,7 +199,7 @@ struct KeepsRefusals(Mutex<HashMap<TransactionId, Outcome>>);
 
 #[async_trait]
 impl Fault for KeepsRefusals {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await?;
         match transaction.id {
             Some(id) if !outcome.is_committed() => Ok(self.0.lock().entry(id).or_insert(outcome).clone()),
@@ -214,7 +214,7 @@ struct TellsFirstOnly(Mutex<HashSet<TransactionId>>);
 
 #[async_trait]
 impl Fault for TellsFirstOnly {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         if let (Some(id), Outcome::Refused { found, .. }) = (transaction.id, &mut outcome)
             && !self.0.lock().insert(id)
@@ -229,7 +229,7 @@ struct ConflictsAreSafe;
 
 #[async_trait]
 impl Fault for ConflictsAreSafe {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         inner.commit(transaction).await.map_err(|error| match error.kind() {
             ErrorKind::Conflict => error.with_retry(Retry::Safe),
             _ => error,
@@ -241,7 +241,7 @@ struct ReadsAnyNumber;
 
 #[async_trait]
 impl Fault for ReadsAnyNumber {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         for mutation in &transaction.mutations {
             if let Mutation::Add { key, .. } = mutation
                 && let Some(entry) = read(inner, key).await?

@@ -60,7 +60,7 @@ impl Fault for LivesInOne {
         driver
     }
 
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         if self.0.lock().as_ref().is_some_and(JoinHandle::is_finished) {
             pending::<()>().await;
         }

@@ -71,7 +71,7 @@ struct Stale(Mutex<HashMap<Key, Option<Entry>>>);
 
 #[async_trait]
 impl Fault for Stale {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         let mut seen = self.0.lock();
         for (key, entry) in keys.iter().zip(&mut snapshot.entries) {
@@ -87,7 +87,7 @@ struct Torn;
 
 #[async_trait]
 impl Fault for Torn {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(&[]).await?;
         for key in keys {
             snapshot.entries.push(read(inner, key).await?);
@@ -102,7 +102,7 @@ struct OnePage;
 
 #[async_trait]
 impl Fault for OnePage {
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         Ok(ScanPage { more: false, ..inner.scan(range, page).await? })
     }
 }
@@ -111,7 +111,7 @@ struct PrefixIsPattern;
 
 #[async_trait]
 impl Fault for PrefixIsPattern {
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let Range::Prefix(prefix) = range else { return inner.scan(range, page).await };
         let pattern = Pattern::new(format!("{prefix}*"))?;
         let mut found = inner.scan(&Range::all(), page).await?;
@@ -129,19 +129,19 @@ fn since_creation(entry: &mut Entry) {
 
 #[async_trait]
 impl Fault for CountsPerKey {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         snapshot.entries.iter_mut().flatten().for_each(since_creation);
         Ok(snapshot)
     }
 
-    async fn scan(&self, inner: &dyn Driver, range: &Range, page: &Page) -> Result<ScanPage> {
+    async fn scan(&self, inner: &Arc<dyn Driver>, range: &Range, page: &Page) -> Result<ScanPage> {
         let mut found = inner.scan(range, page).await?;
         found.entries.iter_mut().for_each(since_creation);
         Ok(found)
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         if let (Outcome::Committed { revision, results }, [mutation]) = (&mut outcome, &transaction.mutations[..])
             && let Some(mut entry) = read(inner, mutation.key()).await?
@@ -170,7 +170,7 @@ impl CountsSinceClear {
 
 #[async_trait]
 impl Fault for CountsSinceClear {
-    async fn get(&self, inner: &dyn Driver, keys: &[Key]) -> Result<Snapshot> {
+    async fn get(&self, inner: &Arc<dyn Driver>, keys: &[Key]) -> Result<Snapshot> {
         let mut snapshot = inner.get(keys).await?;
         self.count(&mut snapshot.revision);
         for entry in snapshot.entries.iter_mut().flatten() {
@@ -180,14 +180,14 @@ impl Fault for CountsSinceClear {
         Ok(snapshot)
     }
 
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         let (Outcome::Committed { revision, .. } | Outcome::Refused { revision, .. }) = &mut outcome;
         self.count(revision);
         Ok(outcome)
     }
 
-    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, prefix: &str) -> Result<()> {
         inner.clear(prefix).await?;
         self.0.store(inner.get(&[]).await?.revision.0, Ordering::SeqCst);
         Ok(())
@@ -198,7 +198,7 @@ struct ClearsAll;
 
 #[async_trait]
 impl Fault for ClearsAll {
-    async fn clear(&self, inner: &dyn Driver, _: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, _: &str) -> Result<()> {
         inner.clear("").await
     }
 }

@@ -107,7 +107,7 @@ struct Appends(fn(&mut Record));
 
 #[async_trait]
 impl Fault for Appends {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         inner.capabilities().admit_append(stream, records)?;
         let mut records = records.to_vec();
         records.iter_mut().for_each(self.0);
@@ -119,7 +119,7 @@ struct AppendsOneByOne;
 
 #[async_trait]
 impl Fault for AppendsOneByOne {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         inner.capabilities().admit_append(stream, records)?;
         let mut appended = Vec::new();
         for record in records {
@@ -136,7 +136,7 @@ struct Claims(fn(&mut Claim));
 
 #[async_trait]
 impl Fault for Claims {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         inner.capabilities().admit_claim(claim)?;
         let mut claim = claim.clone();
         (self.0)(&mut claim);
@@ -148,7 +148,7 @@ struct LooksLate;
 
 #[async_trait]
 impl Fault for LooksLate {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         // Two seconds of the wait are enough to be too late.
         tokio::time::sleep(claim.wait.min(Duration::from_secs(2))).await;
         inner.claim(&claim.clone().wait(Duration::ZERO)).await
@@ -160,7 +160,7 @@ struct Settles(fn(&mut Action));
 
 #[async_trait]
 impl Fault for Settles {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         inner.capabilities().admit_settle(settlements)?;
         let mut settlements = settlements.to_vec();
         for settlement in &mut settlements {
@@ -180,14 +180,14 @@ fn without_delivery(receipt: &Receipt) -> Receipt {
 
 #[async_trait]
 impl Fault for SettlesStale {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let deliveries = inner.claim(claim).await?;
         let receipts = deliveries.iter().map(|delivery| &delivery.receipt);
         self.0.lock().extend(receipts.map(|receipt| (without_delivery(receipt), receipt.delivery)));
         Ok(deliveries)
     }
 
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let mut settlements = settlements.to_vec();
         for Settlement { receipt, .. } in &mut settlements {
             if let Some(delivery) = self.0.lock().get(&without_delivery(receipt)) {
@@ -202,7 +202,7 @@ struct BuriesTwice;
 
 #[async_trait]
 impl Fault for BuriesTwice {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let settled = inner.settle(settlements).await?;
         for (Settlement { receipt, action }, answer) in settlements.iter().zip(&settled) {
             if matches!((action, answer), (Action::Reject { .. }, Settled::Done)) {
@@ -218,7 +218,7 @@ struct ClearsKeys;
 
 #[async_trait]
 impl Fault for ClearsKeys {
-    async fn clear(&self, inner: &dyn Driver, prefix: &str) -> Result<()> {
+    async fn clear(&self, inner: &Arc<dyn Driver>, prefix: &str) -> Result<()> {
         let range = Range::prefix(prefix)?;
         loop {
             let found = inner.scan(&range, &Page::first_keys()).await?.entries;
@@ -234,7 +234,7 @@ struct CutsAnswers;
 
 #[async_trait]
 impl Fault for CutsAnswers {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let mut left = 1024 * 1024_usize;
         let mut fits = |delivery: &Delivery| {
             let rest = left.checked_sub(delivery.payload.len());

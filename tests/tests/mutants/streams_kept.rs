@@ -100,7 +100,7 @@ struct RemovesNothing(Mutex<HashSet<(StreamName, GroupName)>>);
 
 #[async_trait]
 impl Fault for RemovesNothing {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         inner.capabilities().admit_streams("remove_group")?;
         Ok(self.0.lock().insert((stream.clone(), group.clone())))
     }
@@ -110,7 +110,7 @@ struct LeavesDeadLetters;
 
 #[async_trait]
 impl Fault for LeavesDeadLetters {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let dead = stream.dead_letters(group);
         let left = inner.inspect(&dead).await?.length;
         let there = inner.remove_group(stream, group).await?;
@@ -125,7 +125,7 @@ struct RemovesAll;
 
 #[async_trait]
 impl Fault for RemovesAll {
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let there = inner.remove_group(stream, group).await?;
         for other in inner.inspect(stream).await?.groups {
             inner.remove_group(stream, &other.name).await?;
@@ -138,7 +138,7 @@ struct DropsWhatNobodyClaimed;
 
 #[async_trait]
 impl Fault for DropsWhatNobodyClaimed {
-    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+    async fn trim(&self, inner: &Arc<dyn Driver>, stream: &StreamName, keep: Retention) -> Result<u64> {
         inner.trim(stream, if keep == Retention::Unsettled { Retention::Newest(0) } else { keep }).await
     }
 }
@@ -151,7 +151,7 @@ struct Remembers {
 
 #[async_trait]
 impl Fault for Remembers {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let mut all = Vec::new();
         for record in records {
             let key = record.id.clone().map(|id| (stream.clone(), id));
@@ -176,14 +176,14 @@ struct ForgetsTrimmed(Mutex<u32>);
 
 #[async_trait]
 impl Fault for ForgetsTrimmed {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let trims = *self.0.lock();
         let renamed =
             |record: &Record| Record { id: record.id.as_ref().map(|id| format!("{trims}{id}")), ..record.clone() };
         inner.append(stream, &records.iter().map(renamed).collect::<Vec<_>>()).await
     }
 
-    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+    async fn trim(&self, inner: &Arc<dyn Driver>, stream: &StreamName, keep: Retention) -> Result<u64> {
         let dropped = inner.trim(stream, keep).await?;
         *self.0.lock() += u32::from(dropped > 0);
         Ok(dropped)
@@ -195,7 +195,7 @@ struct CountsAnew;
 
 #[async_trait]
 impl Fault for CountsAnew {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let mut appended = inner.append(stream, records).await?;
         if inner.inspect(stream).await?.length == records.len() as u64 {
             for (one, position) in appended.iter_mut().zip(1..) {
@@ -211,13 +211,13 @@ struct TellsOldLast(Mutex<BTreeMap<StreamName, Position>>);
 
 #[async_trait]
 impl Fault for TellsOldLast {
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         let mut info = inner.inspect(stream).await?;
         info.last = info.last.or_else(|| self.0.lock().get(stream).copied());
         Ok(info)
     }
 
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let appended = inner.append(stream, records).await?;
         self.0.lock().extend(appended.last().map(|one| (stream.clone(), one.position)));
         Ok(appended)
@@ -228,7 +228,7 @@ struct DeadLettersComeBack;
 
 #[async_trait]
 impl Fault for DeadLettersComeBack {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let mut settlements = settlements.to_vec();
         for Settlement { receipt, action } in &mut settlements {
             if matches!(action, Action::Reject { .. }) && receipt.stream.dead_letters_of() == Some(&receipt.group) {
@@ -244,7 +244,7 @@ struct LooksAtSome;
 
 #[async_trait]
 impl Fault for LooksAtSome {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         if claim.max_deliveries.is_some() && inner.inspect(&claim.stream).await?.length > 1000 {
             return Ok(Vec::new());
         }
@@ -257,7 +257,7 @@ struct ExtendsNothing;
 
 #[async_trait]
 impl Fault for ExtendsNothing {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let mut settlements = settlements.to_vec();
         for Settlement { action, .. } in &mut settlements {
             if let Action::Extend { visibility } = action {
@@ -273,12 +273,12 @@ struct CountsHeldOnly(Mutex<u64>);
 
 #[async_trait]
 impl Fault for CountsHeldOnly {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         *self.0.lock() += records.iter().filter(|record| record.delay.is_some()).count() as u64;
         inner.append(stream, records).await
     }
 
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         let mut info = inner.inspect(stream).await?;
         for group in &mut info.groups {
             group.pending = group.pending.saturating_sub(*self.0.lock());

@@ -54,7 +54,7 @@ impl DropsGivenBack {
 
 #[async_trait]
 impl Fault for DropsGivenBack {
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let mut settlements = settlements.to_vec();
         for Settlement { receipt, action } in &mut settlements {
             if self.given_back.lock().contains(receipt) {
@@ -70,7 +70,7 @@ impl Fault for DropsGivenBack {
         inner.settle(&settlements).await
     }
 
-    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+    async fn trim(&self, inner: &Arc<dyn Driver>, stream: &StreamName, keep: Retention) -> Result<u64> {
         let given_back: Vec<_> = self.given_back.lock().iter().filter(|one| one.stream == *stream).cloned().collect();
         for receipt in given_back {
             inner.settle(&[Settlement { receipt, action: Action::Ack }]).await?;
@@ -85,14 +85,14 @@ struct DropsDelayed(Mutex<Vec<(StreamName, Instant)>>);
 
 #[async_trait]
 impl Fault for DropsDelayed {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let appended = inner.append(stream, records).await?;
         let delays = records.iter().filter_map(|record| record.delay);
         self.0.lock().extend(delays.map(|delay| (stream.clone(), Instant::now() + delay)));
         Ok(appended)
     }
 
-    async fn trim(&self, inner: &dyn Driver, stream: &StreamName, keep: Retention) -> Result<u64> {
+    async fn trim(&self, inner: &Arc<dyn Driver>, stream: &StreamName, keep: Retention) -> Result<u64> {
         let now = Instant::now();
         let delayed = self.0.lock().iter().filter(|(at, due)| at == stream && *due > now).count() as u64;
         let groups = inner.inspect(stream).await?.groups;
@@ -111,7 +111,7 @@ struct CountsDropped;
 
 #[async_trait]
 impl Fault for CountsDropped {
-    async fn inspect(&self, inner: &dyn Driver, stream: &StreamName) -> Result<StreamInfo> {
+    async fn inspect(&self, inner: &Arc<dyn Driver>, stream: &StreamName) -> Result<StreamInfo> {
         let mut info = inner.inspect(stream).await?;
         let dropped = info.last.map_or(0, |last| last.0.saturating_sub(info.length));
         for group in info.groups.iter_mut().filter(|group| group.lag > 0) {

@@ -68,7 +68,7 @@ struct TakesTurns(tokio::sync::Mutex<()>);
 
 #[async_trait]
 impl Fault for TakesTurns {
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         let _turn = self.0.lock().await;
         inner.claim(claim).await
     }
@@ -112,22 +112,22 @@ impl Deaf {
 
 #[async_trait]
 impl Fault for Deaf {
-    async fn append(&self, inner: &dyn Driver, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+    async fn append(&self, inner: &Arc<dyn Driver>, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         self.before(records.iter().map(|record| Call::Append(stream, record))).await;
         inner.append(stream, records).await
     }
 
-    async fn settle(&self, inner: &dyn Driver, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+    async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         self.before(settlements.iter().map(Call::Settle)).await;
         inner.settle(settlements).await
     }
 
-    async fn remove_group(&self, inner: &dyn Driver, stream: &StreamName, group: &GroupName) -> Result<bool> {
+    async fn remove_group(&self, inner: &Arc<dyn Driver>, stream: &StreamName, group: &GroupName) -> Result<bool> {
         self.before([Call::RemoveGroup(stream)]).await;
         inner.remove_group(stream, group).await
     }
 
-    async fn claim(&self, inner: &dyn Driver, claim: &Claim) -> Result<Vec<Delivery>> {
+    async fn claim(&self, inner: &Arc<dyn Driver>, claim: &Claim) -> Result<Vec<Delivery>> {
         self.before([Call::Claim(claim)]).await;
         let (started, waiting) = (Instant::now(), self.at(&claim.stream));
         tokio::select! {

@@ -74,7 +74,7 @@ struct Miscounts(fn(Duration) -> Duration);
 
 #[async_trait]
 impl Fault for Miscounts {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut changed = transaction.clone();
         change_ttls(&mut changed, self.0);
         let mut outcome = inner.commit(&changed).await?;
@@ -93,7 +93,7 @@ struct Revives;
 
 #[async_trait]
 impl Fault for Revives {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut outcome = inner.commit(transaction).await?;
         if let Outcome::Committed { results, .. } = &mut outcome {
             for (mutation, result) in transaction.mutations.iter().zip(results) {
@@ -113,7 +113,7 @@ struct ExtendsAnyVersion;
 
 #[async_trait]
 impl Fault for ExtendsAnyVersion {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut transaction = transaction.clone();
         for mutation in &mut transaction.mutations {
             if let Mutation::Extend { key, version, .. } = mutation
@@ -130,7 +130,7 @@ struct ExtendsByWriting;
 
 #[async_trait]
 impl Fault for ExtendsByWriting {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut written = transaction.clone();
         for (asked, mutation) in transaction.mutations.iter().zip(&mut written.mutations) {
             if let Mutation::Extend { key, version, ttl } = asked

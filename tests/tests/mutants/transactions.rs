@@ -76,7 +76,7 @@ pub(crate) struct Commits(pub(crate) fn(&mut Transaction));
 
 #[async_trait]
 impl Fault for Commits {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         // What must be refused still is: only what was admitted goes wrong.
         inner.capabilities().admit_commit(transaction)?;
         let mut transaction = transaction.clone();
@@ -86,7 +86,7 @@ impl Fault for Commits {
 }
 
 /// The refusal, if the guards do not hold now.
-async fn refusal(inner: &dyn Driver, transaction: &Transaction) -> Result<Option<Outcome>> {
+async fn refusal(inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Option<Outcome>> {
     let check = Transaction { id: None, guards: transaction.guards.clone(), mutations: Vec::new() };
     Ok(Some(inner.commit(&check).await?).filter(|outcome| !outcome.is_committed()))
 }
@@ -95,7 +95,7 @@ struct CheckThenWrite;
 
 #[async_trait]
 impl Fault for CheckThenWrite {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         if let Some(refused) = refusal(inner, transaction).await? {
             return Ok(refused);
         }
@@ -109,7 +109,7 @@ struct OneByOne;
 
 #[async_trait]
 impl Fault for OneByOne {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         if let Some(refused) = refusal(inner, transaction).await? {
             return Ok(refused);
         }
@@ -129,7 +129,7 @@ struct ForgetsRefusals;
 
 #[async_trait]
 impl Fault for ForgetsRefusals {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         match refusal(inner, transaction).await? {
             Some(refused) => Ok(refused),
             None => inner.commit(transaction).await,
@@ -141,7 +141,7 @@ struct CountsInFloats;
 
 #[async_trait]
 impl Fault for CountsInFloats {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         for mutation in &transaction.mutations {
             if let Mutation::Add { key, .. } = mutation
                 && let Some(entry) = read(inner, key).await?

@@ -72,7 +72,7 @@ pub(crate) struct Watches(pub(crate) fn(WatchStream) -> WatchStream);
 
 #[async_trait]
 impl Fault for Watches {
-    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+    async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         Ok((self.0)(inner.watch(range).await?))
     }
 }
@@ -112,13 +112,13 @@ struct ForgetsExpiries(Arc<Mutex<HashSet<Key>>>);
 
 #[async_trait]
 impl Fault for ForgetsExpiries {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let deletes = transaction.mutations.iter().filter(|mutation| matches!(mutation, Mutation::Delete { .. }));
         self.0.lock().extend(deletes.map(|delete| delete.key().clone()));
         inner.commit(transaction).await
     }
 
-    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
+    async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         let deleted = self.0.clone();
         Ok(Box::pin(inner.watch(range).await?.filter(move |event| {
             let told = match event {
@@ -134,8 +134,8 @@ struct WatchesLate;
 
 #[async_trait]
 impl Fault for WatchesLate {
-    async fn watch(&self, inner: &dyn Driver, range: &Range) -> Result<WatchStream> {
-        let (inner, range) = (inner.share(), range.clone());
+    async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
+        let (inner, range) = (inner.clone(), range.clone());
         Ok(Box::pin(stream::once(async move { inner.watch(&range).await }).try_flatten()))
     }
 }

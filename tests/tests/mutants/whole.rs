@@ -61,7 +61,7 @@ struct Leaves {
 }
 
 impl Leaves {
-    async fn part(&self, inner: &dyn Driver, mutation: &Mutation) -> Result<Option<Mutation>> {
+    async fn part(&self, inner: &Arc<dyn Driver>, mutation: &Mutation) -> Result<Option<Mutation>> {
         Ok(match (self.what, mutation) {
             (What::Deletes, Mutation::Delete { .. }) | (What::Extends, Mutation::Extend { .. }) => {
                 Some(mutation.clone())
@@ -77,7 +77,7 @@ impl Leaves {
 
 #[async_trait]
 impl Fault for Leaves {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let outcome = inner.commit(transaction).await;
         let failed = match &outcome {
             Ok(outcome) => !self.conflict && !outcome.is_committed(),
@@ -98,7 +98,7 @@ struct ExtendsSome;
 
 #[async_trait]
 impl Fault for ExtendsSome {
-    async fn commit(&self, inner: &dyn Driver, transaction: &Transaction) -> Result<Outcome> {
+    async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let mut left = 128;
         let mut kept = transaction.clone();
         kept.mutations.retain(|mutation| {

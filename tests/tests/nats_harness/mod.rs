@@ -43,7 +43,7 @@ impl Nats {
 
 async fn connect(url: &str, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
     let config = NatsConfig::from_url(url)?.namespace(namespace.clone());
-    Ok(Arc::new(NatsCoordination::connect(config).await?))
+    Ok(NatsCoordination::connect(config).await?.into())
 }
 
 #[async_trait]

@@ -2,9 +2,7 @@
 
 use super::{SOON, config, connect, coordinator, key, pool, refused, server};
 use futures::StreamExt;
-use linchpin::{
-    Channel, Driver, ErrorKind, Message, Pattern, Range, Retry, SubscriptionEvent, Transaction, WatchEvent,
-};
+use linchpin::{Channel, ErrorKind, Message, Pattern, Range, Retry, SubscriptionEvent, Transaction, WatchEvent};
 use linchpin_tests::everything;
 use linchpin_tests::servers::{PgBouncer, sql};
 use std::time::Duration;
@@ -14,11 +12,11 @@ use tokio::time::timeout;
 async fn in_session_mode_everything_works() {
     let server = server().await;
     let bouncer = PgBouncer::start(&server, "session").await.expect("a PgBouncer");
-    everything(connect(&bouncer.url()).await.share()).await.expect("everything works");
+    everything(connect(&bouncer.url()).await).await.expect("everything works");
 
     let (one, other) = (connect(&bouncer.url()).await, connect(&bouncer.url()).await);
-    let mut messages = Driver::subscribe(&one, &Pattern::new("*").expect("valid")).await.expect("a subscription");
-    Driver::publish(&other, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    let mut messages = one.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
+    other.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"m"));
     let mut events = one.watch(&Range::all()).await.expect("a watch");

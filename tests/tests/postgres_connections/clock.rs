@@ -2,7 +2,7 @@
 
 use super::{SOON, ask, connect, key, server};
 use linchpin::{Driver, Outcome, Revision, Transaction};
-use linchpin_postgres::PostgresCoordination;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -13,17 +13,17 @@ const STEP_BACK: &str = "CREATE OR REPLACE FUNCTION linchpin.clock() RETURNS big
     'SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint \
         OPERATOR(pg_catalog.-) 30000000'";
 
-async fn put(postgres: &PostgresCoordination, name: &str) -> Revision {
+async fn put(postgres: &Arc<dyn Driver>, name: &str) -> Revision {
     let put = Transaction::new().put(key(name), "v", Some(TTL));
     let Outcome::Committed { revision, .. } = postgres.commit(&put).await.expect("a commit") else { panic!("refused") };
     revision
 }
 
-async fn is_there(postgres: &PostgresCoordination, name: &str) -> bool {
+async fn is_there(postgres: &Arc<dyn Driver>, name: &str) -> bool {
     postgres.get(&[key(name)]).await.expect("a read").entries[0].is_some()
 }
 
-async fn gone(postgres: &PostgresCoordination, name: &str) {
+async fn gone(postgres: &Arc<dyn Driver>, name: &str) {
     let gone = async {
         while is_there(postgres, name).await {
             sleep(Duration::from_millis(20)).await;

@@ -3,7 +3,7 @@
 use super::{SOON, ask, config, connect, key, url_for};
 use futures::StreamExt;
 use futures::future::join_all;
-use linchpin::{Coordinator, Driver, Range, RetryPolicy, Transaction, WatchEvent};
+use linchpin::{Coordinator, Range, RetryPolicy, Transaction, WatchEvent};
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
 use std::time::Duration;
@@ -25,7 +25,7 @@ async fn sixty_coordinators_lock_and_watch_on_a_hundred_connections() {
     let (server, url) = crowded().await;
     let node = async |n: usize| {
         let config = config(&url).connect_timeout(SOON).response_timeout(SOON);
-        let driver = PostgresCoordination::connect(config).await.expect("connects").share();
+        let driver = PostgresCoordination::connect(config).await.expect("connects").clone();
         let patient = RetryPolicy { attempts: 100, total: SOON * 3, ..RetryPolicy::default() };
         let coordinator = Coordinator::over(driver).retry(patient).connect().await.expect("connects");
         let mut events = coordinator.driver().watch(&Range::prefix("told/").expect("a prefix")).await.expect("a watch");
@@ -56,7 +56,7 @@ async fn sixty_coordinators_lock_and_watch_on_a_hundred_connections() {
 #[tokio::test]
 async fn a_handle_has_two_connections_in_the_usual_case_and_one_when_it_only_listens() {
     let (server, url) = crowded().await;
-    let coordinator = Coordinator::over(connect(&url).await.share()).connect().await.expect("connects");
+    let coordinator = Coordinator::over(connect(&url).await).connect().await.expect("connects");
     let _events = coordinator.driver().watch(&Range::all()).await.expect("a watch");
     let guard = coordinator.lock("l").acquire().await.expect("a lock");
     let mut most = 0;

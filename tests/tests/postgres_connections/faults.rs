@@ -3,8 +3,8 @@
 use super::{END_ALL, SOON, ask, config, connect, coordinator, key, pool, server};
 use futures::StreamExt;
 use linchpin::{
-    Channel, Claim, Coordinator, DistributedCoordination, Driver, GroupName, MemberName, Message, Pattern, Range,
-    Record, Result, Retry, RetryPolicy, StreamName, SubscriptionEvent, Transaction, WatchEvent, WatchStream,
+    Channel, Claim, Coordinator, GroupName, MemberName, Message, Pattern, Range, Record, Result, Retry, RetryPolicy,
+    StreamName, SubscriptionEvent, Transaction, WatchEvent, WatchStream,
 };
 use linchpin_postgres::PostgresCoordination;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn patient() -> RetryPolicy {
 #[tokio::test]
 async fn retries_hide_a_restart_and_apply_nothing_twice() {
     let server = server().await;
-    let driver = connect(&server.url()).await.share();
+    let driver = connect(&server.url()).await;
     let coordinator = Coordinator::over(driver).retry(patient()).connect().await.expect("connected");
     let adding = coordinator.clone();
     let adding = tokio::spawn(async move {
@@ -42,7 +42,7 @@ async fn retries_hide_a_restart_and_apply_nothing_twice() {
 async fn connections_that_the_server_ends_apply_nothing_twice() {
     let server = server().await;
     let driver = connect(&server.url()).await;
-    let coordinator = Coordinator::over(driver.clone().share()).retry(patient()).connect().await.expect("connected");
+    let coordinator = Coordinator::over(driver.clone()).retry(patient()).connect().await.expect("connected");
     let done = Arc::new(AtomicBool::new(false));
     let retried = || {
         let (coordinator, done) = (coordinator.clone(), done.clone());
@@ -91,7 +91,7 @@ async fn connections_that_the_server_ends_apply_nothing_twice() {
     }
     let number = |value: &[u8]| std::str::from_utf8(value).expect("text").parse::<u64>().expect("a number");
     let retried = coordinator.get("retried").await.expect("a read").expect("written");
-    let snapshot = at_last(async || Driver::get(&driver, &[key("once")]).await).await;
+    let snapshot = at_last(async || driver.get(&[key("once")]).await).await;
     let once = number(&snapshot.entries[0].as_ref().expect("written").value);
     assert!(ended >= 20 && sum > 100 && least > 100, "ended {ended}, added {sum} and {least}");
     assert_eq!(number(&retried), sum);
@@ -131,7 +131,7 @@ async fn told_of(events: &mut WatchStream, put: &str, deleted: &str) {
 async fn goes_on_after(server: &linchpin_tests::servers::PostgresServer, broken: impl AsyncFnOnce()) {
     let postgres = connect(&server.url()).await;
     let other = connect(&server.url()).await;
-    let mut messages = Driver::subscribe(&postgres, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let mut messages = postgres.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     postgres.commit(&Transaction::new().put(key("gone"), "v", None)).await.expect("a commit");
     let mut events = postgres.watch(&Range::all()).await.expect("a watch");
     for _ in 0..2 {
@@ -150,7 +150,7 @@ async fn goes_on_after(server: &linchpin_tests::servers::PostgresServer, broken:
     let gap = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert_eq!(gap, SubscriptionEvent::Lagged(None));
     let after = Channel::new("c").expect("valid");
-    at_last(async || Driver::publish(&other, &after, "after".into()).await).await;
+    at_last(async || other.publish(&after, "after".into()).await).await;
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"after"));
 
@@ -164,7 +164,7 @@ async fn goes_on_after(server: &linchpin_tests::servers::PostgresServer, broken:
         Ok(deliveries) => assert_eq!(deliveries.len(), 1),
         Err(error) => assert!(error.is_transient(), "{error}"),
     }
-    assert!(postgres.health_check().await.expect("healthy"));
+    assert!(postgres.health().await.expect("healthy").is_healthy());
 }
 
 #[tokio::test]
@@ -190,8 +190,8 @@ async fn subscriptions_watches_and_waiting_claims_go_on_after_their_connections_
 #[tokio::test]
 async fn a_wait_for_a_lock_ends_in_time_though_the_server_hangs() {
     let server = server().await;
-    let driver = PostgresCoordination::new(&server.url(), "n1".to_owned(), None).await.expect("connected");
-    let coordinator = Coordinator::over(driver.share()).connect().await.expect("connected");
+    let driver = PostgresCoordination::new(&server.url(), "n1".to_owned(), None).await.expect("connected").driver();
+    let coordinator = Coordinator::over(driver.clone()).connect().await.expect("connected");
     server.pause().await.expect("paused");
     for wait in [Duration::ZERO, Duration::from_millis(1500)] {
         let started = std::time::Instant::now();
@@ -240,7 +240,7 @@ async fn an_exhausted_pool_of_the_application_stalls_no_lock() {
 #[tokio::test]
 async fn streams_that_hang_stall_no_lock() {
     let server = server().await;
-    let postgres = PostgresCoordination::connect(config(&server.url())).await.expect("connected");
+    let postgres = PostgresCoordination::connect(config(&server.url())).await.expect("connected").driver();
     let stream = StreamName::new("s").expect("valid");
     postgres.append(&stream, &[Record::new("r")]).await.expect("appended");
     // An application's transaction, which holds all tables of streams until it is ended.

@@ -1,7 +1,7 @@
 //! A namespace that an application's transaction holds: who reads does not wait for it.
 
 use super::{SOON, ask, connect, key, pool, server};
-use linchpin::{Channel, Driver, Page, Range, Record, StreamName, Transaction};
+use linchpin::{Channel, Page, Range, Record, StreamName, Transaction};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -29,7 +29,7 @@ async fn keys_that_have_ended_are_read_behind_a_held_namespace() {
         assert_eq!(keys, ["b"], "of {limit}");
     }
     // Nor does anybody who needs no namespace.
-    Driver::publish(&postgres, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    postgres.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     let stream = StreamName::new("s").expect("valid");
     postgres.append(&stream, &[Record::new("r")]).await.expect("appended");
     assert_eq!(postgres.inspect(&stream).await.expect("a look").length, 1);
@@ -47,7 +47,7 @@ async fn keys_that_have_ended_are_read_behind_a_held_namespace() {
 async fn a_key_that_was_seen_to_be_gone_does_not_come_back() {
     let server = server().await;
     let postgres = PostgresCoordination::connect(PostgresConfig::from_url(&server.url()).expect("a good URL")).await;
-    let postgres = postgres.expect("connects");
+    let postgres = postgres.expect("connects").driver();
     let lease = async |name: &str| {
         let put = Transaction::new().put(key(name), "1", Some(Duration::from_millis(600))).put(key("other"), "1", None);
         postgres.commit(&put).await.expect("a commit").revision()

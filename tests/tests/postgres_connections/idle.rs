@@ -6,8 +6,8 @@ use linchpin::{
     Action, Channel, Claim, Driver, GroupName, MemberName, Pattern, Record, Result, Settlement, StreamName,
     SubscriptionEvent, Transaction,
 };
-use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 const UNSURE: Duration = Duration::from_millis(300);
 
 /// Does each thing that may not be done twice, after something happened to the connection that it would go over.
-async fn each(postgres: &PostgresCoordination, happens: impl AsyncFn()) -> Result<()> {
+async fn each(postgres: &Arc<dyn Driver>, happens: impl AsyncFn()) -> Result<()> {
     let stream = StreamName::new("s").expect("valid");
     let (group, member) = (GroupName::new("g").expect("valid"), MemberName::new("m").expect("valid"));
     postgres.append(&stream, &[Record::new("r")]).await?;
     let claimed = postgres.claim(&Claim::new(stream.clone(), group, member)).await?;
 
     happens().await;
-    Driver::publish(postgres, &Channel::new("c").expect("valid"), "m".into()).await?;
+    postgres.publish(&Channel::new("c").expect("valid"), "m".into()).await?;
     happens().await;
     let receipt = claimed.into_iter().next().expect("a record").receipt;
     postgres.settle(&[Settlement { receipt, action: Action::Ack }]).await?;
@@ -74,10 +74,10 @@ async fn a_connection_that_an_administrator_ended_is_not_used() {
 async fn what_is_quiet_is_listened_to_however_long() {
     let server = PostgresServer::start_local(&["-c", "idle_session_timeout=300ms"]).await.expect("a server");
     let postgres = connect(&server.url()).await;
-    let mut messages = Driver::subscribe(&postgres, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let mut messages = postgres.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     let quiet = timeout(Duration::from_secs(3), messages.next()).await;
     assert!(quiet.is_err(), "it missed something: {quiet:?}");
-    Driver::publish(&postgres, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    postgres.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     let told = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no error");
     assert!(matches!(told, SubscriptionEvent::Message(message) if message.payload == b"m"));
 }

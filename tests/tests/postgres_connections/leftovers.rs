@@ -2,7 +2,7 @@
 
 use super::{SOON, ask, config, connect, coordinator, server};
 use futures::StreamExt;
-use linchpin::{Driver, Namespace, Pattern, Range, Record, StreamName};
+use linchpin::{Namespace, Pattern, Range, Record, StreamName};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -53,7 +53,7 @@ async fn nothing_is_left_behind_by_a_handle_that_is_closed_or_dropped() {
 async fn a_handle_that_was_closed_connects_no_more() {
     let server = server().await;
     let postgres = connect(&server.url()).await;
-    let messages = Driver::subscribe(&postgres, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let messages = postgres.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     postgres.close().await.expect("closed");
     for _ in 0..3 {
         postgres.append(&StreamName::new("s").expect("valid"), &[Record::new("r")]).await.expect_err("closed");
@@ -80,7 +80,7 @@ async fn what_is_erased_is_gone_and_nothing_else() {
     }
     ask(&server, "CREATE TABLE theirs (a int); INSERT INTO theirs VALUES (1)").await;
     let gone: Vec<_> = names[..2].iter().map(|name| Namespace::new(*name).expect("a name")).collect();
-    linchpin_postgres::erase(config(&server.url()), &gone).await.expect("erases");
+    linchpin_postgres::PostgresCoordination::erase(config(&server.url()), &gone).await.expect("erases");
     assert_eq!(ask(&server, "SELECT string_agg(name, ' ') FROM linchpin.namespaces").await, "gone.not");
     let tables = "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute ON \
                   attrelid = pg_class.oid WHERE nspname = 'linchpin' AND relkind = 'r' AND attname = 'namespace'";
@@ -118,9 +118,9 @@ async fn what_was_used_while_it_was_erased_is_gone_with_the_next_call() {
                 SELECT * FROM linchpin.claim_records('gone', 's', 'g', 'm', 1, 1000000, 0); \
                 SELECT linchpin.spill('gone', ARRAY['id'::bytea], ARRAY['long'::bytea])";
     sqlx::raw_sql(uses).execute(&mut *own).await.expect("used");
-    linchpin_postgres::erase(config(&server.url()), &gone).await.expect("erases");
+    linchpin_postgres::PostgresCoordination::erase(config(&server.url()), &gone).await.expect("erases");
     own.commit().await.expect("committed");
-    linchpin_postgres::erase(config(&server.url()), &gone).await.expect("erases");
+    linchpin_postgres::PostgresCoordination::erase(config(&server.url()), &gone).await.expect("erases");
     for (table, left) in [
         ("streams", "1"),
         ("records", "1"),

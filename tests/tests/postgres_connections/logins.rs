@@ -1,7 +1,7 @@
 //! Who gets in, and what those are told who do not.
 
 use super::{LIMIT, ask, config, connect, guarded, key, pool, refused, server, url_for, url_of};
-use linchpin::{Driver, ErrorKind, PostgresCoordination, Retry, Transaction};
+use linchpin::{ErrorKind, PostgresCoordination, Retry, Transaction};
 use std::time::Duration;
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_wrong_password_is_named_and_not_repeated() {
         }
     }
     let built = config(&url_for(&server, "app")).password("right/secret");
-    linchpin_postgres::PostgresCoordination::connect(built).await.expect("the right password");
+    linchpin_postgres::PostgresCoordination::connect(built).await.expect("the right password").driver();
     let error = refused(config(&url_for(&server, "nobody:wrong-canary"))).await;
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
 }
@@ -128,7 +128,7 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
     assert!(started.elapsed() < LIMIT * 2, "{:?}", started.elapsed());
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown), "{error}");
     assert!(error.maybe_applied() && error.to_string().contains("may have been applied"), "{error}");
-    let read = Driver::get(&postgres, &[key("n")]).await.expect_err("nobody answers");
+    let read = postgres.get(&[key("n")]).await.expect_err("nobody answers");
     assert!(!read.maybe_applied(), "{read}");
     // What begins while it hangs is not even sent.
     let error = postgres.commit(&add).await.expect_err("nobody answers");
@@ -139,7 +139,7 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
     for _ in 0..3 {
         postgres.commit(&add).await.expect("the server is back");
     }
-    let snapshot = Driver::get(&postgres, &[key("n")]).await.expect("the server is back");
+    let snapshot = postgres.get(&[key("n")]).await.expect("the server is back");
     assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "1");
 }
 
@@ -165,7 +165,7 @@ async fn who_listens_waits_for_a_place_on_a_full_server() {
     for _ in 0..2 {
         let error = postgres.watch(&all).await.err().expect("there is no place");
         assert_eq!((error.kind(), error.retry()), (ErrorKind::ResourceExhausted, Retry::Safe), "{error}");
-        let error = Driver::subscribe(&postgres, &pattern).await.err().expect("there is no place");
+        let error = postgres.subscribe(&pattern).await.err().expect("there is no place");
         assert_eq!((error.kind(), error.retry()), (ErrorKind::ResourceExhausted, Retry::Safe), "{error}");
     }
     let freed = async {
@@ -175,5 +175,5 @@ async fn who_listens_waits_for_a_place_on_a_full_server() {
     };
     let (watch, ()) = tokio::join!(postgres.watch(&all), freed);
     let _watch = watch.expect("a place was free in time");
-    let _messages = Driver::subscribe(&postgres, &pattern).await.expect("there is a place");
+    let _messages = postgres.subscribe(&pattern).await.expect("there is a place");
 }

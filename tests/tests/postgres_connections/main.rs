@@ -22,6 +22,7 @@ use linchpin::{Coordinator, Driver, Key};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -37,12 +38,12 @@ fn config(url: &str) -> PostgresConfig {
     PostgresConfig::from_url(url).expect("a good URL").connect_timeout(LIMIT).response_timeout(LIMIT)
 }
 
-async fn connect(url: &str) -> PostgresCoordination {
-    PostgresCoordination::connect(config(url)).await.expect("connects")
+async fn connect(url: &str) -> Arc<dyn Driver> {
+    PostgresCoordination::connect(config(url)).await.expect("connects").driver()
 }
 
 async fn coordinator(url: &str) -> Coordinator {
-    Coordinator::over(connect(url).await.share()).connect().await.expect("connects")
+    Coordinator::over(connect(url).await).connect().await.expect("connects")
 }
 
 async fn refused(config: PostgresConfig) -> linchpin::Error {

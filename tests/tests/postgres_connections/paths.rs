@@ -1,7 +1,7 @@
 //! What a role's `search_path` and settings may not change.
 
 use super::{ask, connect, pool, server, url_for};
-use linchpin::{Coordinator, Driver};
+use linchpin::Coordinator;
 use linchpin_postgres::{PRIVILEGES, SCHEMA};
 use linchpin_tests::everything;
 use linchpin_tests::servers::PostgresServer;
@@ -59,8 +59,8 @@ async fn what_is_planted_in_a_path_is_not_called() {
     let server = server().await;
     let url = planted(&server).await;
     let postgres = connect(&url).await;
-    everything(postgres.share()).await.expect("everything works");
-    let coordinator = Coordinator::over(postgres.share()).connect().await.expect("connects");
+    everything(postgres.clone()).await.expect("everything works");
+    let coordinator = Coordinator::over(postgres.clone()).connect().await.expect("connects");
     let guard = coordinator.lock("l").acquire().await.expect("a lock");
     let token = guard.token();
 
@@ -90,7 +90,7 @@ async fn strings_may_be_read_in_the_old_way() {
     let server = server().await;
     ask(&server, "ALTER ROLE postgres SET standard_conforming_strings = off").await;
     let postgres = connect(&server.url()).await;
-    everything(postgres.share()).await.expect("everything works");
+    everything(postgres.clone()).await.expect("everything works");
     let calls = "SET standard_conforming_strings = off; SELECT linchpin.put('default', 'user/a', '1', '1 hour'); \
                  SELECT linchpin.add('default', 'user/n', 1); SELECT linchpin.publish('default', 'user/c', 'm'); \
                  SELECT linchpin.append('default', 's', 'r', 'id', 'name', 'value')";
@@ -107,6 +107,6 @@ async fn answers_are_read_whatever_a_role_has_set() {
         let arguments: Vec<_> = settings.iter().flat_map(|setting| ["-c", setting]).collect();
         let server = PostgresServer::start_local(&arguments).await.expect("a server");
         let postgres = connect(&server.url()).await;
-        everything(postgres.share()).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"));
+        everything(postgres.clone()).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{SOON, config, connect, key, server};
 use futures::StreamExt;
-use linchpin::{Claim, Driver, ErrorKind, GroupName, MemberName, Pattern, Range, Record, StreamName, Transaction};
+use linchpin::{Claim, ErrorKind, GroupName, MemberName, Pattern, Range, Record, StreamName, Transaction};
 use linchpin_postgres::PostgresCoordination;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -40,7 +40,7 @@ fn a_handle_that_outlives_its_runtime_says_so() {
     let (postgres, mut events, mut messages) = first.block_on(async {
         let postgres = connect(&server.url()).await;
         let events = postgres.watch(&Range::all()).await.expect("a watch");
-        let messages = Driver::subscribe(&postgres, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+        let messages = postgres.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
         postgres.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
         (postgres, events, messages)
     });
@@ -77,7 +77,7 @@ fn a_handle_is_used_from_runtimes_that_end_before_it() {
     let home = runtime();
     let (server, postgres) = home.block_on(async {
         let server = server().await;
-        let postgres = PostgresCoordination::connect(config(&server.url())).await.expect("connects");
+        let postgres = PostgresCoordination::connect(config(&server.url())).await.expect("connects").driver();
         (server, postgres)
     });
     // Whatever is opened for a caller does not end with the caller's runtime.
@@ -86,14 +86,14 @@ fn a_handle_is_used_from_runtimes_that_end_before_it() {
         let guest = runtime();
         guest.block_on(async {
             postgres.commit(&Transaction::new().add(key("n"), 1, None)).await.expect("a commit");
-            let snapshot = Driver::get(&postgres, &[key("n")]).await.expect("a read");
+            let snapshot = postgres.get(&[key("n")]).await.expect("a read");
             assert_eq!(snapshot.entries[0].as_ref().expect("written").value, (round + 1).to_string());
             postgres.health().await.expect("healthy");
         });
         drop(guest);
     }
     home.block_on(async {
-        Driver::get(&postgres, &[key("n")]).await.expect("a read");
+        postgres.get(&[key("n")]).await.expect("a read");
         postgres.close().await.expect("closed");
     });
     drop(server);

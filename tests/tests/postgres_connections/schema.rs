@@ -1,7 +1,7 @@
 //! The schema: who sets it up, who may use it, and which version fits.
 
 use super::{ask, config, connect, refused, server, url_for, url_of};
-use linchpin::{Driver, ErrorKind, Retry, Transaction};
+use linchpin::{ErrorKind, Retry, Transaction};
 use linchpin_postgres::{PRIVILEGES, PostgresCoordination, SCHEMA};
 use linchpin_tests::everything;
 
@@ -16,12 +16,12 @@ async fn concurrent_starters_set_it_up_once() {
         let starting: Vec<_> = (0..20).map(|_| tokio::spawn(PostgresCoordination::connect(patient()))).collect();
         let mut handles = Vec::new();
         for starting in starting {
-            handles.push(starting.await.expect("no panic").expect("connects"));
+            handles.push(starting.await.expect("no panic").expect("connects").driver());
         }
         for postgres in &handles {
             postgres.commit(&Transaction::new().add(super::key("n"), 1, None)).await.expect("a commit");
         }
-        let snapshot = Driver::get(&handles[0], &[super::key("n")]).await.expect("a read");
+        let snapshot = handles[0].get(&[super::key("n")]).await.expect("a read");
         assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "20");
     }
 }
@@ -43,7 +43,7 @@ async fn a_role_needs_no_more_than_documented() {
     assert!(error.to_string().contains("PRIVILEGES"), "{error}");
     ask(&server, &PRIVILEGES.replace("application", "app")).await;
     let postgres = connect(&url).await;
-    everything(postgres.share()).await.expect("every method is allowed");
+    everything(postgres.clone()).await.expect("every method is allowed");
     let owns = "SELECT count(*) FROM pg_class JOIN pg_roles ON relowner = pg_roles.oid WHERE rolname = 'app'";
     assert_eq!(ask(&server, owns).await, "0");
 
@@ -79,7 +79,7 @@ async fn it_keeps_to_itself() {
     ask(&server, "ALTER ROLE postgres SET search_path = public, linchpin").await;
     let hidden = "CREATE FUNCTION public.clock() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'";
     ask(&server, hidden).await;
-    everything(connect(&server.url()).await.share()).await.expect("everything works");
+    everything(connect(&server.url()).await).await.expect("everything works");
     assert_eq!(ask(&server, outside).await, before);
     assert_eq!(ask(&server, "SELECT count(*) FROM public.keys").await, "0");
 }
@@ -89,12 +89,12 @@ async fn an_empty_one_of_an_administrator_is_filled() {
     let server = server().await;
     ask(&server, "CREATE ROLE app LOGIN; REVOKE CREATE ON DATABASE postgres FROM PUBLIC").await;
     ask(&server, "CREATE SCHEMA linchpin AUTHORIZATION app").await;
-    everything(connect(&url_for(&server, "app")).await.share()).await.expect("everything works");
+    everything(connect(&url_for(&server, "app")).await).await.expect("everything works");
     // The administrator may fill it as well.
     ask(&server, "DROP SCHEMA linchpin CASCADE; CREATE SCHEMA linchpin").await;
     ask(&server, SCHEMA).await;
     ask(&server, &PRIVILEGES.replace("application", "app")).await;
-    everything(connect(&url_for(&server, "app")).await.share()).await.expect("everything works");
+    everything(connect(&url_for(&server, "app")).await).await.expect("everything works");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{ask, connect, key, pool, server};
 use linchpin::{Driver, Namespace, Outcome, Transaction, TransactionId};
-use linchpin_postgres::PostgresCoordination;
+use std::sync::Arc;
 
 /// Commits so many times, each time another key.
 fn commits(count: u32) -> String {
@@ -45,7 +45,7 @@ async fn an_old_snapshot_makes_no_commit_wade_through_what_came_before() {
     assert_eq!(ask(&server, generation).await, before);
 }
 
-async fn refused(postgres: &PostgresCoordination, create: &Transaction) -> Option<linchpin::Entry> {
+async fn refused(postgres: &Arc<dyn Driver>, create: &Transaction) -> Option<linchpin::Entry> {
     match postgres.commit(create).await.expect("an answer") {
         Outcome::Refused { found, guard: 0, .. } => found,
         other => panic!("not refused: {other:?}"),
@@ -98,7 +98,7 @@ async fn a_large_namespace_is_erased_step_by_step() {
     // Less than a statement takes that removes all.
     let config = super::config(&server.url());
     let names = [Namespace::default()];
-    let erasing = linchpin_postgres::erase(config, &names);
+    let erasing = linchpin_postgres::PostgresCoordination::erase(config, &names);
     erasing.await.expect("erased");
     assert_eq!(ask(&server, "SELECT count(*) FROM linchpin.keys").await, "0");
     let most = ask(&server, "SELECT linchpin.erase('default', 10)").await;

@@ -1,7 +1,7 @@
 //! A primary, a standby of it, and a handle that the way leads to now the one and now the other.
 
 use super::{SOON, ask, config, connect, key, refused, server};
-use linchpin::{Driver, ErrorKind, Outcome, Retry, Transaction};
+use linchpin::{ErrorKind, Outcome, Retry, Transaction};
 use linchpin_tests::servers::{PostgresServer, sql};
 use parking_lot::Mutex;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! TLS: what is trusted, what is refused, and what the refused are told.
 
 use super::{ask, config, connect, guarded, key, refused, server, url_for};
-use linchpin::{Driver, ErrorKind, Transaction};
+use linchpin::{ErrorKind, Transaction};
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -125,7 +125,7 @@ async fn a_client_certificate_opens_the_server_and_nothing_else_does() {
     let read = |path: &str| std::fs::read(path).expect("readable");
     let built = config(&url_for(&server, "app")).root_certificate(read(&authority.ca()));
     let built = built.client_certificate(read(&cert), read(&client_key));
-    PostgresCoordination::connect(built).await.expect("the same from memory");
+    PostgresCoordination::connect(built).await.expect("the same from memory").driver();
 
     let none = refused(config(&with("app"))).await;
     assert_eq!(none.kind(), ErrorKind::Unauthorized, "{none}");

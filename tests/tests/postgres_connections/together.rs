@@ -3,8 +3,8 @@
 use super::{LIMIT, connect, key, server};
 use futures::future::join_all;
 use linchpin::{Driver, Outcome, Result, Transaction, TransactionId};
-use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,7 +51,7 @@ async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt +
 }
 
 /// Values of a MiB at so many keys, and a handle at the end of a slow line.
-async fn filled(server: &PostgresServer, count: usize) -> PostgresCoordination {
+async fn filled(server: &PostgresServer, count: usize) -> Arc<dyn Driver> {
     let near = connect(&server.url()).await;
     for n in 0..count {
         near.commit(&Transaction::new().put(key(&n.to_string()), vec![7; MIB], None)).await.expect("a commit");

@@ -4,7 +4,7 @@ use super::{END_ALL, SOON, ask, connect, pool, server};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use linchpin::{Claim, Driver, GroupName, MemberName, Pattern, Range, Record, Result, StreamName};
-use linchpin_postgres::PostgresCoordination;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -19,15 +19,15 @@ fn claim(name: &str) -> Claim {
     Claim::new(stream(name), GroupName::new("g").expect("valid"), MemberName::new("m").expect("valid"))
 }
 
-async fn append(postgres: &PostgresCoordination, name: &str) -> Result<()> {
+async fn append(postgres: &Arc<dyn Driver>, name: &str) -> Result<()> {
     postgres.append(&stream(name), &[Record::new("r")]).await.map(drop)
 }
 
 /// One call of each kind.
-fn calls(postgres: &PostgresCoordination) -> Vec<BoxFuture<'_, Result<()>>> {
+fn calls(postgres: &Arc<dyn Driver>) -> Vec<BoxFuture<'_, Result<()>>> {
     let claimed = async { postgres.claim(&claim("s")).await.map(drop) };
     let watched = async { postgres.watch(&Range::all()).await.map(drop) };
-    let subscribed = async { Driver::subscribe(postgres, &Pattern::new("*").expect("valid")).await.map(drop) };
+    let subscribed = async { postgres.subscribe(&Pattern::new("*").expect("valid")).await.map(drop) };
     let looked = async { postgres.inspect(&stream("s")).await.map(drop) };
     let cleared = async { postgres.clear("none").await };
     vec![

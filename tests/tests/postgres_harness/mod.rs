@@ -39,7 +39,7 @@ impl Postgres {
 
 async fn connect(url: &str, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
     let config = PostgresConfig::from_url(url)?.namespace(namespace.clone());
-    Ok(Arc::new(PostgresCoordination::connect(config).await?))
+    Ok(PostgresCoordination::connect(config).await?.into())
 }
 
 #[async_trait]

@@ -4,8 +4,8 @@
 use super::{ask, connect, key, put, server};
 use futures::StreamExt;
 use linchpin::{Coordinator, Driver, Page, Range, Transaction, WatchEvent, WatchStream};
-use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::everything;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 const NOTICED: Duration = Duration::from_secs(5);
 
 /// A watch of everything that has told what is there.
-async fn watch(driver: &PostgresCoordination) -> WatchStream {
+async fn watch(driver: &Arc<dyn Driver>) -> WatchStream {
     let mut events = driver.watch(&Range::all()).await.expect("a watch");
     while !matches!(events.next().await.expect("open").expect("no end"), WatchEvent::Synced { .. }) {}
     events
@@ -57,7 +57,7 @@ async fn what_vanishes_behind_its_back_is_told() {
 #[tokio::test]
 async fn a_lock_whose_row_vanishes_is_passed_on_to_all_who_wait() {
     let server = server().await;
-    let coordinator = |driver: PostgresCoordination| Coordinator::over(driver.share()).connect();
+    let coordinator = |driver: Arc<dyn Driver>| Coordinator::over(driver.clone()).connect();
     let holder = coordinator(connect(&server).await).await.expect("connected");
     let _guard = holder.lock("l").ttl(Duration::from_secs(60)).acquire().await.expect("a lock");
     let mut waiting = tokio::task::JoinSet::new();
@@ -79,7 +79,7 @@ async fn a_lock_whose_row_vanishes_is_passed_on_to_all_who_wait() {
 #[tokio::test]
 async fn its_own_writes_are_no_intrusion() {
     let server = server().await;
-    everything(connect(&server).await.share()).await.expect("everything works");
+    everything(connect(&server).await).await.expect("everything works");
     ask(&server, "SELECT linchpin.put('shop', 'k', 'v'), linchpin.add('shop', 'n', 1), linchpin.delete('shop', 'k')")
         .await;
     assert_eq!(ask(&server, "SELECT coalesce(sum(times), 0) FROM linchpin.intrusions").await, "0");

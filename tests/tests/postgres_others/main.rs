@@ -8,6 +8,7 @@ mod streams;
 use linchpin::{Driver, Key, Namespace, Transaction};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What takes longer does not happen.
@@ -19,10 +20,10 @@ async fn server() -> PostgresServer {
 }
 
 /// A handle to the namespace `shop`.
-async fn connect(server: &PostgresServer) -> PostgresCoordination {
+async fn connect(server: &PostgresServer) -> Arc<dyn Driver> {
     let config = PostgresConfig::from_url(&server.url()).expect("a good URL");
     let shop = Namespace::new("shop").expect("a good name");
-    PostgresCoordination::connect(config.namespace(shop)).await.expect("connects")
+    PostgresCoordination::connect(config.namespace(shop)).await.expect("connects").driver()
 }
 
 /// What the server says to its administrator.
@@ -34,6 +35,6 @@ fn key(name: &str) -> Key {
     Key::new(name).expect("a good key")
 }
 
-async fn put(driver: &PostgresCoordination, name: &str, value: &'static str) {
+async fn put(driver: &Arc<dyn Driver>, name: &str, value: &'static str) {
     driver.commit(&Transaction::new().put(key(name), value, None)).await.expect("a commit");
 }

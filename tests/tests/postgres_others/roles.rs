@@ -9,6 +9,7 @@ use linchpin::{
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
 use sqlx::postgres::PgListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -28,13 +29,13 @@ async fn channels(server: &PostgresServer) -> Vec<String> {
 }
 
 /// Traffic of each kind.
-async fn traffic(driver: &PostgresCoordination) {
+async fn traffic(driver: &Arc<dyn Driver>) {
     let stream = StreamName::new("s").expect("valid");
     put(driver, "k", "secret value").await;
     driver.commit(&Transaction::new().delete(key("k"))).await.expect("a commit");
     for length in [10, 10_000] {
         let payload = vec![b'x'; length];
-        Driver::publish(driver, &Channel::new("c").expect("valid"), payload.into()).await.expect("published");
+        driver.publish(&Channel::new("c").expect("valid"), payload.into()).await.expect("published");
     }
     driver.append(&stream, &[Record::new("r")]).await.expect("appended");
 }
@@ -43,7 +44,7 @@ async fn traffic(driver: &PostgresCoordination) {
 async fn a_stranger_finds_no_channel_and_may_look_into_nothing() {
     let (server, strangers) = with_a_stranger().await;
     let driver = connect(&server).await;
-    let _messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let _messages = driver.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     let _watch = driver.watch(&Range::all()).await.expect("a watch");
     let known = channels(&server).await;
 
@@ -80,12 +81,12 @@ async fn a_stranger_finds_no_channel_and_may_look_into_nothing() {
 async fn who_knows_the_channels_forges_nothing() {
     let (server, strangers) = with_a_stranger().await;
     let driver = connect(&server).await;
-    let mine = Coordinator::over(driver.clone().share()).connect().await.expect("connected");
-    let theirs = Coordinator::over(connect(&server).await.share()).connect().await.expect("connected");
+    let mine = Coordinator::over(driver.clone()).connect().await.expect("connected");
+    let theirs = Coordinator::over(connect(&server).await).connect().await.expect("connected");
     let guard = mine.lock("l").ttl(Duration::from_secs(5)).acquire().await.expect("a lock");
     let waiting = tokio::spawn(async move { theirs.lock("l").ttl(Duration::from_secs(5)).acquire().await });
     put(&driver, "k", "v").await;
-    let mut messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let mut messages = driver.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     let mut events = driver.watch(&Range::Key(key("k"))).await.expect("a watch");
     for _ in 0..2 {
         events.next().await.expect("open").expect("present, then synced");
@@ -124,7 +125,7 @@ async fn who_knows_the_channels_forges_nothing() {
     put(&driver, "k", "w").await;
     let event = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(event, WatchEvent::Put(entry) if entry.value == "w"));
-    Driver::publish(&driver, &Channel::new("c").expect("valid"), "real".into()).await.expect("published");
+    driver.publish(&Channel::new("c").expect("valid"), "real".into()).await.expect("published");
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(message) if message.payload == b"real"));
     guard.release().await.expect("it was held all the time");
@@ -136,11 +137,11 @@ async fn a_namespace_that_is_made_anew_has_another_secret() {
     let (server, _) = with_a_stranger().await;
     let driver = connect(&server).await;
     let old = channels(&server).await;
-    let mut messages = Driver::subscribe(&driver, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let mut messages = driver.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     let mut events = driver.watch(&Range::Key(key("k"))).await.expect("a watch");
     events.next().await.expect("open").expect("synced");
     let namespace = Namespace::new("shop").expect("a good name");
-    linchpin_postgres::erase(PostgresConfig::from_url(&server.url()).expect("a good URL"), &[namespace])
+    PostgresCoordination::erase(PostgresConfig::from_url(&server.url()).expect("a good URL"), &[namespace])
         .await
         .expect("erased");
     put(&driver, "k", "v").await;
@@ -150,7 +151,7 @@ async fn a_namespace_that_is_made_anew_has_another_secret() {
     assert!(matches!(event, WatchEvent::Put(entry) if entry.value == "v"));
     let gap = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert_eq!(gap, SubscriptionEvent::Lagged(None));
-    Driver::publish(&driver, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    driver.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(message) if message.payload == b"m"));
 }

@@ -6,9 +6,9 @@ use linchpin::{
     Action, Channel, Claim, Coordinator, Delivery, Driver, GroupName, MemberName, Page, Range, Record, Retention,
     Settled, Settlement, StreamName,
 };
-use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
 use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -28,7 +28,7 @@ fn texts(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(|delivery| String::from_utf8_lossy(&delivery.payload).into_owned()).collect()
 }
 
-async fn append(driver: &PostgresCoordination, name: &str, records: Vec<Record>) {
+async fn append(driver: &Arc<dyn Driver>, name: &str, records: Vec<Record>) {
     for records in records.chunks(512) {
         driver.append(&stream(name), records).await.expect("appended");
     }
@@ -85,7 +85,7 @@ async fn a_stream_that_an_application_holds_stalls_nobody_else() {
             driver.inspect(&stream("held")).await.expect("reads wait for nobody");
             driver.scan(&Range::all(), &Page::first()).await.expect("a scan");
             driver.health().await.expect("an answer");
-            Driver::publish(&driver, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+            driver.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
         };
         let started = Instant::now();
         all.await;
@@ -94,9 +94,9 @@ async fn a_stream_that_an_application_holds_stalls_nobody_else() {
     eprintln!("ten rounds took {:?}", started.elapsed());
 
     // A lock whose holder is gone is passed on by the handle that is busy.
-    let held = Coordinator::over(other.clone().share()).connect().await.expect("connected");
+    let held = Coordinator::over(other.clone().clone()).connect().await.expect("connected");
     let guard = held.lock("l").ttl(TTL).acquire().await.expect("a lock");
-    let waits = Coordinator::over(driver.clone().share()).connect().await.expect("connected");
+    let waits = Coordinator::over(driver.clone()).connect().await.expect("connected");
     let waiting = tokio::spawn(async move { waits.lock("l").ttl(TTL).acquire().await });
     sleep(TTL / 2).await;
     std::mem::forget(guard);

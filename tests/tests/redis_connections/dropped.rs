@@ -3,6 +3,7 @@
 
 use super::*;
 use linchpin::{Action, Claim, Delivery, GroupName, MemberName, Position, Record, Retention, Settled, Settlement};
+use std::sync::Arc;
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -12,18 +13,18 @@ fn claim() -> Claim {
     Claim::new(stream("s"), group, member).max(50).visibility(LONG)
 }
 
-async fn append(redis: &RedisCoordination, payloads: &[&'static str]) {
+async fn append(redis: &Arc<dyn Driver>, payloads: &[&'static str]) {
     let records: Vec<_> = payloads.iter().map(|payload| Record::new(*payload)).collect();
     redis.append(&stream("s"), &records).await.expect("appended");
 }
 
-async fn settle(redis: &RedisCoordination, delivery: &Delivery, action: Action) {
+async fn settle(redis: &Arc<dyn Driver>, delivery: &Delivery, action: Action) {
     let settlement = Settlement { receipt: delivery.receipt.clone(), action };
     assert_eq!(redis.settle(&[settlement]).await.expect("settled"), [Settled::Done]);
 }
 
 /// What is claimed without waiting.
-async fn claimed(redis: &RedisCoordination) -> Vec<Delivery> {
+async fn claimed(redis: &Arc<dyn Driver>) -> Vec<Delivery> {
     timeout(LIMIT * 2, redis.claim(&claim())).await.expect("a claim that does not wait ends").expect("claimed")
 }
 

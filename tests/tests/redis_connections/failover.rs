@@ -14,7 +14,7 @@ async fn a_handle_that_only_reads_leaves_a_demoted_primary() {
     let server = local(&[]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
     redis.commit(&Transaction::new().put(key("k"), "old", None)).await.expect("written");
-    let _messages = Driver::subscribe(&redis, &pattern("*")).await.expect("a subscription");
+    let _messages = redis.subscribe(&pattern("*")).await.expect("a subscription");
     // Its new primary is not there: it goes on with what it has.
     ask::<()>(&mut raw, &["REPLICAOF", "127.0.0.1", "1"]).await;
     let demoted = Instant::now();
@@ -30,18 +30,18 @@ async fn a_handle_that_only_reads_leaves_a_demoted_primary() {
         sleep(Duration::from_millis(20)).await;
     }
     assert!(last < Duration::from_secs(2), "it was read {last:?} after the demotion");
-    let health = Driver::health(&redis).await.expect("it answers");
+    let health = redis.health().await.expect("it answers");
     assert!(health.degraded.iter().any(|why| why.contains("being rebuilt")), "{health:?}");
     ask::<()>(&mut raw, &["REPLICAOF", "NO", "ONE"]).await;
     assert!(read(&redis, "k").await.expect("it is the primary again").is_some());
-    drop(Driver::subscribe(&redis, &pattern("a")).await.expect("subscribes again"));
+    drop(redis.subscribe(&pattern("a")).await.expect("subscribes again"));
 }
 
 #[tokio::test]
 async fn a_handle_that_only_publishes_leaves_a_demoted_primary() {
     let server = local(&[]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
-    let publish = async || Driver::publish(&redis, &channel("c"), "m".into()).await;
+    let publish = async || redis.publish(&channel("c"), "m".into()).await;
     publish().await.expect("published");
     ask::<()>(&mut raw, &["REPLICAOF", "127.0.0.1", "1"]).await;
     let demoted = Instant::now();
@@ -116,7 +116,7 @@ async fn a_call_does_not_wait_for_a_line_that_is_half_open() {
     let server = local(&[]).await;
     let hanging = Hanging::before(&server).await;
     let redis = RedisConfig::from_url(&format!("redis://{}", hanging.address)).expect("a good URL");
-    let redis = RedisCoordination::connect(redis).await.expect("connects");
+    let redis = RedisCoordination::connect(redis).await.expect("connects").driver();
     hanging.hang();
     let started = Instant::now();
     let add = Transaction::new().add(key("n"), 1, None);
@@ -155,7 +155,7 @@ async fn slow(server: &RedisServer) -> SocketAddr {
 async fn a_large_transaction_over_a_slow_line_is_no_silence() {
     let server = local(&[]).await;
     let redis = RedisConfig::from_url(&format!("redis://{}", slow(&server).await)).expect("a good URL");
-    let redis = RedisCoordination::connect(redis).await.expect("connects");
+    let redis = RedisCoordination::connect(redis).await.expect("connects").driver();
     // The server knows the script then: else all of it goes twice.
     redis.commit(&Transaction::new().add(key("n"), 1, None).add(key("m"), 1, None)).await.expect("added");
     let large = (0..3).fold(Transaction::new(), |all, n| all.put(key(&format!("k{n}")), vec![0; 1024 * 1024], None));

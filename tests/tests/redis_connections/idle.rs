@@ -21,7 +21,7 @@ async fn the_first_call_after_a_pause_does_not_fail() {
     for seen in [true, false] {
         let idle = async || if seen { sleep(IDLE).await } else { std::thread::sleep(IDLE) };
         idle().await;
-        Driver::publish(&redis, &channel("c"), "m".into()).await.expect("published");
+        redis.publish(&channel("c"), "m".into()).await.expect("published");
         idle().await;
         redis.append(&stream("s"), &[Record::new("r")]).await.expect("appended");
         idle().await;

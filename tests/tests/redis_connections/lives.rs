@@ -40,7 +40,7 @@ fn a_handle_that_outlives_its_runtime_says_so() {
     let (redis, mut events, mut messages) = first.block_on(async {
         let redis = connect(&server.url()).await;
         let events = redis.watch(&Range::all()).await.expect("a watch");
-        let messages = Driver::subscribe(&redis, &pattern("*")).await.expect("a subscription");
+        let messages = redis.subscribe(&pattern("*")).await.expect("a subscription");
         (redis, events, messages)
     });
     drop(first);

@@ -18,7 +18,7 @@ async fn user(server: &RedisServer, names: &[&str]) -> String {
 async fn a_wrong_password_is_named_and_not_repeated() {
     let server = RedisServer::start_local(&["--requirepass", "right-secret"]).await.expect("a server");
     let with = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
-    RedisCoordination::connect(config(&with(":right-secret"))).await.expect("the right password");
+    RedisCoordination::connect(config(&with(":right-secret"))).await.expect("the right password").driver();
     for url in [with(":wrong-canary"), with("somebody:wrong-canary"), server.url()] {
         let error = refused(config(&url)).await;
         assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
@@ -52,10 +52,10 @@ async fn tls_works_and_its_mistakes_are_told() {
     assert!(server.url().starts_with("rediss://"), "{}", server.url());
 
     let trusted = RedisConfig::from_url(&format!("{}?tls_ca={}", server.url(), path("cert"))).expect("a good URL");
-    let redis = RedisCoordination::connect(trusted).await.expect("a trusted certificate");
+    let redis = RedisCoordination::connect(trusted).await.expect("a trusted certificate").driver();
     redis.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
-    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
-    Driver::publish(&redis, &Channel::new("c").expect("valid"), "m".into()).await.expect("published");
+    let mut messages = redis.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
+    redis.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     assert!(matches!(messages.next().await, Some(Ok(SubscriptionEvent::Message(_)))));
 
     let untrusted = refused(config(&server.url()).root_certificate(other.cert.pem())).await;
@@ -72,8 +72,8 @@ async fn tls_works_and_its_mistakes_are_told() {
 async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespace() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
     let url = user(&server, &["~linchpin:{mine}:*", "&linchpin:{mine}:*"]).await;
-    let mine = RedisCoordination::new(&url, "n1".to_owned(), Some("mine".to_owned())).await.expect("allowed");
-    everything(mine.share()).await.expect("every method is allowed");
+    let mine = RedisCoordination::new(&url, "n1".to_owned(), Some("mine".to_owned())).await.expect("allowed").driver();
+    everything(mine.clone()).await.expect("every method is allowed");
     let other = RedisCoordination::new(&url, "n1".to_owned(), Some("other".to_owned())).await;
     let error = other.expect_err("another namespace");
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");

@@ -19,6 +19,7 @@ mod vanished;
 use linchpin::{Channel, Coordinator, Driver, Entry, Key, Pattern, RedisConfig, RedisCoordination, StreamName};
 use linchpin_tests::servers::RedisServer;
 use redis::aio::MultiplexedConnection;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -34,8 +35,8 @@ async fn local(arguments: &[&str]) -> RedisServer {
 }
 
 /// A handle without layers.
-async fn connect(url: &str) -> RedisCoordination {
-    RedisCoordination::connect(config(url)).await.expect("connects")
+async fn connect(url: &str) -> Arc<dyn Driver> {
+    RedisCoordination::connect(config(url)).await.expect("connects").driver()
 }
 
 async fn coordinator(url: &str) -> Coordinator {
@@ -75,6 +76,6 @@ fn stream(name: &str) -> StreamName {
     StreamName::new(name).expect("a good name")
 }
 
-async fn read(redis: &RedisCoordination, name: &str) -> linchpin::Result<Option<Entry>> {
-    Ok(Driver::get(redis, &[key(name)]).await?.entries.remove(0))
+async fn read(redis: &Arc<dyn Driver>, name: &str) -> linchpin::Result<Option<Entry>> {
+    Ok(redis.get(&[key(name)]).await?.entries.remove(0))
 }

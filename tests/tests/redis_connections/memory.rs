@@ -1,14 +1,15 @@
 //! A server that is full, and what is kept there.
 
 use super::*;
-use linchpin::{DistributedCoordination, ErrorKind, Outcome, Page, Range, Transaction, TransactionId};
+use linchpin::{DistributedCoordination, ErrorKind, Outcome, Page, Port, Range, Transaction, TransactionId};
 use tokio::time::sleep;
 
 #[tokio::test]
 async fn a_full_server_is_not_healthy() {
     let server = RedisServer::start_local(&["--maxmemory", "100kb", "--maxmemory-policy", "noeviction"]).await;
     let server = server.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let redis = Port::over(redis);
     let error = redis.set("k", b"v", None).await.expect_err("it is full");
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
     assert!(!redis.health_check().await.expect("it answers"));
@@ -25,19 +26,20 @@ async fn what_frees_memory_works_on_a_full_server() {
     let server = local(&["--maxmemory-policy", "noeviction"]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
     let soon = Some(Duration::from_millis(200));
-    redis.set("own", &vec![0; 100_000], None).await.expect("written");
+    let port = Port::over(redis.clone());
+    port.set("own", &vec![0; 100_000], None).await.expect("written");
     for (name, ttl) in [("a/1", None), ("a/2", None), ("b/1", None), ("c/1", None), ("ends", soon)] {
         redis.commit(&Transaction::new().put(key(name), vec![0; 100_000], ttl)).await.expect("written");
     }
-    let coordinator = Coordinator::over(redis.share()).connect().await.expect("connects");
+    let coordinator = Coordinator::over(redis.clone()).connect().await.expect("connects");
     let guard = coordinator.lock("l").acquire().await.expect("a lock");
     sleep(Duration::from_millis(300)).await;
     ask::<()>(&mut raw, &["CONFIG", "SET", "maxmemory", "100kb"]).await;
 
-    let full = redis.set("k", b"v", None).await.expect_err("it is full");
+    let full = port.set("k", b"v", None).await.expect_err("it is full");
     assert_eq!((full.kind(), full.maybe_applied()), (ErrorKind::ResourceExhausted, false), "{full}");
     assert_eq!(read(&redis, "ends").await.expect("a key that ended is read"), None);
-    assert!(redis.delete("own").await.expect("deleted"));
+    assert!(port.delete("own").await.expect("deleted"));
     let both = Transaction::new().delete(key("b/1")).delete(key("c/1")).with_id(TransactionId::random());
     assert!(redis.commit(&both).await.expect("deleted with an id").is_committed());
     guard.extend(Duration::from_secs(60)).await.expect("renewed");

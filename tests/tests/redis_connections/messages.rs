@@ -27,7 +27,7 @@ async fn counting(server: &RedisServer, channels: &'static [&'static str]) -> Jo
     tokio::spawn(async move {
         for n in 0_u64.. {
             let channel = channel(channels[usize::try_from(n).expect("small") % channels.len()]);
-            Driver::publish(&publisher, &channel, n.to_string().into()).await.expect("published");
+            publisher.publish(&channel, n.to_string().into()).await.expect("published");
             sleep(Duration::from_millis(1)).await;
         }
     })
@@ -41,7 +41,7 @@ async fn many_subscriptions_at_once_take_no_turns_and_leave_nothing() {
     let redis = connect(&format!("redis://{}", proxy.address())).await;
     let names: Vec<_> = (0..5000).map(|n| pattern(&format!("c/{n}"))).collect();
     let started = Instant::now();
-    let subscriptions = try_join_all(names.iter().map(|name| Driver::subscribe(&redis, name))).await;
+    let subscriptions = try_join_all(names.iter().map(|name| redis.subscribe(name))).await;
     let subscriptions = subscriptions.unwrap_or_else(|error| panic!("after {:?}: {error}", started.elapsed()));
     let mut raw = raw(&server).await;
     let at_the_server = async |raw: &mut MultiplexedConnection| {
@@ -53,11 +53,11 @@ async fn many_subscriptions_at_once_take_no_turns_and_leave_nothing() {
     timeout(SOON, none).await.expect("subscriptions that nobody reads stay at the server");
     // Whoever gave up is not served, and holds up nobody.
     proxy.delay(Direction::Answers, Duration::from_millis(300));
-    let impatient = names.iter().map(|name| timeout(Duration::from_millis(1), Driver::subscribe(&redis, name)));
+    let impatient = names.iter().map(|name| timeout(Duration::from_millis(1), redis.subscribe(name)));
     assert!(join_all(impatient).await.iter().all(Result::is_err));
     proxy.mend();
-    let mut last = Driver::subscribe(&redis, &pattern("last")).await.expect("subscribed");
-    Driver::publish(&redis, &channel("last"), "1".into()).await.expect("published");
+    let mut last = redis.subscribe(&pattern("last")).await.expect("subscribed");
+    redis.publish(&channel("last"), "1".into()).await.expect("published");
     assert_eq!(number(&next(&mut last).await), Some(1));
     let one = async { while at_the_server(&mut raw).await > 1 {} };
     timeout(SOON, one).await.expect("subscriptions that nobody waited for stay at the server");
@@ -67,14 +67,14 @@ async fn many_subscriptions_at_once_take_no_turns_and_leave_nothing() {
 async fn databases_do_not_hear_each_other() {
     let server = local(&[]).await;
     let (zero, one) = (connect(&server.url()).await, connect(&format!("{}/1", server.url())).await);
-    let mut messages = Driver::subscribe(&one, &pattern("*")).await.expect("a subscription");
+    let mut messages = one.subscribe(&pattern("*")).await.expect("a subscription");
     let mut events = one.watch(&linchpin::Range::all()).await.expect("a watch");
     events.next().await.expect("open").expect("synced");
-    let reach = Driver::publish(&zero, &channel("c"), "0".into()).await.expect("published");
+    let reach = zero.publish(&channel("c"), "0".into()).await.expect("published");
     assert_eq!(reach.at_most, Some(0));
     let put = |value: &'static str| linchpin::Transaction::new().put(key("k"), value, None);
     zero.commit(&put("0")).await.expect("written");
-    Driver::publish(&one, &channel("c"), "1".into()).await.expect("published");
+    one.publish(&channel("c"), "1".into()).await.expect("published");
     one.commit(&put("1")).await.expect("written");
     assert_eq!(number(&next(&mut messages).await), Some(1));
     let event = timeout(SOON, events.next()).await.expect("in time").expect("open").expect("no end");
@@ -89,10 +89,10 @@ async fn a_subscription_begins_at_one_message_and_misses_none_after_it() {
     let redis = connect(&format!("redis://{}", proxy.address())).await;
     let counting = counting(&server, &["ab", "ac"]).await;
     for _ in 0..5 {
-        let mut narrow = Driver::subscribe(&redis, &pattern("ab")).await.expect("a subscription");
+        let mut narrow = redis.subscribe(&pattern("ab")).await.expect("a subscription");
         next(&mut narrow).await;
         // The server sends one of its channels already, and the other one only from when on it is asked.
-        let mut wide = Driver::subscribe(&redis, &pattern("a*")).await.expect("a subscription");
+        let mut wide = redis.subscribe(&pattern("a*")).await.expect("a subscription");
         let first = number(&next(&mut wide).await).expect("a message");
         for n in 1..20 {
             assert_eq!(number(&next(&mut wide).await), Some(first + n), "the first was {first}");
@@ -106,7 +106,7 @@ async fn the_gap_stands_before_what_comes_after_it() {
     let server = local(&[]).await;
     let proxy = proxy(&server).await;
     let redis = connect(&format!("redis://{}", proxy.address())).await;
-    let mut messages = Driver::subscribe(&redis, &pattern("*")).await.expect("a subscription");
+    let mut messages = redis.subscribe(&pattern("*")).await.expect("a subscription");
     let counting = counting(&server, &["c"]).await;
     let mut last = number(&next(&mut messages).await).expect("a message");
     for _ in 0..5 {

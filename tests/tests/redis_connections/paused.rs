@@ -30,9 +30,9 @@ async fn a_watch_and_a_subscription_that_begin_and_that_nobody_polls_hold_nobody
     let watch = timeout(LIMIT, watching.watch(&range)).await.expect("it waits for the one that is not polled");
     drop(watch.expect("a watch"));
     drop(kept.await.expect("a watch"));
-    let mut kept = Box::pin(Driver::subscribe(&subscribing, &all));
+    let mut kept = Box::pin(subscribing.subscribe(&all));
     assert!(poll!(&mut kept).is_pending());
-    let other = timeout(LIMIT, Driver::subscribe(&subscribing, &all)).await;
+    let other = timeout(LIMIT, subscribing.subscribe(&all)).await;
     drop(other.expect("it waits for the one that is not polled").expect("a subscription"));
     drop(kept.await.expect("a subscription"));
 }

@@ -66,7 +66,7 @@ async fn carry(
 async fn what_is_long_on_its_way_arrives() {
     let server = local(&[]).await;
     let url = relay(&server, 3).await.url;
-    let redis = RedisCoordination::connect(config(&url).response_timeout(SOON)).await.expect("connects");
+    let redis = RedisCoordination::connect(config(&url).response_timeout(SOON)).await.expect("connects").driver();
     let put = ["a", "b", "c", "d"].into_iter().fold(Transaction::new(), |all, n| all.put(key(n), vec![7; MIB], None));
     redis.commit(&put).await.expect("written");
     assert_eq!(read(&redis, "d").await.expect("read").expect("there").value.len(), MIB);
@@ -79,7 +79,7 @@ async fn messages_that_are_long_on_their_way_arrive() {
     let far = connect(&url).await;
     let mut messages = far.subscribe(&pattern("c")).await.expect("subscribed");
     for _ in 0..14 {
-        Driver::publish(&near, &channel("c"), vec![7; MIB].into()).await.expect("published");
+        near.publish(&channel("c"), vec![7; MIB].into()).await.expect("published");
     }
     for n in 0..14 {
         let event = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
@@ -99,7 +99,7 @@ async fn a_handle_that_is_closed_while_another_connection_is_tried_leaves_none()
     while relay.taken.load(Ordering::SeqCst) == before {
         sleep(Duration::from_millis(5)).await;
     }
-    Driver::close(&redis).await.expect("closed");
+    redis.close().await.expect("closed");
     reading.await.expect("no panic").expect_err("closed");
     let alone = async {
         // It is connected by then.

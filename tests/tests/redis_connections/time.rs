@@ -4,6 +4,7 @@ use super::*;
 use bytes::Buf;
 use futures::StreamExt;
 use linchpin::{Key, Mutation, Range, Transaction, WatchEvent, WatchStream};
+use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 
 /// How far the time that the adapter has noted at the server lags behind its clock.
@@ -43,7 +44,7 @@ async fn renewals_and_reads_note_the_time() {
 const MANY: usize = 30_000;
 
 /// What is done to many keys, a thousand at a time.
-async fn to_many(redis: &RedisCoordination, each: impl Fn(Transaction, Key) -> Transaction) {
+async fn to_many(redis: &Arc<dyn Driver>, each: impl Fn(Transaction, Key) -> Transaction) {
     for batch in 0..MANY / 1000 {
         let batch = (0..1000).fold(Transaction::new(), |all, n| each(all, key(&format!("{batch}/{n}"))));
         redis.commit(&batch).await.expect("applied");

@@ -3,15 +3,14 @@
 use super::*;
 use futures::StreamExt;
 use linchpin::{
-    DistributedCoordination, ErrorKind, Message, Range, Retry, RetryPolicy, SubscriptionEvent, Transaction,
-    TransactionId, WatchEvent,
+    ErrorKind, Message, Range, Retry, RetryPolicy, SubscriptionEvent, Transaction, TransactionId, WatchEvent,
 };
 use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_twice() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
     let add = Transaction::new().add(key("n"), 1, None).with_id(TransactionId::random());
     server.pause().await.expect("paused");
     let started = Instant::now();
@@ -19,14 +18,14 @@ async fn a_server_that_hangs_is_a_timeout_and_its_writes_are_unknown_but_never_t
     assert!(started.elapsed() < LIMIT * 2, "{:?}", started.elapsed());
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Unknown), "{error}");
     assert!(error.maybe_applied() && error.to_string().contains("may have been applied"), "{error}");
-    let read = Driver::get(&redis, &[key("n")]).await.expect_err("nobody answers");
+    let read = redis.get(&[key("n")]).await.expect_err("nobody answers");
     assert!(!read.maybe_applied(), "{read}");
     server.resume().await.expect("resumed");
     // The first attempt may run now, as a ghost; with its id the repeat adds nothing to it.
     for _ in 0..3 {
         redis.commit(&add).await.expect("the server is back");
     }
-    let snapshot = Driver::get(&redis, &[key("n")]).await.expect("the server is back");
+    let snapshot = redis.get(&[key("n")]).await.expect("the server is back");
     assert_eq!(snapshot.entries[0].as_ref().expect("written").value, "1");
 }
 
@@ -54,7 +53,7 @@ async fn a_wait_for_a_lock_ends_in_time_though_the_server_hangs() {
 async fn retries_hide_a_restart_and_apply_nothing_twice() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
     let policy = RetryPolicy { attempts: 50, total: SOON, ..RetryPolicy::default() };
-    let driver = RedisCoordination::connect(config(&server.url())).await.expect("connected").share();
+    let driver = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
     let coordinator = Coordinator::over(driver).retry(policy).connect().await.expect("connected");
     let adding = coordinator.clone();
     let adding = tokio::spawn(async move {
@@ -75,9 +74,9 @@ async fn retries_hide_a_restart_and_apply_nothing_twice() {
 #[tokio::test]
 async fn subscriptions_watches_and_waiting_claims_go_on_after_a_restart() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let other = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let other = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let mut messages = redis.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     redis.commit(&Transaction::new().put(key("gone"), "v", None)).await.expect("a commit");
     let mut events = redis.watch(&Range::all()).await.expect("a watch");
     for _ in 0..2 {
@@ -99,7 +98,7 @@ async fn subscriptions_watches_and_waiting_claims_go_on_after_a_restart() {
     assert_eq!(gap, SubscriptionEvent::Lagged(None));
     // Its connection broke too, which the first call finds out.
     let after = Channel::new("c").expect("valid");
-    while Driver::publish(&other, &after, "after".into()).await.is_err() {}
+    while other.publish(&after, "after".into()).await.is_err() {}
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
     assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"after"));
 
@@ -122,14 +121,14 @@ async fn subscriptions_watches_and_waiting_claims_go_on_after_a_restart() {
         Ok(deliveries) => assert_eq!(deliveries.len(), 1),
         Err(error) => assert!(error.is_transient(), "{error}"),
     }
-    assert!(redis.health_check().await.expect("healthy"));
+    assert!(redis.health().await.expect("healthy").is_healthy());
 }
 
 #[tokio::test]
 async fn a_half_open_subscription_is_noticed_and_replaced() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected");
-    let mut messages = Driver::subscribe(&redis, &Pattern::new("*").expect("valid")).await.expect("a subscription");
+    let redis = RedisCoordination::connect(config(&server.url())).await.expect("connected").driver();
+    let mut messages = redis.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     server.pause().await.expect("paused");
     // No byte comes and nobody closes: only the heartbeat can tell, within the 3 seconds that it takes.
     tokio::time::sleep(Duration::from_secs(4)).await;

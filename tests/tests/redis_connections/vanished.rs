@@ -4,6 +4,7 @@ use super::*;
 use futures::StreamExt;
 use linchpin::{Range, Revision, Transaction, WatchEvent, WatchStream};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// Within this it is told, though nobody writes.
@@ -24,7 +25,7 @@ async fn deleted(events: &mut WatchStream, names: &[&str]) -> Revision {
     least
 }
 
-async fn synced(redis: &RedisCoordination) -> WatchStream {
+async fn synced(redis: &Arc<dyn Driver>) -> WatchStream {
     let mut events = redis.watch(&Range::all()).await.expect("a watch");
     while !matches!(events.next().await.expect("open").expect("no end"), WatchEvent::Synced { .. }) {}
     events
@@ -115,7 +116,7 @@ async fn a_revision_that_vanished_takes_nothing_with_it() {
     let mut events = synced(&redis).await;
     for name in ["c", "d"] {
         ask::<()>(&mut raw, &["DEL", "linchpin:{default}:meta"]).await;
-        let snapshot = Driver::get(&redis, &[key("a")]).await.expect("read");
+        let snapshot = redis.get(&[key("a")]).await.expect("read");
         assert!(snapshot.entries[0].as_ref().expect("there").version <= snapshot.revision);
         ask::<()>(&mut raw, &["DEL", "linchpin:{default}:meta"]).await;
         let told = timeout(Duration::from_millis(2500), events.next()).await;

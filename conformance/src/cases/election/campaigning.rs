@@ -5,8 +5,7 @@ use crate::failure::here;
 use crate::recipes::{called, coordinator, keys_in, node, remove, short};
 use crate::waiting::{LONG, PATIENCE, eventually, soon};
 use linchpin::{Coordinator, Leadership};
-use linchpin_core::{Area, Driver, Page, Range};
-use std::sync::Arc;
+use linchpin_core::{Area, Page, Range};
 use tokio::task::JoinHandle;
 
 cases! { Election "election";

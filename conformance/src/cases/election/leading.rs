@@ -4,7 +4,6 @@ use super::super::prelude::*;
 use crate::recipes::{called, coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{LONG, eventually, soon};
 use linchpin_core::{Area, DEFAULT_GROUP};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 

@@ -7,7 +7,6 @@ use crate::waiting::{ON_THE_WAY, soon};
 use futures::StreamExt;
 use linchpin::Leader;
 use linchpin::election::LeaderStream;
-use linchpin_core::Driver;
 
 cases! { Election "election";
     an_observer_is_told_who_leads_now [Ttl, Watch]

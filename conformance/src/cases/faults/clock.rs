@@ -9,7 +9,7 @@ use crate::lease::Lease;
 use crate::recipes::kept;
 use crate::stream_calls::{append, claim, settle_own, take_one};
 use crate::waiting::{LONG, PATIENCE, soon, timed};
-use linchpin_core::{Action, Driver};
+use linchpin_core::Action;
 use tokio::time::Instant;
 
 cases! { Faults "faults";

@@ -5,9 +5,7 @@ use super::super::prelude::*;
 use super::writes::{first_answer, patience, trouble};
 use crate::history::Workload;
 use linchpin::RetryPolicy;
-use linchpin_core::Driver;
 use linchpin_core::layers::Layers;
-use std::sync::Arc;
 
 cases! { Faults "faults";
     histories_hold_while_connections_break []

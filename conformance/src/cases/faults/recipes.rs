@@ -7,8 +7,7 @@ use crate::failure::here;
 use crate::recipes::{keys_in, short};
 use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::{Area, Driver};
-use std::sync::Arc;
+use linchpin_core::Area;
 use std::time::Instant;
 
 /// No server takes as long to start again, be the machine ever so busy.

@@ -9,8 +9,7 @@ use crate::stream_calls::{append, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, soon};
 use linchpin::Coordinator;
 use linchpin_core::{
-    Action, Driver, Entry, Page, Range, Revision, Settled, SubscriptionEvent, TransactionId, WatchCompleteness,
-    WatchEvent,
+    Action, Entry, Page, Range, Revision, Settled, SubscriptionEvent, TransactionId, WatchCompleteness, WatchEvent,
 };
 use std::collections::BTreeMap;
 
@@ -191,7 +190,7 @@ async fn older_data_that_come_back_are_told(ctx: Context) -> CaseResult {
     tells_as_read(&mut watcher, &read_all(node.driver()).await?, "when it was written again").await.map(drop)
 }
 
-async fn read_all(driver: &dyn Driver) -> Result<BTreeMap<Key, Entry>, Failure> {
+async fn read_all(driver: &Arc<dyn Driver>) -> Result<BTreeMap<Key, Entry>, Failure> {
     Ok(by_key(driver.scan(&Range::all(), &Page::first()).await?.entries))
 }
 

@@ -53,7 +53,7 @@ pub(super) const NEVER_SENT: &str = "where answers are held back, no call reache
 /// Lets a handle do what its calls leave to be done behind them, and use its connection: so the next call most likely
 /// goes out over that one at once, also where answers are held back.
 #[track_caller]
-pub(super) fn settled(driver: &dyn linchpin_core::Driver) -> impl Future<Output = CaseResult> {
+pub(super) fn settled(driver: &Arc<dyn Driver>) -> impl Future<Output = CaseResult> {
     here(async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         driver.get(&[Key::new("first")?]).await?;

@@ -7,7 +7,6 @@ use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
 use linchpin::{Coordinator, LockBuilder, LockGuard};
 use linchpin_core::Area;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 

@@ -3,8 +3,7 @@
 use super::super::prelude::*;
 use crate::recipes::{coordinator, kept, node, remove, short};
 use crate::waiting::{eventually, soon};
-use linchpin_core::{Area, Driver};
-use std::sync::Arc;
+use linchpin_core::Area;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 

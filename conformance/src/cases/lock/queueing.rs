@@ -5,10 +5,9 @@ use crate::failure::here;
 use crate::recipes::{coordinator, keys_in, node, short};
 use crate::waiting::{LONG, ON_THE_WAY, PATIENCE, eventually, soon, timed};
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::{Area, Driver, Page, Range};
+use linchpin_core::{Area, Page, Range};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use tokio::task::JoinHandle;
 

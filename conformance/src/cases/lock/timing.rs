@@ -7,7 +7,6 @@ use crate::recipes::{coordinator, keys_in};
 use crate::waiting::{LONG, eventually, soon};
 use linchpin::{Coordinator, LockGuard, RetryPolicy};
 use linchpin_core::Area;
-use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 cases! { Lock "lock";
@@ -22,7 +21,7 @@ cases! { Lock "lock";
 /// A coordinator over a driver in trouble, which is asked once for everything.
 #[track_caller]
 fn over(troubled: &Troubled) -> impl Future<Output = Result<Coordinator, Failure>> {
-    here(async move { Ok(Coordinator::over(Arc::new(troubled.clone())).retry(RetryPolicy::NEVER).connect().await?) })
+    here(async move { Ok(Coordinator::over(troubled.driver()).retry(RetryPolicy::NEVER).connect().await?) })
 }
 
 async fn a_holder_counts_itself_out_before_its_ttl(ctx: Context) -> CaseResult {

@@ -6,7 +6,6 @@ use crate::recipes::{coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{LONG, eventually, timed};
 use linchpin::{Member, Members};
 use linchpin_core::Area;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 cases! { Members "members";

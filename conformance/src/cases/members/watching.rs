@@ -7,7 +7,6 @@ use crate::waiting::{ON_THE_WAY, soon};
 use futures::StreamExt;
 use linchpin::MemberEvent;
 use linchpin::members::MemberStream;
-use linchpin_core::Driver;
 
 cases! { Members "members";
     who_is_there_comes_first [Ttl, Watch]

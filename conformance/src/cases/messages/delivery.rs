@@ -4,7 +4,6 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::readers::Listener;
 use crate::waiting::together;
-use linchpin_core::Driver;
 
 cases! { Messages "messages";
     a_message_arrives [Messages]
@@ -24,7 +23,11 @@ cases! { Messages "messages";
 }
 
 #[track_caller]
-fn publish(driver: &dyn Driver, channel: &str, payload: impl Into<bytes::Bytes>) -> impl Future<Output = CaseResult> {
+fn publish(
+    driver: &Arc<dyn Driver>,
+    channel: &str,
+    payload: impl Into<bytes::Bytes>,
+) -> impl Future<Output = CaseResult> {
     here(async move {
         driver.publish(&Channel::new(channel)?, payload.into()).await?;
         Ok(())

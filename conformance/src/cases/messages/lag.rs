@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::readers::Listener;
 use bytes::Bytes;
-use linchpin_core::{Driver, SubscriptionEvent};
+use linchpin_core::SubscriptionEvent;
 
 cases! { Messages "messages";
     a_slow_subscriber_is_told_what_it_missed [Messages]
@@ -22,7 +22,7 @@ const MANY: u64 = 3_000;
 
 /// Publishes `0..count`, each padded to `size`; nobody is read meanwhile.
 #[track_caller]
-fn flood(driver: &dyn Driver, count: u64, size: usize) -> impl Future<Output = CaseResult> {
+fn flood(driver: &Arc<dyn Driver>, count: u64, size: usize) -> impl Future<Output = CaseResult> {
     here(async move {
         let channel = Channel::new("flood")?;
         for n in 0..count {

@@ -3,7 +3,6 @@
 use super::super::prelude::*;
 use crate::readers::Listener;
 use bytes::Bytes;
-use linchpin_core::Driver;
 
 cases! { Messages "messages";
     small_and_large_messages_keep_their_order [Messages]

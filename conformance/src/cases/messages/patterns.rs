@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::failure::here;
 use crate::readers::Listener;
-use linchpin_core::{Driver, Pattern};
+use linchpin_core::Pattern;
 
 cases! { Messages "messages";
     a_star_is_any_run [Messages]

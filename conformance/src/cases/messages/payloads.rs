@@ -4,7 +4,6 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::readers::Listener;
 use bytes::Bytes;
-use linchpin_core::Driver;
 
 cases! { Messages "messages";
     any_bytes_are_a_payload [Messages]

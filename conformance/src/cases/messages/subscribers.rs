@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::readers::Listener;
 use crate::waiting::eventually;
-use linchpin_core::{Driver, Reach};
+use linchpin_core::Reach;
 
 cases! { Messages "messages";
     every_subscriber_gets_it [Messages]
@@ -26,7 +26,7 @@ cases! { Messages "messages";
         "`Reach`: at most this many subscribers or subscribed processes";
 }
 
-async fn publish(driver: &dyn Driver, channel: &str, payload: &'static str) -> Result<Reach, Error> {
+async fn publish(driver: &Arc<dyn Driver>, channel: &str, payload: &'static str) -> Result<Reach, Error> {
     driver.publish(&Channel::new(channel)?, payload.into()).await
 }
 

@@ -6,8 +6,7 @@ use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, settle_own, take_one, text};
 use crate::waiting::LONG;
-use linchpin_core::{Action, Area, Driver, Range, Retention, StreamName};
-use std::sync::Arc;
+use linchpin_core::{Action, Area, Range, Retention, StreamName};
 
 cases! { Names "names";
     crafted_keys_do_not_reach_out []

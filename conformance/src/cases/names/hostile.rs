@@ -7,7 +7,7 @@ use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, append_records, claim, settle_own, take_nothing, take_one, text};
 use crate::waiting::soon;
 use futures::StreamExt;
-use linchpin_core::{Action, Driver, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, Pattern, Range, Record, StreamName};
+use linchpin_core::{Action, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, Pattern, Range, Record, StreamName};
 
 cases! { Names "names";
     any_text_is_a_key []

@@ -5,8 +5,7 @@ use crate::calls::{names, present, put, read, value};
 use crate::failure::here;
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, take_nothing, take_one, text};
-use linchpin_core::{Driver, Range, StreamInfo, StreamName};
-use std::sync::Arc;
+use linchpin_core::{Range, StreamInfo, StreamName};
 
 cases! { Names "names";
     keys_stay_in_their_namespace []
@@ -125,7 +124,7 @@ async fn clear_leaves_other_streams(ctx: Context) -> CaseResult {
 }
 
 async fn handles_of_one_namespace_share_it(ctx: Context) -> CaseResult {
-    let handles = [ctx.driver(), ctx.another().await?, ctx.driver().share(), ctx.another().await?];
+    let handles = [ctx.driver(), ctx.another().await?, ctx.driver().clone(), ctx.another().await?];
     for (n, writer) in handles.iter().enumerate() {
         let key = Key::new(format!("key-{n}"))?;
         put(writer, &key, "shared").await?;

@@ -5,7 +5,7 @@ use crate::calls::{delete, names, present, put, read};
 use crate::need::Need;
 use crate::readers::{Listener, Watcher};
 use crate::stream_calls::{append, claim, settle_own, take_one, text};
-use linchpin_core::{Action, Driver, MAX_NAME, MAX_SHORT_NAME, Range, Record, StreamName};
+use linchpin_core::{Action, MAX_NAME, MAX_SHORT_NAME, Range, Record, StreamName};
 
 cases! { Names "names";
     long_keys_differ_in_their_last_byte []

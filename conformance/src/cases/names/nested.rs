@@ -6,8 +6,7 @@ use crate::failure::here;
 use crate::readers::Listener;
 use crate::stream_calls::{append, claim, settle_own, take_nothing, take_one, text};
 use linchpin_core::layers::{Layers, NamespaceLayer};
-use linchpin_core::{Action, Driver, Namespace, Range, TransactionId};
-use std::sync::Arc;
+use linchpin_core::{Action, Namespace, Range, TransactionId};
 
 cases! { Names "names";
     a_nested_namespace_is_a_namespace []

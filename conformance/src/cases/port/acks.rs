@@ -3,8 +3,7 @@
 use super::super::prelude::*;
 use crate::readers::next_message;
 use crate::waiting::{ON_THE_WAY, PATIENCE, timed};
-use linchpin_core::{DistributedCoordination, MessageStream};
-use std::sync::Arc;
+use linchpin_core::MessageStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -113,12 +112,12 @@ async fn acknowledgements_are_not_mixed_up(ctx: Context) -> CaseResult {
 
 async fn closing_ends_a_wait_for_acknowledgements(ctx: Context) -> CaseResult {
     let driver = ctx.another().await?;
-    let port: Arc<dyn DistributedCoordination> = Arc::new(driver.clone());
+    let port: Arc<dyn DistributedCoordination> = Arc::new(linchpin_core::Port::over(driver.clone()));
     let _idle = ctx.another_port().await?.subscribe("c").await?;
     let closing = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let closed = Instant::now();
-        linchpin_core::Driver::close(&*driver).await.map(|()| closed)
+        driver.close().await.map(|()| closed)
     };
     let waited = timed(async { Ok::<_, Failure>(port.publish_with_ack("c", b"1", PATIENCE).await) });
     let (waited, closed) = futures::join!(waited, closing);

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::calls::present;
 use crate::failure::here;
 use crate::waiting::{LONG, timed};
-use linchpin_core::{Area, DEFAULT_GROUP, DistributedCoordination};
+use linchpin_core::{Area, DEFAULT_GROUP};
 
 cases! { Port "port";
     a_registered_node_is_listed [Ttl]

@@ -7,8 +7,7 @@ use crate::recipes::{coordinator, keys_in, short};
 use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{LONG, Meanwhile, soon, timed};
 use bytes::Bytes;
-use linchpin_core::{Area, DistributedCoordination, StreamInfo, StreamName};
-use std::sync::Arc;
+use linchpin_core::{Area, StreamInfo, StreamName};
 
 cases! { Port "port";
     set_then_get []
@@ -156,7 +155,7 @@ async fn too_large_a_value_is_refused(ctx: Context) -> CaseResult {
 
 async fn flush_all_removes_everything(ctx: Context) -> CaseResult {
     let port = ctx.port();
-    let elsewhere: Arc<dyn DistributedCoordination> = Arc::new(ctx.elsewhere().await?);
+    let elsewhere: Arc<dyn DistributedCoordination> = Arc::new(linchpin_core::Port::over(ctx.elsewhere().await?));
     port.set("k", b"ours", None).await?;
     port.incr("hits", 1, None).await?;
     elsewhere.set("k", b"theirs", None).await?;
@@ -188,7 +187,7 @@ async fn delete_many_is_atomic(ctx: Context) -> CaseResult {
         let mut goes_on = true;
         while goes_on {
             goes_on = deleting.goes_on().await?;
-            let snapshot = linchpin_core::Driver::get(&reader, &keys).await?;
+            let snapshot = reader.get(&keys).await?;
             let seen = snapshot.entries.iter().flatten().count();
             let whole = seen == 0 || (goes_on && seen == count);
             ensure!(whole, "round {round}: a reader saw {seen} of {count} keys that are deleted together");

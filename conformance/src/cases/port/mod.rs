@@ -1,4 +1,4 @@
-//! The port that applications hold. Here `DistributedCoordination` is imported, and `Driver` is not.
+//! The port that applications hold.
 
 mod acks;
 mod cluster;

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::calls::put_all;
 use crate::failure::here;
 use bytes::Bytes;
-use linchpin_core::{Area, DistributedCoordination};
+use linchpin_core::Area;
 
 cases! { Port "port";
     keys_are_those_that_match []

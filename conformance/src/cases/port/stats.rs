@@ -3,7 +3,6 @@
 use super::super::prelude::*;
 use crate::readers::next_message;
 use crate::waiting::{LONG, eventually};
-use linchpin_core::{DistributedCoordination, Driver};
 
 cases! { Port "port";
     a_healthy_backend_is_healthy []
@@ -84,9 +83,9 @@ async fn stats_count_subscriptions(ctx: Context) -> CaseResult {
 }
 
 async fn shared_handles_count_together(ctx: Context) -> CaseResult {
-    let (port, shared) = (ctx.port(), Driver::share(&ctx.driver()));
-    let _subscription = DistributedCoordination::subscribe(&shared, "c").await?;
-    DistributedCoordination::publish(&shared, "c", b"1").await?;
+    let (port, shared) = (ctx.port(), ctx.port());
+    let _subscription = shared.subscribe("c").await?;
+    shared.publish("c", b"1").await?;
     let stats = port.stats().await?;
     ensure!(stats.publish_rate.total_cmp(&0.0).is_gt(), "a message of a shared handle was not counted");
     ensure_eq!(stats.active_subscriptions, 1, "subscriptions");

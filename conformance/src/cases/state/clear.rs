@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{names, numbered, put, put_all};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range};
+use linchpin_core::Range;
 
 cases! { State "state";
     clear_removes_every_key []

@@ -7,9 +7,8 @@ use crate::lease::Lease;
 use crate::readers::Watcher;
 use crate::waiting::{LONG, Meanwhile, Timed, timed};
 use bytes::Bytes;
-use linchpin_core::{Driver, Entry, MutationResult, Page, Range, Revision};
+use linchpin_core::{Entry, MutationResult, Page, Range, Revision};
 use std::collections::HashMap;
-use std::sync::Arc;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -183,7 +182,7 @@ impl Said {
 
     /// Reads the keys, and all there is.
     #[track_caller]
-    fn look(&mut self, reader: &dyn Driver, keys: &[Key]) -> impl Future<Output = CaseResult> {
+    fn look(&mut self, reader: &Arc<dyn Driver>, keys: &[Key]) -> impl Future<Output = CaseResult> {
         here(async move {
             let snapshot = reader.get(keys).await?;
             for (key, entry) in keys.iter().zip(&snapshot.entries) {
@@ -206,11 +205,11 @@ async fn equal_revisions_say_equal_things(ctx: Context) -> CaseResult {
     // One after the other first: what is deleted is not what was written last.
     for n in 0..keys.len() {
         for reader in &readers {
-            said.look(&**reader, &keys).await?;
+            said.look(reader, &keys).await?;
         }
         delete(&driver, &keys[n]).await?;
         for reader in &readers {
-            said.look(&**reader, &keys).await?;
+            said.look(reader, &keys).await?;
         }
         put(&driver, &keys[(n + 2) % keys.len()], "2").await?;
     }
@@ -231,7 +230,7 @@ async fn equal_revisions_say_equal_things(ctx: Context) -> CaseResult {
     });
     for reader in readers.iter().cycle().take(LOOKS * 2) {
         writes.go_on().await?;
-        said.look(&**reader, &keys).await?;
+        said.look(reader, &keys).await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{commit, delete, present, put};
 use crate::waiting::together;
-use linchpin_core::{Driver, Revision};
+use linchpin_core::Revision;
 use std::collections::HashSet;
 
 cases! { State "state";

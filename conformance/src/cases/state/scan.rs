@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::calls::{names, numbered, put, put_all, scan};
 use crate::failure::here;
 use bytes::Bytes;
-use linchpin_core::{Driver, Page, Range};
+use linchpin_core::{Page, Range};
 
 cases! { State "state";
     scan_ascends_by_bytes []
@@ -30,7 +30,7 @@ cases! { State "state";
 }
 
 #[track_caller]
-fn put_each(driver: &dyn Driver, keys: &[&str]) -> impl Future<Output = CaseResult> {
+fn put_each(driver: &Arc<dyn Driver>, keys: &[&str]) -> impl Future<Output = CaseResult> {
     here(async move {
         for key in keys {
             put(driver, &Key::new(key)?, (*key).to_owned()).await?;

@@ -5,7 +5,7 @@ use crate::calls::{commit, numbered, put, put_all, scan, value};
 use crate::failure::here;
 use crate::waiting::{Meanwhile, PATIENCE};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range, Revision};
+use linchpin_core::{Range, Revision};
 use std::time::Instant;
 use tokio::task::yield_now;
 

@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{commit, delete, present, put, read, value};
 use bytes::Bytes;
-use linchpin_core::{Driver, MutationResult};
+use linchpin_core::MutationResult;
 
 cases! { State "state";
     put_then_get []

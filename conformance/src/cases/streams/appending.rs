@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::together;
-use linchpin_core::{Action, Appended, Driver, Position, Record, Retention, StreamName};
+use linchpin_core::{Action, Appended, Position, Record, Retention, StreamName};
 use tokio::time::sleep;
 
 cases! { Streams "streams";
@@ -120,7 +120,7 @@ async fn appending_nothing_appends_nothing(ctx: Context) -> CaseResult {
 
 /// Appends one record with an id.
 #[track_caller]
-fn append_id(driver: &dyn Driver, stream: &str, id: &str) -> impl Future<Output = Result<Appended, Failure>> {
+fn append_id(driver: &Arc<dyn Driver>, stream: &str, id: &str) -> impl Future<Output = Result<Appended, Failure>> {
     here(async move {
         let record = Record::new(format!("record {id}")).with_id(id)?;
         match driver.append(&StreamName::new(stream)?, &[record]).await?[..] {

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, take, take_one, text};
 use crate::waiting::{LONG, PATIENCE};
-use linchpin_core::{Action, Claim, Driver, Record, Settled, Settlement, StreamName};
+use linchpin_core::{Action, Claim, Record, Settled, Settlement, StreamName};
 
 cases! { Streams "streams";
     delayed_records_hold_nothing_up [Delays]
@@ -20,7 +20,7 @@ const MANY: usize = 3000;
 
 /// Appends many records, as many at a time as every backend takes.
 #[track_caller]
-fn append_many(driver: &dyn Driver, record: Record) -> impl Future<Output = Result<(), Failure>> {
+fn append_many(driver: &Arc<dyn Driver>, record: Record) -> impl Future<Output = Result<(), Failure>> {
     here(async move {
         for left in (0..MANY).step_by(120) {
             append_records(driver, "s", &vec![record.clone(); 120.min(MANY - left)]).await?;
@@ -31,7 +31,7 @@ fn append_many(driver: &dyn Driver, record: Record) -> impl Future<Output = Resu
 
 /// A claim that looks once must bring the one record that is due, as must one that waits.
 #[track_caller]
-fn the_due_one_comes(driver: &dyn Driver, once: Claim, waiting: Claim) -> impl Future<Output = CaseResult> {
+fn the_due_one_comes(driver: &Arc<dyn Driver>, once: Claim, waiting: Claim) -> impl Future<Output = CaseResult> {
     here(async move {
         for claim in [once, waiting.wait(PATIENCE)] {
             let found: Vec<_> = driver.claim(&claim.max(10)).await?.iter().map(text).collect();
@@ -50,7 +50,7 @@ async fn delayed_records_hold_nothing_up(ctx: Context) -> CaseResult {
 
 /// Gives many records to a group, which gives all of them back.
 #[track_caller]
-fn exhaust(driver: &dyn Driver, group: &str) -> impl Future<Output = CaseResult> {
+fn exhaust(driver: &Arc<dyn Driver>, group: &str) -> impl Future<Output = CaseResult> {
     here(async move {
         let mut left = MANY;
         let mut given_back = Vec::new();

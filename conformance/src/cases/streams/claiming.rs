@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::stream_calls::{append, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::{LONG, PATIENCE, together};
-use linchpin_core::{Action, Driver};
+use linchpin_core::Action;
 use std::collections::HashSet;
 
 cases! { Streams "streams";

@@ -7,7 +7,7 @@ use crate::stream_calls::{
 };
 use crate::waiting::{LONG, eventually, timed};
 use linchpin_core::{
-    Action, Claim, Delivery, Driver, GroupName, MemberName, Record, Retention, Settled, StreamName, dead_letter,
+    Action, Claim, Delivery, GroupName, MemberName, Record, Retention, Settled, StreamName, dead_letter,
 };
 
 cases! { Streams "streams";
@@ -44,7 +44,7 @@ fn reject(reason: &str) -> Action {
 
 /// The only dead letter of a group; it is looked for until it is there.
 #[track_caller]
-fn only_dead_letter(driver: &dyn Driver, group: &str) -> impl Future<Output = Result<Delivery, Failure>> {
+fn only_dead_letter(driver: &Arc<dyn Driver>, group: &str) -> impl Future<Output = Result<Delivery, Failure>> {
     here(async move {
         let letter = take_one(driver, dead(group)?).await?;
         take_nothing(driver, &dead(group)?, "a record goes to the dead letters once").await?;

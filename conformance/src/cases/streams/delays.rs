@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::{LONG, Timed, Window, timed};
-use linchpin_core::{Action, Delivery, Driver, MAX_TTL, Position, Record};
+use linchpin_core::{Action, Delivery, MAX_TTL, Position, Record};
 
 cases! { Streams "streams";
     a_delay_is_honoured [Delays]
@@ -30,7 +30,7 @@ const DELAY: Duration = Duration::from_millis(300);
 /// Looks until a record comes; it must come in the window.
 #[track_caller]
 fn comes(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     group: &str,
     window: Window,
     what: &str,
@@ -44,7 +44,7 @@ fn comes(
 
 #[track_caller]
 fn append_delayed(
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     text: &str,
     delay: Duration,
 ) -> impl Future<Output = Result<Timed<Vec<Position>>, Failure>> {

@@ -5,7 +5,7 @@ use crate::stream_calls::{
     append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
 };
 use crate::waiting::LONG;
-use linchpin_core::{Action, Driver, GroupInfo, Position, Record, Retention, Settled, StreamInfo, StreamName};
+use linchpin_core::{Action, GroupInfo, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
     every_group_sees_every_record [Streams]

@@ -6,7 +6,7 @@ use crate::stream_calls::{
     append, append_records, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one, text,
 };
 use crate::waiting::LONG;
-use linchpin_core::{Action, Driver, Position, Record, Retention, Settled, StreamInfo, StreamName};
+use linchpin_core::{Action, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
     the_newest_are_kept [Streams]
@@ -42,7 +42,7 @@ cases! { Streams "streams";
 }
 
 #[track_caller]
-fn length(driver: &dyn Driver, stream: &str) -> impl Future<Output = Result<u64, Failure>> {
+fn length(driver: &Arc<dyn Driver>, stream: &str) -> impl Future<Output = Result<u64, Failure>> {
     here(async move { Ok(driver.inspect(&StreamName::new(stream)?).await?.length) })
 }
 

@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::stream_calls::{append_records, claim, take, take_one};
 use bytes::Bytes;
-use linchpin_core::{Action, Driver, MAX_TTL, Position, Receipt, Record, Settled, Settlement, StreamName};
+use linchpin_core::{Action, MAX_TTL, Position, Receipt, Record, Settled, Settlement, StreamName};
 
 cases! { Streams "streams";
     record_at_the_limit [Streams]

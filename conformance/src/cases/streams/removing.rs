@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, claim, settle, settle_own, sorted_texts, take, take_nothing, take_one};
 use crate::waiting::{LONG, together};
-use linchpin_core::{Action, Driver, GroupName, Retention, Settled, StreamInfo, StreamName};
+use linchpin_core::{Action, GroupName, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
     a_removed_group_is_gone [Streams]
@@ -29,13 +29,13 @@ fn stream() -> Result<StreamName, Failure> {
 }
 
 #[track_caller]
-fn remove(driver: &dyn Driver, group: &str) -> impl Future<Output = Result<bool, Failure>> {
+fn remove(driver: &Arc<dyn Driver>, group: &str) -> impl Future<Output = Result<bool, Failure>> {
     here(async move { Ok(driver.remove_group(&stream()?, &GroupName::new(group)?).await?) })
 }
 
 /// The names of the groups.
 #[track_caller]
-fn groups(driver: &dyn Driver) -> impl Future<Output = Result<Vec<String>, Failure>> {
+fn groups(driver: &Arc<dyn Driver>) -> impl Future<Output = Result<Vec<String>, Failure>> {
     here(async move {
         let groups = driver.inspect(&stream()?).await?.groups;
         Ok(groups.into_iter().map(|group| group.name.to_string()).collect())
@@ -103,7 +103,7 @@ async fn removing_a_group_leaves_the_others(ctx: Context) -> CaseResult {
 }
 
 #[track_caller]
-fn reject_one(driver: &dyn Driver, group: &str) -> impl Future<Output = CaseResult> {
+fn reject_one(driver: &Arc<dyn Driver>, group: &str) -> impl Future<Output = CaseResult> {
     here(async move {
         let held = take_one(driver, claim("s", group, "m")?).await?;
         settle_own(driver, &held, Action::Reject { reason: "broken".to_owned() }).await

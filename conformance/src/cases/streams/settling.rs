@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, claim, settle, settle_own, take, take_nothing, take_one, text};
 use crate::waiting::{LONG, timed};
-use linchpin_core::{Action, Driver, Position, Receipt, Settled, Settlement};
+use linchpin_core::{Action, Position, Receipt, Settled, Settlement};
 
 cases! { Streams "streams";
     acknowledged_is_never_seen_again [Streams]
@@ -58,7 +58,7 @@ async fn a_retry_comes_again_at_once(ctx: Context) -> CaseResult {
 
 /// Every settlement with this receipt must be refused.
 #[track_caller]
-fn is_stale(driver: &dyn Driver, receipt: &Receipt, actions: &[Action]) -> impl Future<Output = CaseResult> {
+fn is_stale(driver: &Arc<dyn Driver>, receipt: &Receipt, actions: &[Action]) -> impl Future<Output = CaseResult> {
     here(async move {
         for action in actions {
             let settled = settle(driver, receipt, action.clone()).await?;

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, claim, settle_own, take_nothing, take_one};
 use crate::waiting::{LONG, Timed, timed};
-use linchpin_core::{Action, Claim, Delivery, Driver};
+use linchpin_core::{Action, Claim, Delivery};
 
 cases! { Streams "streams";
     an_abandoned_record_comes_again [Streams]
@@ -25,7 +25,7 @@ cases! { Streams "streams";
 #[track_caller]
 fn comes_again(
     ctx: &Context,
-    driver: &dyn Driver,
+    driver: &Arc<dyn Driver>,
     held: &Timed<Delivery>,
     after: Duration,
     claim: &Claim,

@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::stream_calls::{append, append_records, claim, settle, settle_own, take_one, text};
 use crate::waiting::{LONG, ON_THE_WAY, soon, timed, together};
-use linchpin_core::{Action, Claim, Driver, Record};
+use linchpin_core::{Action, Claim, Record};
 use tokio::time::{Instant, sleep};
 
 cases! { Streams "streams";

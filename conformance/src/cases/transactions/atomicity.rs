@@ -4,8 +4,7 @@ use super::super::prelude::*;
 use crate::calls::{commit, names, present, put, read, refused, scan};
 use crate::failure::here;
 use crate::waiting::{Meanwhile, together};
-use linchpin_core::{Driver, MutationResult, Range};
-use std::sync::Arc;
+use linchpin_core::{MutationResult, Range};
 
 cases! { Transactions "transactions";
     all_or_nothing [MultiKey]
@@ -129,7 +128,7 @@ fn transfers(driver: Arc<dyn Driver>, accounts: Arc<[Key]>) -> impl Future<Outpu
 }
 
 #[track_caller]
-fn sum_is_kept(driver: &dyn Driver, accounts: &[Key]) -> impl Future<Output = CaseResult> {
+fn sum_is_kept(driver: &Arc<dyn Driver>, accounts: &[Key]) -> impl Future<Output = CaseResult> {
     here(async move {
         let snapshot = driver.get(accounts).await?;
         let texts = snapshot.entries.iter().flatten().map(|entry| String::from_utf8_lossy(&entry.value).into_owned());

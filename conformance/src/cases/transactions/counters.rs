@@ -5,7 +5,6 @@ use crate::calls::{add, commit, counter, present, put, read, value};
 use crate::failure::here;
 use crate::waiting::together;
 use bytes::Bytes;
-use linchpin_core::Driver;
 use std::collections::HashSet;
 
 cases! { Transactions "transactions";
@@ -96,7 +95,7 @@ async fn what_is_no_counter_is_a_conflict(ctx: Context) -> CaseResult {
 
 /// Adding to this text must be a conflict that leaves it as it was.
 #[track_caller]
-fn is_no_counter(driver: &dyn Driver, key: &Key, text: &'static str) -> impl Future<Output = CaseResult> {
+fn is_no_counter(driver: &Arc<dyn Driver>, key: &Key, text: &'static str) -> impl Future<Output = CaseResult> {
     here(async move {
         put(driver, key, text).await?;
         let before = present(driver, key).await?;

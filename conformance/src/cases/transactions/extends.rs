@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::calls::{commit, present, put, read};
 use crate::lease::Lease;
 use crate::waiting::LONG;
-use linchpin_core::{Driver, MutationResult, Revision};
+use linchpin_core::{MutationResult, Revision};
 
 cases! { Transactions "transactions";
     extend_is_no_new_version [Ttl]

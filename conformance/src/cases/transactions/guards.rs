@@ -4,7 +4,7 @@ use super::super::prelude::*;
 use crate::calls::{commit, delete, present, put, read, refused};
 use crate::failure::here;
 use crate::waiting::{eventually, together};
-use linchpin_core::{Driver, Revision};
+use linchpin_core::Revision;
 
 cases! { Transactions "transactions";
     absent_holds_where_there_is_no_key []

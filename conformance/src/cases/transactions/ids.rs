@@ -3,8 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{commit, counter, delete, names, present, put, refused};
 use crate::waiting::{LONG, together};
-use linchpin_core::{Driver, Range, Revision, TransactionId};
-use std::sync::Arc;
+use linchpin_core::{Range, Revision, TransactionId};
 
 cases! { Transactions "transactions";
     a_repeat_gets_the_first_outcome [TransactionIds]

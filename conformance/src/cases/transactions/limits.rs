@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{commit, names, numbered, put, scan};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range};
+use linchpin_core::Range;
 
 cases! { Transactions "transactions";
     as_many_operations_as_declared [MultiKey]

@@ -6,8 +6,7 @@ use crate::calls::{commit, counter, delete, names, present, put, read, refused};
 use crate::lease::Lease;
 use crate::need::Need;
 use crate::waiting::{LONG, timed, together};
-use linchpin_core::{Driver, Range, Retry, Revision, TransactionId};
-use std::sync::Arc;
+use linchpin_core::{Range, Retry, Revision, TransactionId};
 
 cases! { Transactions "transactions";
     an_id_outlasts_thousands_of_others [TransactionIds]

@@ -5,7 +5,7 @@ use crate::calls::{commit, numbered, present, put, refused};
 use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::LONG;
-use linchpin_core::{Driver, MutationResult, Revision};
+use linchpin_core::{MutationResult, Revision};
 
 cases! { Transactions "transactions";
     a_conflict_undoes_deletes [MultiKey]
@@ -22,7 +22,7 @@ cases! { Transactions "transactions";
 
 /// Commits changes together with an `Add` to a text, which must fail them all.
 #[track_caller]
-fn conflicts(driver: &dyn Driver, changes: Transaction) -> impl Future<Output = CaseResult> {
+fn conflicts(driver: &Arc<dyn Driver>, changes: Transaction) -> impl Future<Output = CaseResult> {
     here(async move {
         let text = Key::new("text")?;
         put(driver, &text, "no counter").await?;
@@ -43,7 +43,12 @@ async fn a_conflict_undoes_deletes(ctx: Context) -> CaseResult {
 
 /// The key must have no more than this time to live.
 #[track_caller]
-fn lives_no_longer(driver: &dyn Driver, key: &Key, than: Duration, after: &str) -> impl Future<Output = CaseResult> {
+fn lives_no_longer(
+    driver: &Arc<dyn Driver>,
+    key: &Key,
+    than: Duration,
+    after: &str,
+) -> impl Future<Output = CaseResult> {
     here(async move {
         let left = present(driver, key).await?.ttl;
         ensure!(

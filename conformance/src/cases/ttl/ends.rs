@@ -5,7 +5,7 @@ use crate::calls::{add, commit, delete, names, present, put, read, refused};
 use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::timed;
-use linchpin_core::{Driver, MutationResult, Range};
+use linchpin_core::{MutationResult, Range};
 
 cases! { Ttl "ttl";
     a_key_lives_its_ttl_and_no_longer [Ttl]

@@ -6,7 +6,7 @@ use crate::context::rounded_up;
 use crate::failure::here;
 use crate::lease::Lease;
 use crate::waiting::{LONG, timed};
-use linchpin_core::{Driver, MAX_TTL, MutationResult, Revision};
+use linchpin_core::{MAX_TTL, MutationResult, Revision};
 
 cases! { Ttl "ttl";
     granted_is_asked_rounded_up [Ttl]

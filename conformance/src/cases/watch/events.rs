@@ -6,7 +6,7 @@ use crate::lease::Lease;
 use crate::readers::Watcher;
 use crate::waiting::LONG;
 use bytes::Bytes;
-use linchpin_core::{Driver, Range, WatchEvent};
+use linchpin_core::{Range, WatchEvent};
 
 cases! { Watch "watch";
     present_then_synced_then_changes [Watch]

@@ -6,8 +6,7 @@ use crate::failure::here;
 use crate::readers::Watcher;
 use crate::waiting::{ENOUGH, Meanwhile, together};
 use bytes::Bytes;
-use linchpin_core::{Driver, Range, Revision, WatchEvent};
-use std::sync::Arc;
+use linchpin_core::{Range, Revision, WatchEvent};
 use std::time::Instant;
 
 cases! { Watch "watch";
@@ -31,7 +30,7 @@ cases! { Watch "watch";
 
 /// Reads a watch until it has told what is there now, and nothing else.
 #[track_caller]
-fn catches_up(watcher: &mut Watcher, driver: &dyn Driver) -> impl Future<Output = CaseResult> {
+fn catches_up(watcher: &mut Watcher, driver: &Arc<dyn Driver>) -> impl Future<Output = CaseResult> {
     here(async move {
         let stored = scan(driver, &Range::all()).await?;
         for entry in &stored {
@@ -68,7 +67,7 @@ fn told_in_order(watcher: &mut Watcher, count: usize) -> impl Future<Output = Ca
 
 async fn keys_come_in_the_order_of_their_creation(ctx: Context) -> CaseResult {
     const EACH: usize = 100;
-    let (mut watcher, _) = Watcher::synced(&*ctx.driver(), &Range::prefix("q/")?).await?;
+    let (mut watcher, _) = Watcher::synced(&ctx.driver(), &Range::prefix("q/")?).await?;
     let mut creating = Vec::new();
     for n in 0..4 {
         let driver = ctx.another().await?;

@@ -5,7 +5,7 @@ use crate::calls::{commit, delete, numbered, put, put_all};
 use crate::failure::here;
 use crate::readers::Watcher;
 use bytes::Bytes;
-use linchpin_core::{Driver, Range, Revision, WatchEvent};
+use linchpin_core::{Range, Revision, WatchEvent};
 use std::collections::HashMap;
 
 cases! { Watch "watch";

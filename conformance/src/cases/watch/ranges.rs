@@ -3,7 +3,7 @@
 use super::super::prelude::*;
 use crate::calls::{delete, put};
 use crate::readers::Watcher;
-use linchpin_core::{Driver, Range};
+use linchpin_core::Range;
 
 cases! { Watch "watch";
     a_prefix_is_watched_and_nothing_else [Watch]

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 use linchpin_core::{
     Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, GroupName, Health, Key, Mutation,
-    MutationResult, Outcome, Page, Pattern, PortState, Position, Range, Reach, Record, Result, Retention, Retry,
-    ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction, TransactionScope,
-    WatchStream,
+    MutationResult, Outcome, Page, Pattern, Position, Range, Reach, Record, Result, Retention, Retry, ScanPage,
+    Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction, TransactionScope, WatchStream,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -128,12 +127,6 @@ impl Flaky {
 impl Driver for Flaky {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
-    }
-    fn port_state(&self) -> &PortState {
-        self.inner.port_state()
-    }
-    fn share(&self) -> Arc<dyn Driver> {
-        self.inner.share()
     }
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         self.pause().await;

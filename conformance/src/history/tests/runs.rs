@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 pub(super) fn memory() -> Vec<Arc<dyn Driver>> {
     let memory = MemoryCoordination::new();
-    (0..4).map(|_| Arc::new(memory.clone()) as Arc<dyn Driver>).collect()
+    (0..4).map(|_| memory.driver()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

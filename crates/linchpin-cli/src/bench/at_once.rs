@@ -1,25 +1,29 @@
-//! A driver that answers at once and always the same: what is left to measure is what lies above it.
+//! A backend that answers at once and always the same: what is left to measure is what lies above it.
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin::life::Life;
 use linchpin::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Entry, Error, GroupName, Health, Key, Limits,
-    MessageSupport, MutationResult, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result, Retention,
-    Revision, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction,
-    TransactionScope, WatchCompleteness, WatchStream,
+    Capabilities, Channel, Durability, Entry, Error, Health, Key, Limits, MessageSupport, MutationResult, Namespace,
+    Outcome, Page, Range, Reach, Result, Revision, ScanPage, Snapshot, Transaction, TransactionScope,
+    WatchCompleteness,
 };
-use std::fmt;
-use std::sync::Arc;
+use linchpin_adapter::{Backend, Config, Coordination};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-#[derive(Clone)]
-pub(crate) struct AtOnce(Arc<Fixed>);
+/// The handle that every adapter has, over it.
+pub(crate) fn at_once() -> Coordination<AtOnce> {
+    Coordination::opened(AtOnce::default(), Life::without_runtime(), &Nowhere)
+}
 
-struct Fixed {
+pub(crate) struct AtOnce {
     capabilities: Capabilities,
-    port: PortState,
     value: Bytes,
 }
+
+/// There is nothing to configure.
+#[derive(Clone)]
+pub(crate) struct Nowhere;
 
 impl Default for AtOnce {
     fn default() -> Self {
@@ -39,38 +43,31 @@ impl Default for AtOnce {
             durability: Durability { survives_restart: false, survives_power_loss: false, why },
         };
         let value = Bytes::from_static(super::PAYLOAD);
-        Self(Arc::new(Fixed { capabilities, port: PortState::default(), value }))
+        Self { capabilities, value }
     }
 }
 
-impl fmt::Debug for AtOnce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AtOnce")
+impl Backend for AtOnce {
+    type Config = Nowhere;
+
+    const NAME: &'static str = "AtOnce";
+
+    async fn connect(_: Nowhere, _: &Life) -> Result<Self> {
+        Ok(Self::default())
     }
-}
 
-fn unsupported<T>(operation: &'static str) -> Result<T> {
-    Err(Error::unsupported(operation, "at-once", "anything but get, commit and publish"))
-}
+    async fn erase(_: Nowhere, _: &[Namespace]) -> Result<()> {
+        Ok(())
+    }
 
-#[async_trait]
-impl Driver for AtOnce {
     fn capabilities(&self) -> &Capabilities {
-        &self.0.capabilities
-    }
-
-    fn port_state(&self) -> &PortState {
-        &self.0.port
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
+        &self.capabilities
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         let entry = |key: &Key| {
             let (created, version) = (Revision(1), Revision(1));
-            Some(Entry { key: key.clone(), value: self.0.value.clone(), created, version, ttl: None })
+            Some(Entry { key: key.clone(), value: self.value.clone(), created, version, ttl: None })
         };
         Ok(Snapshot { revision: Revision(1), entries: keys.iter().map(entry).collect() })
     }
@@ -87,30 +84,7 @@ impl Driver for AtOnce {
     async fn scan(&self, _: &Range, _: &Page) -> Result<ScanPage> {
         unsupported("scan")
     }
-    async fn watch(&self, _: &Range) -> Result<WatchStream> {
-        unsupported("watch")
-    }
-    async fn subscribe(&self, _: &Pattern) -> Result<Subscription> {
-        unsupported("subscribe")
-    }
-    async fn append(&self, _: &StreamName, _: &[Record]) -> Result<Vec<Appended>> {
-        unsupported("append")
-    }
-    async fn claim(&self, _: &Claim) -> Result<Vec<Delivery>> {
-        unsupported("claim")
-    }
-    async fn settle(&self, _: &[Settlement]) -> Result<Vec<Settled>> {
-        unsupported("settle")
-    }
-    async fn inspect(&self, _: &StreamName) -> Result<StreamInfo> {
-        unsupported("inspect")
-    }
-    async fn trim(&self, _: &StreamName, _: Retention) -> Result<u64> {
-        unsupported("trim")
-    }
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        unsupported("remove_group")
-    }
+
     async fn clear(&self, _: &str) -> Result<()> {
         unsupported("clear")
     }
@@ -118,8 +92,29 @@ impl Driver for AtOnce {
     async fn health(&self) -> Result<Health> {
         Ok(Health::new(Duration::ZERO, Vec::new()))
     }
+}
 
-    async fn close(&self) -> Result<()> {
-        Ok(())
+fn unsupported<T>(operation: &'static str) -> Result<T> {
+    Err(Error::unsupported(operation, "at-once", "anything but get, commit and publish"))
+}
+
+impl Config for Nowhere {
+    const SCHEMES: &'static [&'static str] = &[];
+
+    fn from_url(_: &str) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn with_namespace(self, _: Namespace) -> Self {
+        self
+    }
+
+    fn namespace(&self) -> &Namespace {
+        static DEFAULT: LazyLock<Namespace> = LazyLock::new(Namespace::default);
+        &DEFAULT
+    }
+
+    fn address(&self) -> String {
+        "nowhere".to_owned()
     }
 }

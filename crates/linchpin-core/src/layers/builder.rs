@@ -1,13 +1,17 @@
 //! The layers in their order.
 
-use super::forward::{Forward, Stack};
+use super::around::{Around, Call, around};
 use super::measure::{Measure, Metrics};
 use super::namespace::NamespaceLayer;
 use super::retry::{RetryLayer, RetryPolicy};
 use super::timeout::Timeout;
 use super::trace::Trace;
+use crate::capabilities::Capabilities;
 use crate::driver::Driver;
+use crate::error::Result;
 use crate::name::Namespace;
+use crate::transaction::Transaction;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +24,6 @@ pub struct Layers {
     retry: RetryPolicy,
     metrics: Metrics,
 }
-
-/// A driver with its layers: a driver, and so a port, itself.
-pub type Layered = Arc<dyn Driver>;
 
 impl Default for Layers {
     /// [`Layers::TIMEOUT`] per attempt, [`RetryPolicy::default`], no nested namespace.
@@ -60,7 +61,7 @@ impl Layers {
     }
 
     /// Puts the layers around a driver.
-    pub fn wrap(self, driver: Arc<dyn Driver>) -> Layered {
+    pub fn wrap(self, driver: Arc<dyn Driver>) -> Arc<dyn Driver> {
         let backend: Arc<str> = driver.capabilities().backend.as_str().into();
         let namespace: Arc<str> = self.namespace.as_ref().map_or("", Namespace::as_str).into();
         let driver = match &self.namespace {
@@ -73,6 +74,31 @@ impl Layers {
             retry: RetryLayer { policy: self.retry },
             timeout: Timeout { limit: self.timeout },
         };
-        Arc::new(Forward { inner: driver, stack })
+        around(driver, stack)
+    }
+}
+
+/// What is around each call, from the outermost. One future for all of them: a call is boxed once on its way to the
+/// driver below.
+#[derive(Clone, Debug)]
+struct Stack {
+    trace: Trace,
+    measure: Measure,
+    retry: RetryLayer,
+    timeout: Timeout,
+}
+
+impl Around for Stack {
+    fn around<'a, T: Send, F: Future<Output = Result<T>> + Send>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn(Duration) -> F + Send + Sync + 'a,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let attempt = move |waits| self.timeout.around(Call { waits, ..call }, attempt(waits));
+        self.trace.around(call, self.measure.around(call, self.retry.around(call, attempt)))
+    }
+
+    fn prepare<'t>(&self, capabilities: &Capabilities, transaction: &'t Transaction) -> Cow<'t, Transaction> {
+        self.retry.prepare(capabilities, transaction)
     }
 }

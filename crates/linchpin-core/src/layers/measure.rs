@@ -1,6 +1,6 @@
 //! Counts and times of calls: for the `metrics` crate, and as a snapshot of its own.
 
-use super::forward::Call;
+use super::around::Call;
 use crate::error::Result;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -78,8 +78,9 @@ impl Measure {
         let started = Instant::now();
         let result = run.await;
         let took = started.elapsed();
-        self.metrics.count(call.operation, took, result.is_err());
-        let named = self.named(call.operation, result.as_ref().err().map_or("ok", |error| error.kind().as_str()));
+        self.metrics.count(call.operation.as_str(), took, result.is_err());
+        let named =
+            self.named(call.operation.as_str(), result.as_ref().err().map_or("ok", |error| error.kind().as_str()));
         metrics::with_recorder(|recorder| {
             recorder.register_counter(&named.total, &METADATA).increment(1);
             recorder.register_histogram(&named.seconds, &METADATA).record(took.as_secs_f64());

@@ -11,16 +11,22 @@
 //!     Layers::default().timeout(Duration::from_secs(2)).wrap(driver)
 //! }
 //! ```
+//!
+//! A layer of your own is one of two things: one that treats all calls alike is an [`Around`], one that changes what
+//! some of them do is a [`Layer`].
 
+mod around;
 mod builder;
-mod forward;
+mod layer;
 mod measure;
 mod namespace;
 mod retry;
 mod timeout;
 mod trace;
 
-pub use builder::{Layered, Layers};
+pub use around::{Around, Call, around};
+pub use builder::Layers;
+pub use layer::Layer;
 pub use measure::{Metrics, MetricsSnapshot, OperationMetrics};
 pub use namespace::NamespaceLayer;
 pub use retry::RetryPolicy;

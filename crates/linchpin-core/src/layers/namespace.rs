@@ -7,7 +7,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Reach, Subscription, SubscriptionEvent};
 use crate::name::{Channel, GroupName, Key, Namespace, StreamName};
 use crate::pattern::Pattern;
-use crate::port::PortState;
 use crate::stream::{Appended, Claim, Delivery, Receipt, Record, Retention, Settled, Settlement, StreamInfo};
 use crate::transaction::{Guard, Mutation, Outcome, Transaction, TransactionId};
 use crate::watch::{WatchEvent, WatchStream};
@@ -25,14 +24,13 @@ use std::sync::Arc;
 pub struct NamespaceLayer {
     inner: Arc<dyn Driver>,
     prefix: Arc<str>,
-    port: Arc<PortState>,
 }
 
 impl NamespaceLayer {
     /// The part of `inner` called `namespace`.
     pub fn new(inner: Arc<dyn Driver>, namespace: &Namespace) -> Self {
         // `/` is no character of a namespace, so no namespace's prefix starts another's; nor is one an area's.
-        Self { inner, prefix: format!("ns/{namespace}/").into(), port: Arc::default() }
+        Self { inner, prefix: format!("ns/{namespace}/").into() }
     }
 
     /// An error of the driver below, naming things as this namespace does.
@@ -89,14 +87,6 @@ fn own_key(prefix: &str, key: &Key) -> Result<Key> {
 impl Driver for NamespaceLayer {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
-    }
-
-    fn port_state(&self) -> &PortState {
-        &self.port
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {

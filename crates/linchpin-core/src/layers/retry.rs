@@ -1,8 +1,9 @@
 //! What may pass by itself is tried again, where that cannot apply it twice.
 
-use super::forward::Call;
+use super::around::Call;
 use crate::capabilities::{Capabilities, MAX_TTL};
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::operation::Operation;
 use crate::transaction::{Transaction, TransactionId};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl RetryLayer {
 
 fn may_repeat(error: &Error, call: Call<'_>) -> bool {
     // A health check tells how it is now, and a closed handle stays closed.
-    let wanted = call.operation != "health" && error.kind() != ErrorKind::Closed;
+    let wanted = call.operation != Operation::Health && error.kind() != ErrorKind::Closed;
     wanted
         && match error.retry() {
             Retry::Safe => true,
@@ -120,7 +121,7 @@ fn may_repeat(error: &Error, call: Call<'_>) -> bool {
 
 /// The error of the last attempt; an earlier one may have been applied.
 fn exhausted(error: Error, maybe_applied: bool, call: Call<'_>) -> Error {
-    let error = if maybe_applied && !call.read { error.with_retry(Retry::Unknown) } else { error };
+    let error = if maybe_applied && !call.operation.is_read() { error.with_retry(Retry::Unknown) } else { error };
     error.with_retry(Retry::Never)
 }
 
@@ -131,7 +132,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn call(idempotent: bool) -> Call<'static> {
-        Call { operation: "commit", subject: Some("k"), idempotent, read: false, waits: Duration::ZERO, window: None }
+        Call { idempotent, ..Call::new(Operation::Commit, Some("k")) }
     }
 
     /// Runs a call that fails `failures` times with `retry` and counts its attempts.

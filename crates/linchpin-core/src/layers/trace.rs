@@ -1,6 +1,6 @@
 //! A span per call, named and labelled as in OpenTelemetry's database and messaging conventions.
 
-use super::forward::Call;
+use super::around::Call;
 use crate::error::Result;
 use std::sync::Arc;
 use tracing::Instrument;
@@ -21,7 +21,7 @@ impl Trace {
         call: Call<'_>,
         run: impl Future<Output = Result<T>>,
     ) -> impl Future<Output = Result<T>> {
-        let (system, operation, subject) = (&*self.backend, call.operation, call.subject);
+        let (system, operation, subject) = (&*self.backend, call.operation.as_str(), call.subject);
         let span = match operation {
             "publish" | "subscribe" | "append" | "claim" | "settle" | "inspect" | "trim" | "remove_group" => {
                 tracing::debug_span!(

@@ -85,7 +85,7 @@ pub(super) struct AckInboxes {
 }
 
 impl AckInboxes {
-    pub(super) async fn open<D: Driver + ?Sized>(&self, driver: &D) -> Result<Arc<AckInbox>> {
+    pub(super) async fn open(&self, driver: &dyn Driver) -> Result<Arc<AckInbox>> {
         let mut current = self.current.lock().await;
         if let Some(inbox) = current.as_ref().filter(|inbox| !inbox.waiting.lock().ended) {
             return Ok(inbox.clone());
@@ -125,9 +125,9 @@ impl Drop for Reading {
 
 impl AckInbox {
     /// Subscribes to a channel of its own; live when this returns.
-    async fn subscribe<D: Driver + ?Sized>(driver: &D, home: &Home) -> Result<Self> {
+    async fn subscribe(driver: &dyn Driver, home: &Home) -> Result<Self> {
         let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
-        let mut subscription = Driver::subscribe(driver, &Pattern::exact(channel.as_str())?).await?;
+        let mut subscription = driver.subscribe(&Pattern::exact(channel.as_str())?).await?;
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
         let reading = Reading(waiting.clone());
         let reader = home.spawn(async move {
@@ -143,9 +143,9 @@ impl AckInbox {
     }
 
     /// Publishes and waits for `wanted` acknowledgements until the deadline.
-    pub(super) async fn publish<D: Driver + ?Sized>(
+    pub(super) async fn publish(
         &self,
-        driver: &D,
+        driver: &dyn Driver,
         channel: &Channel,
         payload: &[u8],
         wanted: usize,
@@ -156,7 +156,7 @@ impl AckInbox {
         let _forget = Forget { waiting: &self.waiting, number };
         let sealed = seal(payload, Some(&AckTo { inbox: self.channel.clone(), number }));
         let late = || Error::timeout(OPERATION, timeout);
-        let reach = tokio::time::timeout_at(deadline, Driver::publish(driver, channel, sealed)).await;
+        let reach = tokio::time::timeout_at(deadline, driver.publish(channel, sealed)).await;
         if reach.map_err(|_| late())?.map_err(|error| error.with_operation(OPERATION))?.at_most == Some(0) {
             let problem = "nobody is subscribed to this channel";
             return Err(Error::new(ErrorKind::NoSubscribers, OPERATION, problem).with_retry(Retry::Safe));
@@ -165,7 +165,7 @@ impl AckInbox {
         match acked.map(|acked| acked.map(|count| *count)) {
             Ok(Ok(count)) => Ok(count),
             // It was published.
-            Ok(Err(_)) => Err(Error::closed(OPERATION).with_retry(Retry::Unknown).with_retry(Retry::Never)),
+            Ok(Err(_)) => Err(Error::closed(OPERATION).for_good()),
             Err(_) => {
                 let got = *count.borrow();
                 let problem = format!("{got} of {wanted} acknowledgements within {timeout:?}");

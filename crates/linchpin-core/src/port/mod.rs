@@ -4,11 +4,13 @@ mod ack;
 mod areas;
 mod cluster;
 mod implementation;
+mod over;
 mod state;
 pub mod stored;
 
 pub use areas::{Area, DEFAULT_GROUP};
-pub use state::PortState;
+pub use over::{HasPort, Port};
+use state::PortState;
 
 use crate::error::Result;
 use crate::message::Message;
@@ -24,8 +26,8 @@ pub type MessageStream = Pin<Box<dyn Stream<Item = Result<Message>> + Send>>;
 
 /// Distributed coordination, whatever the backend: messages, keys, nodes, leadership.
 ///
-/// It is implemented once, for every [`Driver`](crate::Driver), so every adapter is one. It is object
-/// safe; implement it by hand or with a mocking crate to test code that uses it without any backend.
+/// It is implemented once: [`Port`] is it over any [`Driver`](crate::Driver), and every adapter's handle [has](HasPort)
+/// one. It is object safe; implement it by hand or with a mocking crate to test code that uses it without any backend.
 ///
 /// # Errors
 /// Every method may fail with `InvalidArgument` for a name, pattern, value or TTL that is not allowed

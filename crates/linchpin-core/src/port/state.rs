@@ -1,21 +1,17 @@
-//! What the port keeps per handle.
+//! What a port keeps.
 
+use super::STATS_WINDOW;
 use super::ack::AckInboxes;
-use super::{STATS_WINDOW, cluster};
-use crate::driver::Driver;
-use crate::error::Result;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use tokio::time::Instant;
 
-/// What the port keeps per handle: counts for `stats`, the metadata of the nodes it registered, and the
-/// inbox for acknowledgements. An adapter holds one per handle and shares it among the handle's clones.
+/// What a port keeps: counts for `stats`, the metadata of the nodes it registered, and the inbox for acknowledgements.
 #[derive(Default)]
-pub struct PortState {
+pub(super) struct PortState {
     pub(super) published: Rate,
     pub(super) received: Arc<Rate>,
     pub(super) subscriptions: Arc<AtomicUsize>,
@@ -24,33 +20,6 @@ pub struct PortState {
     /// The nodes that it has made leader.
     pub(super) led: Mutex<HashSet<String>>,
     pub(super) inbox: AckInboxes,
-}
-
-impl PortState {
-    /// Takes back what this handle said of a node through the port, as far as it still stands: that it is there, and
-    /// that it leads. What others said of it, or the recipes, stays.
-    ///
-    /// # Errors
-    /// What the driver fails with.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves some of it undone: what is left ends with its TTL.
-    pub async fn leave(&self, driver: &dyn Driver, node_id: &str) -> Result<()> {
-        if self.led.lock().remove(node_id) {
-            cluster::resign(driver, node_id).await?;
-        }
-        if self.registered.lock().remove(node_id).is_some() {
-            cluster::delist(driver, node_id).await?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for PortState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subscriptions = self.subscriptions.load(Ordering::Relaxed);
-        f.debug_struct("PortState").field("subscriptions", &subscriptions).finish_non_exhaustive()
-    }
 }
 
 const BUCKETS: u64 = STATS_WINDOW.as_secs();

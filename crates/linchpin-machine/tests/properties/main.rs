@@ -6,7 +6,7 @@ mod snapshots;
 mod state_model;
 mod stream_model;
 
-use linchpin_core::fanout::Change;
+use linchpin_adapter::fanout::Change;
 use linchpin_core::{Entry, Key, Page, Range};
 use linchpin_machine::{Command, Machine, Reply, Time};
 use ops::{GROUPS, KEYS, Op, Script, group, key, stream};

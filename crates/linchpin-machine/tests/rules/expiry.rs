@@ -1,5 +1,5 @@
 use crate::{at, commit, key, millis, put, read, version};
-use linchpin_core::fanout::Change;
+use linchpin_adapter::fanout::Change;
 use linchpin_core::{Outcome, Page, Range, Revision, Transaction};
 use linchpin_machine::{Machine, Time};
 

@@ -1,5 +1,5 @@
 use crate::{at, commit, key, millis, put, read, result, version};
-use linchpin_core::fanout::Change;
+use linchpin_adapter::fanout::Change;
 use linchpin_core::{ErrorKind, Mutation, MutationResult, Outcome, Retry, Revision, Transaction, TransactionId};
 use linchpin_machine::{ID_WINDOW, Machine};
 

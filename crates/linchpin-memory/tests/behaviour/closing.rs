@@ -1,7 +1,7 @@
-use crate::{claim, key, millis, open, put, stream, told};
+use crate::{claim, key, millis, open, open_port, put, stream, told};
 use futures::StreamExt;
 use linchpin_core::{
-    Channel, DistributedCoordination, Driver, ErrorKind, Page, Pattern, Range, Result, Retention, SubscriptionEvent,
+    Channel, DistributedCoordination, ErrorKind, Page, Pattern, Range, Result, Retention, SubscriptionEvent,
     Transaction,
 };
 use std::fmt::Debug;
@@ -18,7 +18,7 @@ async fn a_closed_handle_refuses_everything_and_other_handles_go_on() {
     closed.close().await.expect("closes");
     closed.close().await.expect("closes again");
     let channel = Channel::new("c").expect("valid");
-    for handle in [&closed as &dyn Driver, &clone, &*clone.share()] {
+    for handle in [&closed, &clone] {
         assert_closed(handle.get(&[key("k")]).await, "get");
         assert_closed(handle.scan(&Range::all(), &Page::first()).await, "scan");
         assert_closed(handle.commit(&Transaction::new()).await, "commit");
@@ -44,12 +44,12 @@ async fn closing_ends_the_streams_of_that_handle_and_no_others() {
     let mut ended = closing.watch(&Range::all()).await.expect("watches");
     let mut going_on = other.watch(&Range::all()).await.expect("watches");
     let pattern = Pattern::new("*").expect("valid");
-    let mut silenced = Driver::subscribe(&closing, &pattern).await.expect("subscribed");
-    let mut listening = Driver::subscribe(&other, &pattern).await.expect("subscribed");
+    let mut silenced = closing.subscribe(&pattern).await.expect("subscribed");
+    let mut listening = other.subscribe(&pattern).await.expect("subscribed");
     let channel = Channel::new("c").expect("valid");
-    Driver::publish(&other, &channel, "before".into()).await.expect("published");
+    other.publish(&channel, "before".into()).await.expect("published");
     closing.close().await.expect("closes");
-    assert_eq!(Driver::publish(&other, &channel, "after".into()).await.expect("published").at_most, Some(1));
+    assert_eq!(other.publish(&channel, "after".into()).await.expect("published").at_most, Some(1));
     put(&other, "k", "1", None).await;
 
     assert_eq!((told(&mut ended).await, told(&mut ended).await), ("synced".to_owned(), "closed".to_owned()));
@@ -77,9 +77,9 @@ async fn closing_ends_a_claim_that_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_a_publish_that_awaits_acknowledgements() {
-    let (closing, other) = (open("memory://acks").await, open("memory://acks").await);
+    let (closing, other) = (open_port("memory://acks").await, open_port("memory://acks").await);
     // Somebody who is subscribed and takes nothing.
-    let _deaf = DistributedCoordination::subscribe(&other, "c").await.expect("subscribes");
+    let _deaf = other.subscribe("c").await.expect("subscribes");
     let publisher = closing.clone();
     let waiting = tokio::spawn(async move { publisher.publish_with_ack("c", b"hello", millis(60_000)).await });
     tokio::time::sleep(millis(5)).await;
@@ -94,10 +94,10 @@ async fn closing_ends_a_publish_that_awaits_acknowledgements() {
 #[test]
 fn acknowledgements_come_in_every_runtime_that_uses_a_handle() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let handle = runtime().block_on(open("memory://acks-of-two"));
+    let handle = runtime().block_on(open_port("memory://acks-of-two"));
     for _ in 0..2 {
         runtime().block_on(async {
-            let mut listening = DistributedCoordination::subscribe(&handle, "c").await.expect("subscribes");
+            let mut listening = handle.subscribe("c").await.expect("subscribes");
             let taking = tokio::spawn(async move { listening.next().await });
             let acked = handle.publish_with_ack("c", b"hello", millis(10_000)).await.expect("acknowledged");
             assert_eq!(acked, 1);

@@ -1,6 +1,6 @@
 use crate::{claim, key, open, read, stream};
 use futures::StreamExt;
-use linchpin_core::{Action, Driver, Range, Record, Settlement, Transaction, WatchEvent};
+use linchpin_core::{Action, Range, Record, Settlement, Transaction, WatchEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,7 @@ use linchpin_core::{
     Claim, Driver, Entry, GroupName, Key, MemberName, Outcome, Record, StreamName, Transaction, WatchEvent, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn millis(millis: u64) -> Duration {
@@ -30,20 +31,28 @@ fn claim() -> Claim {
     Claim::new(stream(), group, member).visibility(millis(100))
 }
 
-async fn open(url: &str) -> MemoryCoordination {
+async fn open_port(url: &str) -> MemoryCoordination {
     MemoryCoordination::connect(MemoryConfig::from_url(url).expect(url)).await.expect("opens")
 }
 
-async fn put(driver: &dyn Driver, name: &str, value: &'static str, ttl: Option<u64>) -> Outcome {
+async fn open(url: &str) -> Arc<dyn Driver> {
+    open_port(url).await.driver()
+}
+
+fn private() -> Arc<dyn Driver> {
+    MemoryCoordination::new().driver()
+}
+
+async fn put(driver: &Arc<dyn Driver>, name: &str, value: &'static str, ttl: Option<u64>) -> Outcome {
     let put = Transaction::new().put(key(name), value, ttl.map(millis));
     driver.commit(&put).await.expect("committed")
 }
 
-async fn read(driver: &dyn Driver, name: &str) -> Option<Entry> {
+async fn read(driver: &Arc<dyn Driver>, name: &str) -> Option<Entry> {
     driver.get(&[key(name)]).await.expect("read").entries.remove(0)
 }
 
-async fn append(driver: &dyn Driver, record: Record) {
+async fn append(driver: &Arc<dyn Driver>, record: Record) {
     driver.append(&stream(), &[record]).await.expect("appended");
 }
 

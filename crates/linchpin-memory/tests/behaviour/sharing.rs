@@ -1,7 +1,6 @@
-use crate::{append, claim, key, millis, open, put, read, told};
+use crate::{append, claim, key, millis, open, open_port, private, put, read, told};
 use futures::StreamExt;
-use linchpin_core::{Channel, Driver, Pattern, Range, Record, SubscriptionEvent};
-use linchpin_memory::MemoryCoordination;
+use linchpin_core::{Channel, Pattern, Range, Record, SubscriptionEvent};
 use std::time::Duration;
 
 #[tokio::test]
@@ -22,12 +21,12 @@ async fn handles_share_a_namespace_by_name_and_nothing_else() {
         open("memory://sharing?namespace=b").await,
         open("memory://other?namespace=a").await,
         open("memory://?namespace=a").await,
-        MemoryCoordination::new(),
+        private(),
     ] {
         assert_eq!(read(&other, "k").await, None, "{other:?}");
         assert_eq!(other.publish(&channel, "hello".into()).await.expect("published").at_most, Some(0));
     }
-    let private = MemoryCoordination::new();
+    let private = private();
     put(&private, "k", "2", None).await;
     assert!(read(&private.clone(), "k").await.is_some(), "clones are the same handle");
 }
@@ -66,7 +65,7 @@ async fn streams_outlive_the_handle_that_opened_them() {
 #[tokio::test]
 async fn the_sweeper_ends_with_its_namespace() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let memory = MemoryCoordination::new();
+    let memory = private();
     assert_eq!(tasks(), 0, "started when there is something to expire");
     put(&memory, "k", "1", Some(3_600_000)).await;
     let clone = memory.clone();
@@ -85,8 +84,8 @@ async fn the_sweeper_ends_with_its_namespace() {
 
 #[tokio::test]
 async fn debug_shows_no_payload() {
-    let memory = open("memory://shown?namespace=orders").await;
-    put(&memory, "k", "canary", None).await;
+    let memory = open_port("memory://shown?namespace=orders").await;
+    put(&memory.driver(), "k", "canary", None).await;
     let shown = format!("{memory:?}");
     assert!(shown.contains("shown") && shown.contains("orders") && !shown.contains("canary"), "{shown}");
 }

@@ -1,12 +1,12 @@
-use crate::{append, claim, key, millis, put, read, stream, told};
+use crate::{append, claim, key, millis, private, put, read, stream, told};
 use linchpin_core::{Action, Claim, Driver, MAX_TTL, Range, Record, Settlement, Transaction};
-use linchpin_memory::MemoryCoordination;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, advance, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_lives_exactly_as_long_as_its_ttl() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     put(&memory, "a", "1", Some(1000)).await;
     advance(millis(999)).await;
     assert!(read(&memory, "a").await.is_some_and(|entry| entry.ttl == Some(millis(1))));
@@ -16,7 +16,7 @@ async fn a_key_lives_exactly_as_long_as_its_ttl() {
 
 #[tokio::test(start_paused = true)]
 async fn watchers_hear_of_an_expiry_within_the_slack_though_nobody_looks() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     let slack = memory.capabilities().ttl.expect("offered").slack;
     let mut watch = memory.watch(&Range::all()).await.expect("watches");
     assert_eq!(told(&mut watch).await, "synced");
@@ -32,7 +32,7 @@ async fn watchers_hear_of_an_expiry_within_the_slack_though_nobody_looks() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sweeper_follows_deadlines_that_move() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     let mut watch = memory.watch(&Range::Key(key("a"))).await.expect("watches");
     let version = put(&memory, "a", "1", Some(1000)).await.revision();
     let extend = |ttl| Transaction::new().extend(key("a"), version, ttl);
@@ -48,7 +48,7 @@ async fn the_sweeper_follows_deadlines_that_move() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_claim_is_woken_by_an_append() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     let waiter = memory.clone();
     let waiting = tokio::spawn(async move { waiter.claim(&claim().wait(Duration::MAX)).await });
     sleep(Duration::from_secs(5)).await;
@@ -60,7 +60,7 @@ async fn a_waiting_claim_is_woken_by_an_append() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_claim_gives_up_in_time() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     let started = Instant::now();
     assert_eq!(memory.claim(&claim().wait(millis(700))).await.expect("claimed"), []);
     assert!(started.elapsed() >= millis(700) && started.elapsed() <= millis(750), "{:?}", started.elapsed());
@@ -70,7 +70,7 @@ async fn a_waiting_claim_gives_up_in_time() {
 }
 
 /// Claims with a long wait; returns how often the record was delivered and how long that took.
-async fn awaited(memory: &MemoryCoordination, claim: Claim) -> (u32, Duration) {
+async fn awaited(memory: &Arc<dyn Driver>, claim: Claim) -> (u32, Duration) {
     let started = Instant::now();
     let deliveries = memory.claim(&claim.wait(Duration::from_secs(3600))).await.expect("claimed");
     (deliveries[0].receipt.delivery, started.elapsed())
@@ -78,7 +78,7 @@ async fn awaited(memory: &MemoryCoordination, claim: Claim) -> (u32, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_claim_sleeps_until_the_next_record_is_due_and_no_longer() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     append(&memory, Record::new("delayed").with_delay(millis(400))).await;
     assert_eq!(awaited(&memory, claim()).await, (1, millis(400)));
     assert_eq!(awaited(&memory, claim()).await, (2, millis(100)), "its visibility time passed");
@@ -91,7 +91,7 @@ async fn a_waiting_claim_sleeps_until_the_next_record_is_due_and_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_claim_hears_that_a_record_is_due_earlier() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     append(&memory, Record::new("a")).await;
     let held = memory.claim(&claim().visibility(Duration::from_secs(60))).await.expect("claimed");
     let waiter = memory.clone();
@@ -104,7 +104,7 @@ async fn a_waiting_claim_hears_that_a_record_is_due_earlier() {
 
 #[tokio::test(start_paused = true)]
 async fn the_undertaker_is_woken_by_a_dead_letter() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     append(&memory, Record::new("a")).await;
     let held = memory.claim(&claim()).await.expect("claimed");
     let waiter = memory.clone();
@@ -118,7 +118,7 @@ async fn the_undertaker_is_woken_by_a_dead_letter() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_claim_takes_nothing() {
-    let memory = MemoryCoordination::new();
+    let memory = private();
     let waited = tokio::time::timeout(millis(10), memory.claim(&claim().wait(millis(100)))).await;
     assert!(waited.is_err(), "cancelled");
     append(&memory, Record::new("a")).await;
@@ -128,7 +128,7 @@ async fn a_cancelled_claim_takes_nothing() {
 #[test]
 fn without_a_runtime_keys_expire_when_somebody_looks() {
     // Opened before there is a runtime, and used in one after another.
-    let memory = MemoryCoordination::default();
+    let memory = linchpin_memory::MemoryCoordination::default().driver();
     let run = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("runs");
     futures::executor::block_on(put(&memory, "a", "1", Some(1)));
     std::thread::sleep(millis(2));

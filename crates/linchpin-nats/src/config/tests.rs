@@ -1,6 +1,7 @@
 //! URLs and builders: what is read, what is refused, and that no secret shows.
 
 use super::*;
+use linchpin_core::Error;
 use std::error::Error as StdError;
 
 const SEED: &str = "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY";
@@ -30,10 +31,16 @@ fn file(name: &str, content: &[u8]) -> String {
 #[test]
 fn urls_are_read() {
     let config = from_url("tls://me:p%40ss@[::1]:7000?namespace=a&replicas=3&response_timeout_ms=7");
-    assert_eq!((config.address().as_str(), config.tls_required()), ("tls://[::1]:7000", true));
+    assert_eq!(
+        (linchpin_adapter::Config::address(&config).as_str(), config.tls_required()),
+        ("tls://[::1]:7000", true)
+    );
     assert!(config.login == Login::User { name: "me".to_owned(), password: "p@ss".to_owned() });
-    assert_eq!((config.namespace.as_str(), config.replicas), ("a", 3));
-    assert_eq!((config.connect_timeout, config.response_timeout), (Duration::from_secs(2), Duration::from_millis(7)));
+    assert_eq!((config.common.namespace.as_str(), config.replicas), ("a", 3));
+    assert_eq!(
+        (config.common.connect_timeout, config.common.response_timeout),
+        (Duration::from_secs(2), Duration::from_millis(7))
+    );
     assert!(config.root_certificate(authority()).options().is_ok());
 }
 
@@ -145,7 +152,7 @@ fn debug_shows_no_secret_whatever_was_given() {
         plain().credentials("canary"),
         plain().root_certificate("canary").client_certificate("canary", "canary"),
     ] {
-        let text = format!("{config:?} {:?} {}", config.servers(), config.address());
+        let text = format!("{config:?} {:?} {}", config.servers(), linchpin_adapter::Config::address(&config));
         assert!(!text.contains("canary") && text.contains("credentials: true"), "{text}");
         match config.options() {
             Ok(options) => assert!(!format!("{options:?}").contains("canary")),

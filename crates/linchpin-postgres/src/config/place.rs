@@ -1,8 +1,8 @@
 //! The server and the database of a URL, and who logs in to them.
 
-use super::invalid;
+use linchpin_adapter::url::{self, invalid};
 use linchpin_core::Result;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -56,16 +56,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reads what stands before the query: host and database may be empty. Nothing of it is repeated in an
+/// Reads what stands between `://` and the query: host and database may be empty. Nothing of it is repeated in an
 /// error: any of it may be a password.
 pub(super) fn read(text: &str) -> Result<(Login, Place)> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(invalid("the URL cannot be read; write postgres://localhost:5432"));
-    };
-    if !crate::SCHEMES.contains(&scheme) {
-        return Err(invalid("the scheme of the URL is not postgres or postgresql"));
-    }
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (authority, path) = text.split_once('/').unwrap_or((text, ""));
     if path.contains('@') {
         let advice = "escape a `/` in a password as %2F, and an `@` in the name of a database as %40";
         return Err(invalid(format!("the URL has an `@` after a `/`; {advice}")));
@@ -129,15 +123,17 @@ pub(super) fn port(text: &str) -> Result<u16> {
 }
 
 fn decoded(text: &str) -> Result<String> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| invalid("the user, password, host or database is not UTF-8 once decoded"))
+    url::decoded("user, password, host or database", text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linchpin_adapter::url::Parts;
+
+    fn read(url: &str) -> Result<(Login, Place)> {
+        super::read(Parts::of(url, &["postgres", "postgresql"])?.address)
+    }
 
     #[test]
     fn places_are_read_and_shown_without_who_logs_in() {

@@ -1,6 +1,7 @@
 //! URLs and builders: what is read, what is refused, and that no secret shows.
 
 use super::*;
+use linchpin_core::Error;
 use std::error::Error as StdError;
 
 /// As if the environment were empty.
@@ -30,10 +31,13 @@ fn urls_are_read() {
     let config = from_url(
         "postgresql://me:p%40ss@db.example.com:7000/shop?namespace=a&response_timeout_ms=7&application_name=till",
     );
-    assert_eq!(config.address(), "postgres://db.example.com:7000/shop");
+    assert_eq!(linchpin_adapter::Config::address(&config), "postgres://db.example.com:7000/shop");
     assert_eq!((config.username.as_str(), config.password.as_deref()), ("me", Some("p@ss")));
-    assert_eq!((config.namespace.as_str(), config.application_name.as_str()), ("a", "till"));
-    assert_eq!((config.connect_timeout, config.response_timeout), (Duration::from_secs(2), Duration::from_millis(7)));
+    assert_eq!((config.common.namespace.as_str(), config.application_name.as_str()), ("a", "till"));
+    assert_eq!(
+        (config.common.connect_timeout, config.common.response_timeout),
+        (Duration::from_secs(2), Duration::from_millis(7))
+    );
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn unix_sockets_have_two_spellings() {
         "postgres://me@elsewhere:8/shop?host=/var/run/pg&port=7",
     ] {
         let config = from_url(url);
-        assert_eq!(config.address(), "postgres://%2Fvar%2Frun%2Fpg:7/shop", "{url}");
+        assert_eq!(linchpin_adapter::Config::address(&config), "postgres://%2Fvar%2Frun%2Fpg:7/shop", "{url}");
         let options = config.options().expect("valid");
         assert_eq!(options.get_socket().and_then(|path| path.to_str()), Some("/var/run/pg"));
         assert_eq!((options.get_port(), options.get_database()), (7, Some("shop")));
@@ -108,10 +112,10 @@ fn the_environment_names_a_user_and_a_password_and_no_place() {
     let environment = |name: &str| Some(format!("the {name}"));
     let config = PostgresConfig::read("postgres://h", environment).expect("valid");
     assert_eq!((config.username.as_str(), config.password.as_deref()), ("the PGUSER", Some("the PGPASSWORD")));
-    assert_eq!(config.address(), "postgres://h:5432/the%20PGUSER");
+    assert_eq!(linchpin_adapter::Config::address(&config), "postgres://h:5432/the%20PGUSER");
     let config = PostgresConfig::read("postgres://me:mine@h", environment).expect("valid");
     assert_eq!((config.username.as_str(), config.password.as_deref()), ("me", Some("mine")));
-    assert_eq!(config.address(), "postgres://h:5432/me");
+    assert_eq!(linchpin_adapter::Config::address(&config), "postgres://h:5432/me");
     let config = PostgresConfig::read("postgres://h", |_| None).expect("valid");
     assert!(!config.username.is_empty() && config.password.is_none());
 }
@@ -158,8 +162,8 @@ fn files_are_read_by_either_name() {
     for names in [["tls_ca", "tls_cert", "tls_key"], ["sslrootcert", "sslcert", "sslkey"]] {
         let [ca, own, secret] = names;
         let config = from_url(&format!("postgres://localhost?{ca}={cert_file}&{own}={cert_file}&{secret}={key_file}"));
-        let read = [&config.root_certificate, &config.client_certificate, &config.client_key];
-        assert_eq!(read.map(|pem| pem.as_deref()), [&cert, &cert, &key].map(|pem| Some(pem.as_bytes())));
+        assert_eq!(config.material.authorities(), Some(cert.as_bytes()));
+        assert_eq!(config.material.client(), Some((cert.as_bytes(), key.as_bytes())));
         assert!(config.options().is_ok());
     }
     for path in [cert_file, key_file] {
@@ -233,7 +237,7 @@ fn debug_shows_no_secret_whatever_was_given() {
         from_url("postgres://u@localhost").password("canary"),
         plain().root_certificate("canary").client_certificate("canary", "canary"),
     ] {
-        let text = format!("{config:?} {}", config.address());
+        let text = format!("{config:?} {}", linchpin_adapter::Config::address(&config));
         assert!(!text.contains("canary") && text.contains("password: true"), "{text}");
         if let Err(error) = config.options() {
             assert!(!everything(&error).contains("canary"), "{error:?}");

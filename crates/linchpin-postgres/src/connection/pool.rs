@@ -1,9 +1,10 @@
 //! The connections that ask: few, opened as they are needed, shared, and closed when they are idle.
 
-use super::{Backoff, Connector};
+use super::Connector;
 use crate::error::Failure;
-use linchpin_core::Result;
+use linchpin_adapter::backoff::Backoff;
 use linchpin_core::life::Life;
+use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
@@ -231,7 +232,7 @@ impl Pool {
         arguments: PgArguments,
     ) -> Result<PgRow> {
         let rows = self.rows_behind(behind, operation, statement, arguments).await?;
-        rows.into_iter().next().ok_or_else(|| crate::error::unexpected(operation, "no row"))
+        rows.into_iter().next().ok_or_else(|| Error::unreadable(operation, "no row"))
     }
 
     /// Closes what is idle, and what is in use once it is given back.
@@ -269,7 +270,7 @@ impl Pool {
             match self.connect().await {
                 // One of ours may be given back, and one of others closed.
                 Err(failure) if failure.is_full() && Instant::now() < deadline => {
-                    let _ = timeout(backoff.next(), self.returned.notified()).await;
+                    let _ = timeout(backoff.step(), self.returned.notified()).await;
                 }
                 connected => {
                     let (connection, place) = connected?;

@@ -1,14 +1,14 @@
-//! What a call costs above the driver: a driver that answers at once, called directly, through the port as a trait
+//! What a call costs above the driver: the handle of a backend that answers at once, as a driver, through the port as a trait
 //! object, and with all default layers around it.
 
-use crate::bench::at_once::AtOnce;
+use crate::bench::at_once::at_once;
 use crate::bench::problem::{Problem, Result};
 use crate::bench::report::{Dispatch, Way};
 use crate::bench::sampling::{Samples, float};
 use crate::bench::{PAYLOAD, Pace};
 use bytes::Bytes;
 use futures::FutureExt;
-use linchpin::{Area, Channel, DistributedCoordination, Driver, Key, Transaction};
+use linchpin::{Area, Channel, DistributedCoordination, Driver, Key, Port, Transaction};
 use linchpin_core::layers::Layers;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,8 +31,8 @@ enum Call {
 
 pub(crate) async fn run(pace: Pace) -> Result<Vec<Dispatch>> {
     let direct = Direct::new()?;
-    let port = Arc::new(AtOnce::default()) as Arc<dyn DistributedCoordination>;
-    let layered = Arc::new(Layers::default().wrap(Arc::new(AtOnce::default()))) as Arc<dyn DistributedCoordination>;
+    let port = Arc::new(at_once()) as Arc<dyn DistributedCoordination>;
+    let layered = Arc::new(Port::over(Layers::default().wrap(at_once().driver()))) as Arc<dyn DistributedCoordination>;
     let batches = pace.rounds(BATCHES);
     let progress = pace.progress("dispatch", 3 * batches);
     let mut measured = Vec::new();
@@ -65,7 +65,7 @@ pub(crate) async fn run(pace: Pace) -> Result<Vec<Dispatch>> {
 
 /// The driver and what it is called with, made before.
 struct Direct {
-    driver: AtOnce,
+    driver: Arc<dyn Driver>,
     keys: [Key; 1],
     put: Transaction,
     channel: Channel,
@@ -75,16 +75,16 @@ impl Direct {
     fn new() -> Result<Self> {
         let key = Area::User.key(NAME)?;
         let put = Transaction::new().put(key.clone(), PAYLOAD, None);
-        Ok(Self { driver: AtOnce::default(), keys: [key], put, channel: Area::User.channel(NAME)? })
+        Ok(Self { driver: at_once().driver(), keys: [key], put, channel: Area::User.channel(NAME)? })
     }
 
     async fn batch(&self, call: Call) -> Result<()> {
         for _ in 0..BATCH {
             match call {
-                Call::Get => drop(Driver::get(&self.driver, &self.keys).await?),
+                Call::Get => drop(self.driver.get(&self.keys).await?),
                 Call::Commit => drop(self.driver.commit(&self.put).await?),
                 Call::Publish => {
-                    Driver::publish(&self.driver, &self.channel, Bytes::from_static(PAYLOAD)).await?;
+                    self.driver.publish(&self.channel, Bytes::from_static(PAYLOAD)).await?;
                 }
             }
         }
@@ -109,7 +109,7 @@ async fn through(port: &dyn DistributedCoordination, call: Call) -> Result<()> {
 /// allocation of the process then passes it, so it is compiled in by the feature `count-allocations` only.
 fn allocations(batch: impl Future<Output = Result<()>>) -> Result<Option<f64>> {
     let mut result = None;
-    let count = counted(|| result = batch.now_or_never());
+    let count = counted(|| result = tokio::task::unconstrained(batch).now_or_never());
     result.ok_or_else(|| Problem::new("a call of a driver that answers at once had to wait"))??;
     Ok(count.map(|count| float(usize::try_from(count).unwrap_or(usize::MAX)) / float(BATCH)))
 }

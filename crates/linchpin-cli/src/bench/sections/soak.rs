@@ -16,6 +16,7 @@ use linchpin::{
     Action, Area, Claim, Coordinator, Driver, GroupName, MemberName, Pattern, Record, Retention, Settlement,
     StreamName, Transaction, TransactionId,
 };
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -109,7 +110,7 @@ async fn lap_of(coordinator: &Coordinator, load: Load) -> Result<u64> {
 }
 
 /// Appends, claims, acknowledges and trims so many records of one stream.
-async fn pass_through(driver: &dyn Driver, number: u64, records: u64) -> Result<()> {
+async fn pass_through(driver: &Arc<dyn Driver>, number: u64, records: u64) -> Result<()> {
     let stream = stream_name(number)?;
     let claim = Claim::new(stream.clone(), GroupName::new("soak")?, MemberName::new("soak")?);
     let batch = BATCH.min(u64::try_from(driver.capabilities().limits.batch).unwrap_or(u64::MAX));
@@ -136,7 +137,7 @@ async fn pass_through(driver: &dyn Driver, number: u64, records: u64) -> Result<
     acknowledge(driver, &claim).await
 }
 
-async fn acknowledge(driver: &dyn Driver, claim: &Claim) -> Result<()> {
+async fn acknowledge(driver: &Arc<dyn Driver>, claim: &Claim) -> Result<()> {
     let deliveries = driver.claim(claim).await?;
     let settled = deliveries.into_iter().map(|delivery| Settlement { receipt: delivery.receipt, action: Action::Ack });
     let settled: Vec<Settlement> = settled.collect();
@@ -147,7 +148,7 @@ async fn acknowledge(driver: &dyn Driver, claim: &Claim) -> Result<()> {
 }
 
 /// Writes to some keys, with ids; some expire, some are deleted.
-async fn commit(driver: &dyn Driver, commits: u64) -> Result<()> {
+async fn commit(driver: &Arc<dyn Driver>, commits: u64) -> Result<()> {
     let one = || async move {
         let key = Area::User.key(&format!("soak-{}", fastrand::u64(..KEYS)))?;
         let transaction = Transaction::new().with_id(TransactionId::random());
@@ -162,7 +163,7 @@ async fn commit(driver: &dyn Driver, commits: u64) -> Result<()> {
     Ok(all.buffer_unordered(COMMITS_AT_ONCE).try_collect().await?)
 }
 
-async fn publish(driver: &dyn Driver, messages: u64) -> Result<u64> {
+async fn publish(driver: &Arc<dyn Driver>, messages: u64) -> Result<u64> {
     let channel = Area::User.channel("soak")?;
     let (small, large) = (Bytes::from_static(PAYLOAD), Bytes::from(vec![7; LARGE]));
     let one = |number: u64| {

@@ -2,10 +2,10 @@
 
 use super::queue::{Change, Next, Queue};
 use super::watchers::Scan;
-use crate::entry::{Entry, Page, Range, Revision, ScanPage};
-use crate::error::{Error, Result};
-use crate::name::Key;
-use crate::watch::WatchEvent;
+use linchpin_core::Key;
+use linchpin_core::WatchEvent;
+use linchpin_core::{Entry, Page, Range, Revision, ScanPage};
+use linchpin_core::{Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,47 @@
-//! What many want at once and one task does for all of them: connecting, for one.
+//! Work that is done as a task of the handle: a caller who gives up, or whom nobody polls, keeps nothing that others
+//! need.
 
 use linchpin_core::life::Life;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-/// Does one thing at a time, as a task of the handle, for all who want it: one of them who gives up, or whom nobody
-/// polls, holds nobody else up.
-pub(crate) struct SingleFlight<T>(Arc<Mutex<Option<Flight<T>>>>);
+/// Makes a call on behalf of somebody; it ends where he gives up. `None` if the handle ends before it does.
+///
+/// # Cancel safety
+/// Dropping the future drops the call, soon.
+pub async fn on_behalf<T: Send + 'static>(life: &Life, call: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let (mut reply, answer) = oneshot::channel();
+    life.spawn(async move {
+        let answer = tokio::select! {
+            answer = call => answer,
+            () = reply.closed() => return,
+        };
+        // Nobody may wait any more.
+        let _ = reply.send(answer);
+    });
+    answer.await.ok()
+}
+
+/// What many want at once and one task does for all of them: connecting, for one. It does one thing at a time; one who
+/// gives up holds nobody else up.
+///
+/// ```
+/// use linchpin_adapter::tasks::SingleFlight;
+/// use linchpin_core::life::Life;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let (life, connecting) = (Life::in_runtime(), SingleFlight::default());
+/// let connect = || connecting.run(&life, "connect", async { "a connection" });
+/// assert_eq!(tokio::try_join!(connect(), connect())?, ("a connection", "a connection"));
+/// # Ok(())
+/// # }
+/// ```
+pub struct SingleFlight<T>(Arc<Mutex<Option<Flight<T>>>>);
 
 /// What the task comes to; nothing as long as it runs.
 type Flight<T> = watch::Receiver<Option<T>>;
@@ -19,12 +52,18 @@ impl<T> Default for SingleFlight<T> {
     }
 }
 
+impl<T> fmt::Debug for SingleFlight<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
+    }
+}
+
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// What the task comes to that runs now; `task`, if none does.
     ///
     /// # Errors
     /// `Closed` if the runtime of the handle ends before.
-    pub(crate) fn run(
+    pub fn run(
         &self,
         life: &Life,
         operation: &'static str,
@@ -62,7 +101,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<Result<T, Arc<Error>>> {
     ///
     /// # Errors
     /// As `run`, and what the task fails with.
-    pub(crate) fn run_or_fail(
+    pub fn run_or_fail(
         &self,
         life: &Life,
         operation: &'static str,
@@ -107,6 +146,23 @@ mod tests {
         go_on.notify_one();
         assert_eq!(run().await.expect("open"), 2, "what is over is not told again");
         assert_eq!(kept.await.expect("open"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_with_whom_it_is_for() {
+        let life = Life::in_runtime();
+        assert_eq!(on_behalf(&life, async { 7 }).await, Some(7));
+        let held = Arc::new(());
+        let holding = held.clone();
+        let mut calling = Box::pin(on_behalf(&life, async move {
+            let _held = holding;
+            std::future::pending::<()>().await;
+        }));
+        assert!(poll!(&mut calling).is_pending());
+        drop(calling);
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 //! Changes, and those that a watcher has not taken yet: the newest of each key.
 
 use super::watchers::Watchers;
-use crate::entry::{Entry, Revision};
-use crate::error::Error;
-use crate::name::Key;
+use linchpin_core::Error;
+use linchpin_core::Key;
+use linchpin_core::{Entry, Revision};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::{Error, ErrorKind, MemberName, Position, Receipt};
 use futures::future::join_all;
+use linchpin_core::{Error, ErrorKind, MemberName, Position, Receipt};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::{sleep, timeout};
 
@@ -215,10 +215,10 @@ async fn closing_waits_for_looks_and_gives_back_what_they_bring() {
         let life = queues.0.life.clone();
         let (waits, others) = (claim(wait), claim(LONG));
         // One that is looked for when it ends, and nobody goes on with; and one that waits.
-        let mut waiting = Box::pin(life.run("claim", queues.claim(&others)));
+        let mut waiting = Box::pin(life.run(linchpin_core::Operation::Claim, queues.claim(&others)));
         assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
         records.append(1);
-        let mut unpolled = Box::pin(life.run("claim", queues.claim(&waits)));
+        let mut unpolled = Box::pin(life.run(linchpin_core::Operation::Claim, queues.claim(&waits)));
         assert!(futures::poll!(&mut unpolled).is_pending());
         sleep(FAR * 3 / 4).await;
         life.close();

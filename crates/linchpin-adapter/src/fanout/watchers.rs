@@ -2,12 +2,12 @@
 
 use super::queue::{Change, Queue};
 use super::watch::Watch;
-use crate::entry::{Page, Range, ScanPage};
-use crate::error::{Error, Result};
-use crate::name::Key;
-use crate::watch::WatchStream;
 use futures::future::BoxFuture;
 use futures::stream;
+use linchpin_core::Key;
+use linchpin_core::WatchStream;
+use linchpin_core::{Error, Result};
+use linchpin_core::{Page, Range, ScanPage};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -131,10 +131,10 @@ impl fmt::Debug for Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Entry, Revision};
-    use crate::watch::WatchEvent;
     use bytes::Bytes;
     use futures::StreamExt;
+    use linchpin_core::WatchEvent;
+    use linchpin_core::{Entry, Revision};
     use std::time::Duration;
 
     fn key(name: &str) -> Key {

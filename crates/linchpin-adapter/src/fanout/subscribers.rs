@@ -1,9 +1,9 @@
 //! The subscribers of one handle.
 
-use crate::error::{Error, Result};
-use crate::message::{Message, Subscription, SubscriptionEvent};
-use crate::pattern::Pattern;
 use futures::stream;
+use linchpin_core::Pattern;
+use linchpin_core::{Error, Result};
+use linchpin_core::{Message, Subscription, SubscriptionEvent};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
@@ -168,8 +168,8 @@ impl fmt::Debug for Subscribers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use futures::StreamExt;
+    use linchpin_core::ErrorKind;
 
     fn message(n: usize) -> Message {
         Message { channel: "c".to_owned(), payload: n.to_string().into_bytes(), timestamp: None }

@@ -1,9 +1,9 @@
 //! The task that looks for all who wait for a group.
 
 use super::{Look, Served, Source, Waiter};
-use crate::{Delivery, Result};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
+use linchpin_core::{Delivery, Result};
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! For adapters: claims, and how they wait. For each group one task looks, for all who wait: so one look serves all, however
 //! many wait, what one wake-up costs does not grow with them, and a claim that nobody polls holds nobody else up.
 
-use crate::life::Life;
-use crate::{Action, Claim, Delivery, GroupName, MAX_TTL, Result, Settled, Settlement, StreamName};
 use async_trait::async_trait;
+use linchpin_core::life::Life;
+use linchpin_core::{Action, Claim, Delivery, GroupName, MAX_TTL, Result, Settled, Settlement, StreamName};
 use looks::Looks;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ pub trait Source: Send + Sync + 'static {
 ///
 /// ```
 /// # use linchpin_core::{Claim, GroupName, MemberName, Result, Settled, Settlement, StreamName};
-/// # use linchpin_core::claims::{Look, Queues, Source};
+/// # use linchpin_adapter::claims::{Look, Queues, Source};
 /// # use linchpin_core::life::Life;
 /// # use std::sync::Arc;
 /// # use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The driver: each method checks, then hands over to the module that does it.
+//! The backend: each method hands over to the module that does it.
 
 use crate::bucket::{Bucket, Features};
 use crate::changes::Changes;
@@ -10,71 +10,39 @@ use crate::error::no_answer;
 use crate::ids::ID_WINDOW;
 use crate::messages::{self, Hub};
 use crate::names::Names;
-use crate::state;
 use crate::streams::{DEDUPE_WINDOW, Streams};
-use async_trait::async_trait;
+use crate::{erase, state};
 use bytes::Bytes;
+use linchpin_adapter::{Backend, Coordination};
 use linchpin_core::life::Life;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, Error, ErrorKind, GroupName, Health, Key,
-    Limits, MessageSupport, Namespace, NodeId, Outcome, Page, Pattern, PortState, Range, Reach, Record, Result,
-    Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription,
-    Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Durability, Error, ErrorKind, GroupName, Health, Key, Limits,
+    MessageSupport, Namespace, Outcome, Page, Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled,
+    Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction, TransactionScope,
+    TtlSupport, WatchCompleteness, WatchStream,
 };
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A handle to one namespace of a NATS server or cluster. Clones are the same handle; closing one closes all. The
-/// background tasks end with the last of the handle and its watches and subscriptions.
-#[derive(Clone)]
-pub struct NatsCoordination(Arc<Handle>);
+/// A handle to one namespace of a NATS server or cluster. Opening one makes the namespace's stream if it is not there.
+pub type NatsCoordination = Coordination<Nats>;
 
-struct Handle {
-    address: String,
-    node: Option<NodeId>,
-    namespace: Namespace,
+/// One namespace of a NATS server or cluster.
+pub struct Nats {
     capabilities: Capabilities,
     bucket: Arc<Bucket>,
     committer: Committer,
     changes: Arc<Changes>,
     hub: Arc<Hub>,
     streams: Arc<Streams>,
-    port: PortState,
-    life: Life,
 }
 
-impl NatsCoordination {
-    /// Connects to `url` and lives in the namespace `key_prefix`, or the URL's without one. `node_id` names this handle
-    /// where it is printed for debugging.
-    ///
-    /// # Errors
-    /// As [`NatsCoordination::connect`]; `InvalidArgument` also for a prefix that is no [`Namespace`] and an id that is
-    /// no [`NodeId`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes what was opened.
-    pub async fn new(url: &str, node_id: String, key_prefix: Option<String>) -> Result<Self> {
-        let mut config = NatsConfig::from_url(url)?;
-        if let Some(prefix) = key_prefix {
-            config = config.namespace(Namespace::new(prefix)?);
-        }
-        Self::open_as(config, Some(NodeId::new(node_id)?)).await
-    }
+impl Backend for Nats {
+    type Config = NatsConfig;
 
-    /// Connects, asks the server what it is, and makes the namespace's stream if it is not there.
-    ///
-    /// # Errors
-    /// `Unavailable` or `Timeout` if it cannot be reached, `Unauthorized` if it does not accept the login,
-    /// `Unsupported` if it is older than 2.9, has no JetStream, or takes only small messages.
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes what was opened.
-    pub async fn connect(config: NatsConfig) -> Result<Self> {
-        Self::open_as(config, None).await
-    }
+    const NAME: &'static str = "NatsCoordination";
 
-    async fn open_as(config: NatsConfig, node: Option<NodeId>) -> Result<Self> {
+    async fn connect(config: NatsConfig, life: &Life) -> Result<Self> {
         let connection = Connection::open(&config).await?;
         let server = connection.server();
         let version = read_version(&server.version);
@@ -86,166 +54,100 @@ impl NatsCoordination {
             let problem = format!("the server's max_payload is {}; linchpin needs {MIN_PAYLOAD}", server.max_payload);
             return Err(Error::new(ErrorKind::Unsupported, "connect", problem));
         }
-        let names = Names::new(&config.namespace);
+        let names = Names::new(&config.common.namespace);
         let is_modern = version >= MODERN;
         let clock = Arc::new(Clock::new());
         let opening = Bucket::open(connection.clone(), names.clone(), clock, config.replicas, is_modern);
-        let opened = tokio::time::timeout(config.response_timeout, opening).await;
+        let opened = tokio::time::timeout(config.common.response_timeout, opening).await;
         let bucket = opened.unwrap_or_else(|_| Err(no_answer("connect")))?;
         bucket.revision("connect").await?;
         let bucket = Arc::new(bucket);
         let changes = Arc::new(Changes::new(bucket.clone()));
         let hub = Arc::new(Hub::new(connection.clone(), names.clone()));
-        let life = Life::in_runtime();
         let (watched, heard, connected) = (changes.clone(), hub.clone(), connection.clone());
         life.on_end(move |ended| {
             watched.end(ended);
             heard.end(ended);
             connected.close();
         });
-        Ok(Self(Arc::new(Handle {
-            address: config.address(),
-            node,
+        Ok(Self {
             capabilities: capabilities(&server.version, server.max_payload, bucket.features),
-            namespace: config.namespace,
             committer: Committer::new(bucket.features.replicas),
             changes,
             streams: Arc::new(Streams::new(connection, names, bucket.features.replicas, bucket.clock.clone())),
             hub,
             bucket,
-            port: PortState::default(),
-            life,
-        })))
+        })
     }
 
-    fn handle(&self, operation: &'static str) -> Result<&Handle> {
-        self.0.life.admit(operation).map(|()| &*self.0)
+    async fn erase(config: NatsConfig, namespaces: &[Namespace]) -> Result<()> {
+        erase::erase(&config, namespaces).await
     }
-}
 
-impl fmt::Debug for NatsCoordination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Handle { address, node, namespace, life, .. } = &*self.0;
-        f.debug_struct("NatsCoordination")
-            .field("address", address)
-            .field("node", node)
-            .field("namespace", namespace)
-            .field("life", life)
-            .finish_non_exhaustive()
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-#[async_trait]
-impl Driver for NatsCoordination {
     fn capabilities(&self) -> &Capabilities {
-        &self.0.capabilities
-    }
-
-    fn port_state(&self) -> &PortState {
-        &self.0.port
-    }
-
-    fn share(&self) -> Arc<dyn Driver> {
-        Arc::new(self.clone())
+        &self.capabilities
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        let handle = self.handle("get")?;
-        handle.life.run("get", state::get(&handle.bucket, &handle.committer.known, keys)).await
+        state::get(&self.bucket, &self.committer.known, keys).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let handle = self.handle("scan")?;
-        handle.capabilities.admit_scan(page)?;
-        handle.life.run("scan", state::scan(&handle.bucket, range, page)).await
+        state::scan(&self.bucket, range, page).await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let handle = self.handle("commit")?;
-        handle.capabilities.admit_commit(transaction)?;
-        handle.life.run("commit", handle.committer.commit(&handle.bucket, transaction)).await
+        self.committer.commit(&self.bucket, transaction).await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        let handle = self.handle("watch")?;
-        handle.capabilities.admit_watch()?;
-        handle.life.run("watch", handle.changes.watch(range)).await
+        self.changes.watch(range).await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        let handle = self.handle("publish")?;
-        handle.capabilities.admit_publish(channel, &payload)?;
-        handle
-            .life
-            .run("publish", messages::publish(&handle.bucket.connection, &handle.bucket.names, channel, payload))
-            .await
+        messages::publish(&self.bucket.connection, &self.bucket.names, channel, payload).await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        let handle = self.handle("subscribe")?;
-        handle.capabilities.admit_subscribe()?;
-        handle.life.run("subscribe", handle.hub.subscribe(pattern)).await
+        self.hub.subscribe(pattern).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        let handle = self.handle("append")?;
-        handle.capabilities.admit_append(stream, records)?;
-        handle.life.run("append", handle.streams.append(stream, records)).await
+        self.streams.append(stream, records).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        let handle = self.handle("claim")?;
-        handle.capabilities.admit_claim(claim)?;
-        handle.life.run("claim", Box::pin(handle.streams.claim(claim))).await
+        Box::pin(self.streams.claim(claim)).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        let handle = self.handle("settle")?;
-        handle.capabilities.admit_settle(settlements)?;
-        handle.life.run("settle", handle.streams.settle(settlements)).await
+        self.streams.settle(settlements).await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        let handle = self.handle("inspect")?;
-        handle.capabilities.admit_streams("inspect")?;
-        handle.life.run("inspect", handle.streams.inspect(stream)).await
+        self.streams.inspect(stream).await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        let handle = self.handle("trim")?;
-        handle.capabilities.admit_streams("trim")?;
-        handle.life.run("trim", handle.streams.trim(stream, keep)).await
+        self.streams.trim(stream, keep).await
     }
 
     async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        self.handle("remove_group")?.capabilities.admit_streams("remove_group")?;
         Err(Error::unsupported("remove_group", "nats", "removing a group"))
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        let handle = self.handle("clear")?;
-        let clearing = async {
-            state::clear(&handle.bucket, &handle.committer.known, prefix).await?;
-            if handle.capabilities.streams.is_some() {
-                handle.streams.clear(prefix).await?;
-            }
-            Ok(())
-        };
-        handle.life.run("clear", clearing).await
+        state::clear(&self.bucket, &self.committer.known, prefix).await?;
+        if self.capabilities.streams.is_some() {
+            self.streams.clear(prefix).await?;
+        }
+        Ok(())
     }
 
     async fn health(&self) -> Result<Health> {
-        let handle = self.handle("health")?;
         let asked = Instant::now();
-        let degraded = handle.life.run("health", handle.bucket.degraded()).await?;
+        let degraded = self.bucket.degraded().await?;
         Ok(Health::new(asked.elapsed(), degraded))
-    }
-
-    async fn close(&self) -> Result<()> {
-        let handle = &self.0;
-        handle.life.close();
-        Ok(())
     }
 }
 

@@ -1,0 +1,158 @@
+//! What an adapter writes.
+
+use bytes::Bytes;
+use linchpin_core::life::Life;
+use linchpin_core::{
+    Appended, Capabilities, Channel, Claim, Delivery, Error, GroupName, Health, Key, Namespace, Operation, Outcome,
+    Page, Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, Subscription, Transaction, WatchStream,
+};
+use std::future::Future;
+
+/// What one backend does natively, within one namespace, and nothing else: what [`Coordination`](crate::Coordination)
+/// makes a driver and a port of.
+///
+/// A method is called only while the handle is open, and only with what the declared [`Capabilities`] admit: nothing here
+/// checks an argument, a closed handle or an undeclared feature. What is not declared need not be written. A call needs no
+/// deadline of its own, and ends when its handle does. The methods mean what those of [`Driver`](linchpin_core::Driver) of
+/// the same name mean, and fail and are cancelled alike.
+///
+/// Write them as `async fn`: the crate's first page has a whole one.
+pub trait Backend: Send + Sync + Sized + 'static {
+    /// Where the backend is and how to talk to it.
+    type Config: Config;
+
+    /// What its handle is called where one is printed for debugging.
+    const NAME: &'static str;
+
+    /// How long a handle lives: as long as the runtime in which it is opened, where connections and other background
+    /// tasks run. One that has no such tasks takes [`Life::without_runtime`].
+    fn life() -> Life {
+        Life::in_runtime()
+    }
+
+    /// Connects. Background tasks are run by [`Life::spawn`]; watches and subscriptions end as [`Life::on_end`] says.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `Unavailable`, `Timeout`, `Unauthorized`, `Unsupported`, ...
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    fn connect(config: Self::Config, life: &Life) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Removes namespaces with all that is in them, and with what `clear` keeps: how far their revisions went, which
+    /// transactions were applied. For namespaces that nobody will use again, as those of a test. The namespace of `config`
+    /// does not matter. A backend that keeps nothing without a handle has nothing to do.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves some of it undone; erasing again does the rest.
+    fn erase(config: Self::Config, namespaces: &[Namespace]) -> impl Future<Output = Result<()>> + Send;
+
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Reads keys, all as of one revision; linearizable. An expired key is absent, and stays so.
+    fn get(&self, keys: &[Key]) -> impl Future<Output = Result<Snapshot>> + Send;
+
+    /// Reads one page of a range, ascending by the keys' bytes, as of one revision.
+    fn scan(&self, range: &Range, page: &Page) -> impl Future<Output = Result<ScanPage>> + Send;
+
+    /// Checks the guards and applies the mutations, all or nothing, linearizable.
+    fn commit(&self, transaction: &Transaction) -> impl Future<Output = Result<Outcome>> + Send;
+
+    /// Watches a range: the present entries, `Synced`, then changes.
+    fn watch(&self, range: &Range) -> impl Future<Output = Result<WatchStream>> + Send {
+        let _ = range;
+        not_offered(self, Operation::Watch)
+    }
+
+    /// Sends a message to those subscribed now.
+    fn publish(&self, channel: &Channel, payload: Bytes) -> impl Future<Output = Result<Reach>> + Send {
+        let _ = (channel, payload);
+        not_offered(self, Operation::Publish)
+    }
+
+    /// Subscribes to the channels that match; live when it returns.
+    fn subscribe(&self, pattern: &Pattern) -> impl Future<Output = Result<Subscription>> + Send {
+        let _ = pattern;
+        not_offered(self, Operation::Subscribe)
+    }
+
+    /// Appends records, in their order, next to each other.
+    fn append(&self, stream: &StreamName, records: &[Record]) -> impl Future<Output = Result<Vec<Appended>>> + Send {
+        let _ = (stream, records);
+        not_offered(self, Operation::Append)
+    }
+
+    /// Claims records for one member of a group; waits up to `claim.wait` for the first.
+    fn claim(&self, claim: &Claim) -> impl Future<Output = Result<Vec<Delivery>>> + Send {
+        let _ = claim;
+        not_offered(self, Operation::Claim)
+    }
+
+    /// Settles deliveries; each on its own.
+    fn settle(&self, settlements: &[Settlement]) -> impl Future<Output = Result<Vec<Settled>>> + Send {
+        let _ = settlements;
+        not_offered(self, Operation::Settle)
+    }
+
+    /// What a stream holds.
+    fn inspect(&self, stream: &StreamName) -> impl Future<Output = Result<StreamInfo>> + Send {
+        let _ = stream;
+        not_offered(self, Operation::Inspect)
+    }
+
+    /// Drops old records, but none that a group has not settled; returns how many.
+    fn trim(&self, stream: &StreamName, keep: Retention) -> impl Future<Output = Result<u64>> + Send {
+        let _ = (stream, keep);
+        not_offered(self, Operation::Trim)
+    }
+
+    /// Removes a group; whether there was one.
+    fn remove_group(&self, stream: &StreamName, group: &GroupName) -> impl Future<Output = Result<bool>> + Send {
+        let _ = (stream, group);
+        not_offered(self, Operation::RemoveGroup)
+    }
+
+    /// Removes every key and stream whose name starts with `prefix`.
+    fn clear(&self, prefix: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Asks the server how it is.
+    fn health(&self) -> impl Future<Output = Result<Health>> + Send;
+
+    /// What is left to do when the handle is closed, besides what [`Life::on_end`] says: it is done to its end as a task
+    /// of the handle, while new calls are refused already.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+}
+
+/// What is called though nothing declares it.
+fn not_offered<B: Backend, T: Send>(backend: &B, operation: Operation) -> impl Future<Output = Result<T>> + Send {
+    let name = operation.as_str();
+    std::future::ready(Err(Error::unsupported(name, &backend.capabilities().backend, name)))
+}
+
+/// Where a backend is and how to talk to it.
+pub trait Config: Clone + Send + 'static {
+    /// The URL schemes that it reads, in lower case.
+    const SCHEMES: &'static [&'static str];
+
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it cannot be read, naming what is wrong and never repeating a user or password.
+    fn from_url(url: &str) -> Result<Self>;
+
+    /// Lives in this namespace, instead of the URL's.
+    fn with_namespace(self, namespace: Namespace) -> Self;
+
+    /// The namespace to live in.
+    fn namespace(&self) -> &Namespace;
+
+    /// The backend's address, without secrets.
+    fn address(&self) -> String;
+}

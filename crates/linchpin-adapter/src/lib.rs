@@ -1,0 +1,25 @@
+//! For authors of adapters of [linchpin](https://docs.rs/linchpin): what every adapter needs and none has to write.
+//!
+//! - An adapter writes a [`Backend`]: what its server does natively. [`Coordination`] makes a driver and a port of it,
+//!   and does what every handle has to: it checks, closes, shares and says whose it is.
+//! - [`fanout`] hands messages and changes to the subscribers and watchers of one process, bounded and never silently
+//!   losing any.
+//! - [`claims`] is how the claims of a handle wait.
+//! - [`tasks`] does work as a task of the handle, and [`backoff`] pauses between attempts.
+//! - [`url`] reads URLs, and [`tls`] certificates and keys, without ever repeating a secret.
+
+mod backend;
+pub mod backoff;
+pub mod claims;
+mod coordination;
+pub mod fanout;
+mod handle;
+mod opener;
+pub mod tasks;
+#[cfg(feature = "tls")]
+pub mod tls;
+pub mod url;
+
+pub use backend::{Backend, Config};
+pub use coordination::Coordination;
+pub use opener::Opener;

@@ -1,0 +1,207 @@
+//! Certificates and keys, and TLS with full verification by a crypto provider that is named here: what a process has
+//! installed otherwise does not matter.
+
+use crate::url::{file, invalid};
+use linchpin_core::Result;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::sync::Arc;
+
+/// Whom a client trusts and what it shows, as PEM. `Debug` shows none of it.
+///
+/// ```
+/// use linchpin_adapter::tls::Material;
+/// let mut material = Material::default();
+/// assert!(!material.is_given() && !material.set("user", "me")?);
+/// material.trust_only("not a certificate");
+/// assert!(material.check().expect_err("it is none").to_string().contains("tls_ca"));
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Material {
+    authorities: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+}
+
+impl Material {
+    /// The query keys that name files of it, for [`Parts::read_query`](crate::url::Parts::read_query).
+    pub const KEYS: &str = "tls_ca, tls_cert, tls_key";
+
+    /// Reads the file that a query key names if it is one of these; whether it was.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the file cannot be read, or one is given twice.
+    pub fn set(&mut self, key: &str, path: &str) -> Result<bool> {
+        let slot = match key {
+            "tls_ca" => &mut self.authorities,
+            "tls_cert" => &mut self.certificate,
+            "tls_key" => &mut self.key,
+            _ => return Ok(false),
+        };
+        if slot.replace(file(key, path, key == "tls_key")?).is_some() {
+            return Err(invalid(format!("{key} is given twice, by one name or another")));
+        }
+        Ok(true)
+    }
+
+    /// Trusts the certificate authorities in this PEM text.
+    pub fn trust_only(&mut self, pem: impl Into<Vec<u8>>) {
+        self.authorities = Some(pem.into());
+    }
+
+    /// Shows the server this certificate (with its chain), proven by this key.
+    pub fn show(&mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) {
+        (self.certificate, self.key) = (Some(certificate.into()), Some(key.into()));
+    }
+
+    /// Whether anything was given that only TLS can use.
+    pub fn is_given(&self) -> bool {
+        self.authorities.is_some() || self.certificate.is_some() || self.key.is_some()
+    }
+
+    /// The authorities to trust, if they are given.
+    pub fn authorities(&self) -> Option<&[u8]> {
+        self.authorities.as_deref()
+    }
+
+    /// The client's certificate and key, if they are given.
+    pub fn client(&self) -> Option<(&[u8], &[u8])> {
+        self.certificate.as_deref().zip(self.key.as_deref())
+    }
+
+    /// Sees that a certificate comes with a key.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it does not.
+    pub fn check_pair(&self) -> Result<()> {
+        if self.certificate.is_some() == self.key.is_some() {
+            return Ok(());
+        }
+        Err(invalid("tls_cert and tls_key belong together; give both or neither"))
+    }
+
+    /// Sees that all of it can be used, for a client that reads it itself and would say less.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if one of them is not PEM of its kind, or certificate and key cannot be used together.
+    pub fn check(&self) -> Result<()> {
+        let trusted = self.authorities().map_or_else(|| Ok(RootCertStore::empty()), given_roots)?;
+        self.config(trusted).map(drop)
+    }
+
+    /// A configuration that trusts only the given authorities, or else the system's. Where TLS is not `required` a
+    /// system may have none.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); `InvalidArgument` also if TLS is required and the system has no authorities.
+    pub fn client_config(&self, required: bool) -> Result<ClientConfig> {
+        self.config(self.authorities().map_or_else(|| system_roots(required), given_roots)?)
+    }
+
+    fn config(&self, trusted: RootCertStore) -> Result<ClientConfig> {
+        self.check_pair()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| invalid("TLS cannot be set up").with_source(error))?
+            .with_root_certificates(trusted);
+        let Some((certificate, key)) = self.client() else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let chain = certificates("the client certificate (tls_cert)", certificate)?;
+        // The error is not kept as a source: it could speak of what stands in the key.
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| invalid("the client key (tls_key) is not a private key in PEM, or is encrypted"))?;
+        builder.with_client_auth_cert(chain, key).map_err(|error| {
+            invalid("the client certificate and key (tls_cert, tls_key) cannot be used together").with_source(error)
+        })
+    }
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Material").field("is_given", &self.is_given()).finish_non_exhaustive()
+    }
+}
+
+fn given_roots(pem: &[u8]) -> Result<RootCertStore> {
+    const NAME: &str = "the certificate authority (tls_ca)";
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(NAME, pem)? {
+        roots.add(certificate).map_err(|error| invalid(format!("{NAME} is not usable")).with_source(error))?;
+    }
+    Ok(roots)
+}
+
+fn system_roots(required: bool) -> Result<RootCertStore> {
+    let mut found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if required && roots.is_empty() {
+        let error = invalid("the system has no certificate authorities to trust; name one with tls_ca");
+        return Err(match found.errors.pop() {
+            Some(source) => error.with_source(source),
+            None => error,
+        });
+    }
+    Ok(roots)
+}
+
+fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    match CertificateDer::pem_slice_iter(pem).collect::<std::result::Result<Vec<_>, _>>() {
+        Ok(read) if !read.is_empty() => Ok(read),
+        _ => Err(invalid(format!("{name} is not a certificate in PEM"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn material(authorities: Option<&str>, client: Option<(&str, &str)>) -> Material {
+        let owned = |text: &str| text.as_bytes().to_vec();
+        let (certificate, key) = client.unzip();
+        Material { authorities: authorities.map(owned), certificate: certificate.map(owned), key: key.map(owned) }
+    }
+
+    #[test]
+    fn a_certificate_needs_its_own_key_and_no_key_is_repeated() {
+        let make = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let (one, other) = (make(), make());
+        let certificate = one.cert.pem();
+        let with = |key: &str| material(Some(&certificate), Some((&certificate, key)));
+        with(&one.signing_key.serialize_pem()).check().expect("its own key");
+        with(&one.signing_key.serialize_pem()).client_config(true).expect("its own key");
+        for (key, word) in [
+            (other.signing_key.serialize_pem(), "used together"),
+            ("-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----".to_owned(), "used together"),
+            (certificate.clone(), "not a private key"),
+        ] {
+            let error = with(&key).check().expect_err(word);
+            let text = format!("{error} {error:?} {:?}", with(&key));
+            assert!(text.contains(word) && !text.contains("canary"), "{text}");
+        }
+        let alone = Material { certificate: Some(certificate.into()), ..Material::default() };
+        assert!(alone.check().expect_err("no key").to_string().contains("belong together"));
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_refused() {
+        for pem in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
+            for error in [material(Some(pem), None).check(), material(Some(pem), None).client_config(true).map(drop)] {
+                let error = error.expect_err(pem);
+                assert!(error.to_string().contains("tls_ca"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_twice_is_refused() {
+        let mut material = Material::default();
+        assert!(material.set("tls_ca", "/dev/null").expect("read") && material.is_given());
+        assert!(material.set("tls_ca", "/dev/null").expect_err("twice").to_string().contains("twice"));
+    }
+}
