@@ -4,8 +4,8 @@ use crate::failure::{Failure, ensure, here, shown};
 use crate::waiting::PATIENCE;
 use futures::StreamExt;
 use linchpin_core::{
-    Driver, Entry, Key, Message, MessageStream, Pattern, Range, Result as DriverResult, Revision, Subscription,
-    SubscriptionEvent, WatchEvent, WatchStream,
+    Driver, Entry, Key, Message, MessageStream, Pattern, Publication, Range, Result as DriverResult, Revision,
+    Subscription, SubscriptionEvent, WatchEvent, WatchStream,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -74,9 +74,8 @@ impl Watcher {
         here(async move {
             let mut watcher = Self::open(driver, range).await?;
             loop {
-                match watcher.event("a present entry or Synced").await? {
-                    WatchEvent::Synced { revision } => return Ok((watcher, revision)),
-                    WatchEvent::Put(_) | WatchEvent::Deleted { .. } => {}
+                if let WatchEvent::Synced { revision } = watcher.event("a present entry or Synced").await? {
+                    return Ok((watcher, revision));
                 }
             }
         })
@@ -109,7 +108,7 @@ impl Watcher {
                 self.check_version(key, *version)?;
                 self.entries.remove(key);
             }
-            WatchEvent::Synced { .. } => {}
+            _ => {}
         }
         self.last = Some(event.clone());
         Ok(event)
@@ -197,13 +196,14 @@ impl Listener {
 
     /// The next event, which must be a message.
     #[track_caller]
-    pub(crate) fn message(&mut self) -> impl Future<Output = Result<Message, Failure>> {
+    pub(crate) fn message(&mut self) -> impl Future<Output = Result<Publication, Failure>> {
         here(async move {
             match self.event("a message").await? {
                 SubscriptionEvent::Message(message) => Ok(message),
                 SubscriptionEvent::Lagged(missed) => {
                     Err(Failure::new(format!("{} missed messages: {missed:?}", self.name)))
                 }
+                other => Err(Failure::new(format!("{} told {other:?}", self.name))),
             }
         })
     }
@@ -217,6 +217,7 @@ impl Listener {
                 SubscriptionEvent::Message(message) => {
                     Err(Failure::new(format!("{} told {} where a gap was due", self.name, shown(&message))))
                 }
+                other => Err(Failure::new(format!("{} told {other:?} where a gap was due", self.name))),
             }
         })
     }
@@ -226,7 +227,7 @@ impl Listener {
     pub(crate) fn text(&mut self) -> impl Future<Output = Result<(String, String), Failure>> {
         here(async move {
             let message = self.message().await?;
-            Ok((message.channel, String::from_utf8_lossy(&message.payload).into_owned()))
+            Ok((message.channel.as_str().to_owned(), String::from_utf8_lossy(&message.payload).into_owned()))
         })
     }
 }

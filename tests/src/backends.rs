@@ -15,12 +15,14 @@ const ROWS: [Row; 18] = [
     ("a transaction spans", |backend| match backend.transactions {
         TransactionScope::SingleKey => "one key".to_owned(),
         TransactionScope::MultiKey => "any keys of the namespace".to_owned(),
+        other => format!("{other:?}"),
     }),
     ("a guard may ask that no key has a prefix", |backend| yes(Some(backend.prefix_guards))),
     ("a transaction's id is remembered for", |backend| time(backend.transaction_ids)),
     ("a watch tells", |backend| match backend.watch {
         WatchCompleteness::None => "not offered".to_owned(),
         WatchCompleteness::LatestVersion => "the last version always".to_owned(),
+        other => format!("{other:?}"),
     }),
     ("TTLs are counted in", |backend| time(backend.ttl.map(|ttl| ttl.granularity))),
     ("the shortest TTL", |backend| time(backend.ttl.map(|ttl| ttl.minimum))),

@@ -224,27 +224,12 @@ fn untried(case: &Case, verdict: Verdict) -> CaseReport {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use linchpin_core::{Durability, Limits, TransactionScope, WatchCompleteness};
 
     /// A run in which the first case passed, the second failed, and the third was refused as declared.
     pub(crate) fn sample() -> Report {
-        let capabilities = Capabilities {
-            backend: "fake".to_owned(),
-            version: "1.2.3".to_owned(),
-            transactions: TransactionScope::SingleKey,
-            transaction_ids: None,
-            prefix_guards: false,
-            watch: WatchCompleteness::None,
-            ttl: None,
-            messages: None,
-            streams: None,
-            limits: Limits::MINIMUM,
-            durability: Durability {
-                survives_restart: false,
-                survives_power_loss: false,
-                why: "it is a fake".to_owned(),
-            },
-        };
+        let mut capabilities = Capabilities::minimum("fake");
+        capabilities.version = "1.2.3".to_owned();
+        capabilities.durability.why = "it is a fake".to_owned();
         let backend = Backend { name: "fake".to_owned(), description: "fake 1.2.3 in a box".to_owned(), capabilities };
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
         let ended = [(Verdict::Passed, None), (Verdict::Failed, Some("a | b\nc")), (Verdict::RefusedAsDeclared, None)];

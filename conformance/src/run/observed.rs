@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_backend_that_is_not_there_runs_nothing() {
         let seen = Seen::default();
-        let harness = over("absent", |_| async { Err(Error::invalid("connect", "nobody answers")) });
+        let harness =
+            over("absent", |_| async { Err::<MemoryCoordination, _>(Error::invalid("connect", "nobody answers")) });
         let report = report(harness, &Options::default(), &seen);
         assert!(report.capabilities().is_none() && report.description().contains("nobody answers"));
         assert!(seen.started.lock().is_empty());

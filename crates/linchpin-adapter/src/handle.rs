@@ -1,6 +1,7 @@
 //! The driver over any backend: what every handle does, once.
 
 use crate::backend::{Backend, Config};
+use crate::decide;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::life::Life;
@@ -60,6 +61,7 @@ impl<B: Backend> Driver for Handle<B> {
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         self.capabilities().admit_commit(transaction)?;
+        decide::admit(transaction)?;
         self.run(Operation::Commit, self.backend.commit(transaction)).await
     }
 

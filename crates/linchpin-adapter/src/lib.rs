@@ -4,6 +4,8 @@
 //!   and does what every handle has to: it checks, closes, shares and says whose it is.
 //! - [`fanout`] hands messages and changes to the subscribers and watchers of one process, bounded and never silently
 //!   losing any.
+//! - [`decide`] says what a transaction comes to, given what stands at its keys.
+//! - [`hub`] shares one connection over which a server pushes, with one subscription for overlapping patterns.
 //! - [`claims`] is how the claims of a handle wait.
 //! - [`tasks`] does work as a task of the handle, and [`backoff`] pauses between attempts.
 //! - [`url`] reads URLs, and [`tls`] certificates and keys, without ever repeating a secret.
@@ -12,8 +14,10 @@ mod backend;
 pub mod backoff;
 pub mod claims;
 mod coordination;
+pub mod decide;
 pub mod fanout;
 mod handle;
+pub mod hub;
 mod opener;
 pub mod tasks;
 #[cfg(feature = "tls")]

@@ -11,9 +11,11 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 pub struct Opener {
     schemes: &'static [&'static str],
-    open: fn(String, Option<Namespace>) -> BoxFuture<'static, Result<Arc<dyn Driver>>>,
-    erase: fn(String, Vec<Namespace>) -> BoxFuture<'static, Result<()>>,
+    open: fn(String, Option<Namespace>) -> Answer<Arc<dyn Driver>>,
+    erase: fn(String, Vec<Namespace>) -> Answer<()>,
 }
+
+type Answer<T> = BoxFuture<'static, Result<T>>;
 
 impl Opener {
     /// That of a backend.

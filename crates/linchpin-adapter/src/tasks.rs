@@ -155,8 +155,8 @@ mod tests {
         let held = Arc::new(());
         let holding = held.clone();
         let mut calling = Box::pin(on_behalf(&life, async move {
-            let _held = holding;
             std::future::pending::<()>().await;
+            drop(holding);
         }));
         assert!(poll!(&mut calling).is_pending());
         drop(calling);

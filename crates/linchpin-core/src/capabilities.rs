@@ -14,6 +14,7 @@ pub const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What a driver declares. What is declared is tested; what is not is refused with `Unsupported`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// The backend's name: `redis`, `memory`, ...
     pub backend: String,
@@ -44,6 +45,7 @@ pub struct Capabilities {
 /// What one transaction may span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TransactionScope {
     /// Guards and mutations of one and the same key.
     SingleKey,
@@ -54,6 +56,7 @@ pub enum TransactionScope {
 /// What a watcher may miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WatchCompleteness {
     /// Watching is not offered.
     None,
@@ -63,6 +66,7 @@ pub enum WatchCompleteness {
 
 /// How time to live is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TtlSupport {
     /// A TTL is granted in multiples of this, rounded up.
     pub granularity: Duration,
@@ -72,15 +76,31 @@ pub struct TtlSupport {
     pub slack: Duration,
 }
 
+impl TtlSupport {
+    /// Counts in microseconds, from a millisecond up; an end may go unnoticed for `slack`.
+    pub fn within(slack: Duration) -> Self {
+        Self { granularity: Duration::from_micros(1), minimum: Duration::from_millis(1), slack }
+    }
+}
+
 /// What messages can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MessageSupport {
     /// Whether publishing says when nobody is subscribed.
     pub knows_nobody: bool,
 }
 
+impl MessageSupport {
+    /// Whether publishing says when nobody is subscribed.
+    pub fn new(knows_nobody: bool) -> Self {
+        Self { knows_nobody }
+    }
+}
+
 /// What streams can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StreamSupport {
     /// For how long a record's id is remembered; `None` if ids are not offered.
     pub dedupe_window: Option<Duration>,
@@ -92,8 +112,16 @@ pub struct StreamSupport {
     pub slack: Duration,
 }
 
+impl StreamSupport {
+    /// All that streams can do, with ids that are remembered for `dedupe_window`; what is due may wait for `slack`.
+    pub fn full(dedupe_window: Duration, slack: Duration) -> Self {
+        Self { dedupe_window: Some(dedupe_window), delays: true, dead_letters: true, slack }
+    }
+}
+
 /// How large things may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Limits {
     /// A value, in bytes.
     pub value: usize,
@@ -123,6 +151,7 @@ impl Limits {
 
 /// What survives what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Durability {
     /// Whether what was acknowledged survives a restart of the server's process.
     pub survives_restart: bool,
@@ -130,6 +159,13 @@ pub struct Durability {
     pub survives_power_loss: bool,
     /// What that rests on, in the backend's own words.
     pub why: String,
+}
+
+impl Durability {
+    /// What was acknowledged survives a restart, or it and loss of power, or neither; `why`, in the backend's own words.
+    pub fn new(survives_restart: bool, survives_power_loss: bool, why: impl Into<String>) -> Self {
+        Self { survives_restart, survives_power_loss, why: why.into() }
+    }
 }
 
 const COMMIT: &str = "commit";
@@ -156,11 +192,7 @@ impl Capabilities {
             messages: None,
             streams: None,
             limits: Limits::MINIMUM,
-            durability: Durability {
-                survives_restart: false,
-                survives_power_loss: false,
-                why: "not declared".to_owned(),
-            },
+            durability: Durability::new(false, false, "not declared"),
         }
     }
 

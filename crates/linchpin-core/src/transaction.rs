@@ -18,6 +18,7 @@ pub struct Guard {
 
 /// What a [`Guard`] asks of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Condition {
     /// The key does not exist.
     Absent,
@@ -44,6 +45,7 @@ impl Condition {
 
 /// One change to one key.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Mutation {
     /// Writes the value; without a TTL the key lives for ever, whatever it had before.
     Put {
@@ -86,6 +88,13 @@ pub enum Mutation {
 impl Mutation {
     /// The key it changes.
     pub fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } | Self::Add { key, .. } | Self::Extend { key, .. } => key,
+        }
+    }
+
+    /// The key it changes, for a layer that calls keys otherwise.
+    pub fn key_mut(&mut self) -> &mut Key {
         match self {
             Self::Put { key, .. } | Self::Delete { key } | Self::Add { key, .. } | Self::Extend { key, .. } => key,
         }

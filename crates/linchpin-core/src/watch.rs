@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 /// What a watcher is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WatchEvent {
     /// The entry is there: present when the watch began, created or written since.
     Put(Entry),

@@ -1,41 +1,25 @@
-//! Committing: what a transaction finds, what it will do, and doing it.
+//! Committing: doing what a transaction comes to.
 
-use crate::ids::{Decision, NoSum, Problem};
+use crate::ids::Decided;
 use crate::machine::Machine;
 use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
+use linchpin_adapter::decide::{Decision, Effect, Keys, Standing, decide};
 use linchpin_adapter::fanout::Change;
-use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction, counter};
-use std::time::Duration;
+use linchpin_core::{Key, MutationResult, Outcome, Result, Revision, Transaction};
 
-/// What a mutation will do; decided for all of a transaction before the first of them is done.
-enum Step<'t> {
-    Put {
-        key: &'t Key,
-        value: Bytes,
-        ttl: Option<Duration>,
-    },
-    Add {
-        key: &'t Key,
-        value: i64,
-        deadline: Option<Time>,
-    },
-    Delete {
-        key: &'t Key,
-    },
-    Extend {
-        key: &'t Key,
-        ttl: Duration,
-    },
-    /// Nothing changes; this is the result.
-    Nothing(MutationResult),
-}
+/// What stands in a machine now.
+struct Now<'m>(&'m Machine);
 
-impl Step<'_> {
-    /// Whether it makes a new revision.
-    fn writes(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Add { .. } | Self::Delete { .. })
+impl Keys for Now<'_> {
+    fn standing(&self, key: &Key) -> Option<Standing<'_>> {
+        let stored = self.0.keys.get(key, self.0.clock)?;
+        Some(Standing { value: &stored.value, created: stored.created, version: stored.version })
+    }
+
+    fn first(&self, prefix: &str) -> Option<(Key, Revision)> {
+        self.0.keys.first(prefix, self.0.clock).map(|(key, stored)| (key.clone(), stored.version))
     }
 }
 
@@ -74,76 +58,49 @@ impl Machine {
         Ok(decision?)
     }
 
-    fn decide_anew(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Decision {
-        if let Some(refused) = self.refusal(transaction) {
-            return Ok(refused);
-        }
-        let steps = transaction.mutations.iter().map(|mutation| self.step(mutation));
-        let steps = steps.collect::<std::result::Result<Vec<_>, NoSum>>()?;
-        if steps.iter().any(Step::writes) {
+    fn decide_anew(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Decided {
+        let effects = match decide(transaction, &Now(self)) {
+            Decision::Apply(effects) => effects,
+            Decision::Fail(failed) => return Err(failed),
+            Decision::Refuse(guard, found) => {
+                let found = found.and_then(|key| self.keys.entry(&key, self.clock));
+                return Ok(Outcome::Refused { guard, found, revision: self.revision });
+            }
+        };
+        if effects.iter().any(Effect::writes) {
             self.next_revision();
         }
-        let results = steps.into_iter().map(|step| self.take(step, changes)).collect();
+        let results = effects.into_iter().map(|effect| self.take(effect, changes)).collect();
         Ok(Outcome::Committed { revision: self.revision, results })
     }
 
-    fn refusal(&self, transaction: &Transaction) -> Option<Outcome> {
-        transaction.guards.iter().enumerate().find_map(|(index, guard)| {
-            let found = match guard.condition {
-                Condition::PrefixAbsent => self.keys.first(guard.key.as_str(), self.clock),
-                _ => self.keys.get(&guard.key, self.clock).map(|stored| (&guard.key, stored)),
-            };
-            if guard.condition.holds(found.map(|(_, stored)| stored.version)) {
-                return None;
+    fn take(&mut self, effect: Effect<'_>, changes: &mut Vec<Change>) -> MutationResult {
+        match effect {
+            Effect::Put { key, value, ttl } => {
+                let ttl = ttl.map(granted);
+                let deadline = ttl.map(|ttl| self.clock.after(ttl));
+                let created = self.write(key, value.clone(), deadline, changes);
+                MutationResult::Put { created, ttl }
             }
-            let found = found.map(|(key, stored)| stored.entry(key, self.clock));
-            Some(Outcome::Refused { guard: index, found, revision: self.revision })
-        })
-    }
-
-    fn step<'t>(&self, mutation: &'t Mutation) -> std::result::Result<Step<'t>, NoSum> {
-        let stored = self.keys.get(mutation.key(), self.clock);
-        Ok(match mutation {
-            Mutation::Put { key, value, ttl } => Step::Put { key, value: value.clone(), ttl: ttl.map(granted) },
-            Mutation::Delete { key } if stored.is_some() => Step::Delete { key },
-            Mutation::Delete { .. } => Step::Nothing(MutationResult::Deleted { existed: false }),
-            Mutation::Add { key, delta, ttl } => {
-                let value = sum(stored.map(|stored| &stored.value), *delta)
-                    .map_err(|problem| NoSum { key: key.clone(), problem })?;
-                let deadline = match stored {
+            Effect::Add { key, value, ttl } => {
+                let deadline = match self.keys.get(key, self.clock) {
                     Some(stored) => stored.deadline,
                     None => ttl.map(|ttl| self.clock.after(ttl)),
                 };
-                Step::Add { key, value, deadline }
-            }
-            Mutation::Extend { key, version, ttl } if stored.is_some_and(|stored| stored.version == *version) => {
-                Step::Extend { key, ttl: granted(*ttl) }
-            }
-            Mutation::Extend { .. } => Step::Nothing(MutationResult::Extended { ttl: None }),
-        })
-    }
-
-    fn take(&mut self, step: Step<'_>, changes: &mut Vec<Change>) -> MutationResult {
-        match step {
-            Step::Put { key, value, ttl } => {
-                let deadline = ttl.map(|ttl| self.clock.after(ttl));
-                let created = self.write(key, value, deadline, changes);
-                MutationResult::Put { created, ttl }
-            }
-            Step::Add { key, value, deadline } => {
                 self.write(key, value.to_string().into(), deadline, changes);
                 MutationResult::Added { value }
             }
-            Step::Delete { key } => {
+            Effect::Delete { key } => {
                 self.keys.remove(key);
                 changes.push(Change::Deleted(key.clone(), self.revision));
                 MutationResult::Deleted { existed: true }
             }
-            Step::Extend { key, ttl } => {
+            Effect::Extend { key, ttl } => {
+                let ttl = granted(ttl);
                 self.keys.renew(key, self.clock.after(ttl));
                 MutationResult::Extended { ttl: Some(ttl) }
             }
-            Step::Nothing(result) => result,
+            Effect::Nothing(result) => result,
         }
     }
 
@@ -152,13 +109,4 @@ impl Machine {
         changes.extend(self.keys.entry(key, self.clock).map(Change::Put));
         created
     }
-}
-
-/// The counter after adding to it.
-fn sum(value: Option<&Bytes>, delta: i64) -> std::result::Result<i64, Problem> {
-    let current = match value {
-        Some(value) => counter(value).ok_or(Problem::NoCounter)?,
-        None => 0,
-    };
-    current.checked_add(delta).ok_or(Problem::Overflow)
 }

@@ -3,6 +3,7 @@
 use crate::recent::Recent;
 use crate::state::Keys;
 use crate::time::Time;
+use linchpin_adapter::decide::Failure;
 use linchpin_core::{Error, ErrorKind, Key, MutationResult, Outcome, Result, Revision, Transaction, TransactionId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,11 +28,11 @@ struct Remembered {
 enum Kept {
     Committed { revision: Revision, results: Vec<MutationResult> },
     Refused { guard: usize, found: Option<(Key, Revision)>, revision: Revision },
-    Failed(NoSum),
+    Failed(Failure),
 }
 
 impl Kept {
-    fn of(decision: &Decision) -> Self {
+    fn of(decision: &Decided) -> Self {
         match decision {
             Ok(Outcome::Committed { revision, results }) => {
                 Self::Committed { revision: *revision, results: results.clone() }
@@ -45,7 +46,7 @@ impl Kept {
     }
 
     /// The decision as a repeat is told it: with what a guard found, if that still stands there.
-    fn decision(&self, keys: &Keys, now: Time) -> Decision {
+    fn decision(&self, keys: &Keys, now: Time) -> Decided {
         match self {
             Self::Committed { revision, results } => {
                 Ok(Outcome::Committed { revision: *revision, results: results.clone() })
@@ -63,34 +64,11 @@ impl Kept {
 
 /// What became of a transaction. A conflict is kept as an outcome is: what failed once must not be applied by an
 /// attempt that arrives late.
-pub(crate) type Decision = std::result::Result<Outcome, NoSum>;
-
-/// Why an `Add` failed the whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct NoSum {
-    pub(crate) key: Key,
-    pub(crate) problem: Problem,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Problem {
-    NoCounter,
-    Overflow,
-}
-
-impl From<NoSum> for Error {
-    fn from(NoSum { key, problem }: NoSum) -> Self {
-        let problem = match problem {
-            Problem::NoCounter => "the value is no counter: a signed 64-bit number in decimal digits",
-            Problem::Overflow => "the counter would overflow",
-        };
-        Self::new(ErrorKind::Conflict, "commit", problem).with_subject(key.as_str())
-    }
-}
+pub(crate) type Decided = std::result::Result<Outcome, Failure>;
 
 impl Ids {
     /// What became of the transaction, if this is a repeat.
-    pub(crate) fn decision_of(&self, transaction: &Transaction, keys: &Keys, now: Time) -> Result<Option<Decision>> {
+    pub(crate) fn decision_of(&self, transaction: &Transaction, keys: &Keys, now: Time) -> Result<Option<Decided>> {
         let Some(known) = transaction.id.as_ref().and_then(|id| self.0.get(id)) else { return Ok(None) };
         if known.fingerprint != transaction.fingerprint() {
             let problem = "this transaction id was used for another transaction";
@@ -99,7 +77,7 @@ impl Ids {
         Ok(Some(known.decision.decision(keys, now)))
     }
 
-    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, decision: &Decision) {
+    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, decision: &Decided) {
         if let Some(id) = transaction.id {
             let fingerprint = transaction.fingerprint();
             self.0.insert(now, id, Remembered { fingerprint, decision: Kept::of(decision) });

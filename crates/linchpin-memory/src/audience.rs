@@ -1,7 +1,7 @@
 //! Who listens to a namespace through one handle.
 
 use linchpin_adapter::fanout::{Change, Subscribers, Watchers};
-use linchpin_core::Message;
+use linchpin_core::Publication;
 use linchpin_core::life::Ended;
 
 /// The watchers and subscribers of one handle: closing it ends these and no others.
@@ -19,7 +19,7 @@ impl Audience {
     }
 
     /// Returns how many subscribers the message reached.
-    pub(crate) fn send(&self, message: &Message) -> u64 {
+    pub(crate) fn send(&self, message: &Publication) -> u64 {
         self.subscribers.dispatch(message)
     }
 

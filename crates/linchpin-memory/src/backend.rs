@@ -9,8 +9,8 @@ use linchpin_adapter::fanout::Scan;
 use linchpin_adapter::{Backend, Coordination};
 use linchpin_core::life::Life;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, GroupName, HasPort, Health, Key, Limits,
-    Message, MessageSupport, Namespace, Outcome, Page, Pattern, Port, Range, Reach, Record, Result, Retention,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, Durability, GroupName, HasPort, Health, Key,
+    MessageSupport, Namespace, Outcome, Page, Pattern, Port, Publication, Range, Reach, Record, Result, Retention,
     ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction,
     TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
@@ -168,8 +168,7 @@ impl Backend for Memory {
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        let message = Message { channel: channel.as_str().to_owned(), payload: payload.into(), timestamp: None };
-        Ok(Reach { at_most: Some(self.space.publish(&message)) })
+        Ok(Reach { at_most: Some(self.space.publish(&Publication::new(channel.clone(), payload))) })
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
@@ -217,37 +216,19 @@ impl Backend for Memory {
 }
 
 fn capabilities() -> Capabilities {
-    Capabilities {
-        backend: "memory".to_owned(),
-        version: concat!("memory ", env!("CARGO_PKG_VERSION")).to_owned(),
-        transactions: TransactionScope::MultiKey,
-        transaction_ids: Some(ID_WINDOW),
-        prefix_guards: true,
-        watch: WatchCompleteness::LatestVersion,
-        ttl: Some(TtlSupport {
-            granularity: Duration::from_micros(1),
-            minimum: Duration::from_millis(1),
-            slack: SLACK,
-        }),
-        messages: Some(MessageSupport { knows_nobody: true }),
-        streams: Some(StreamSupport {
-            dedupe_window: Some(DEDUPE_WINDOW),
-            delays: true,
-            dead_letters: true,
-            slack: SLACK,
-        }),
-        limits: Limits {
-            value: 1024 * 1024,
-            message: 1024 * 1024 + 1024,
-            record: 1024 * 1024,
-            transaction_operations: 1024,
-            transaction_bytes: 16 * 1024 * 1024,
-            batch: 1024,
-        },
-        durability: Durability {
-            survives_restart: false,
-            survives_power_loss: false,
-            why: "kept in this process's memory".to_owned(),
-        },
-    }
+    const MIB: usize = 1024 * 1024;
+    let mut capabilities = Capabilities::minimum("memory");
+    capabilities.version = concat!("memory ", env!("CARGO_PKG_VERSION")).into();
+    capabilities.transactions = TransactionScope::MultiKey;
+    capabilities.transaction_ids = Some(ID_WINDOW);
+    capabilities.prefix_guards = true;
+    capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.ttl = Some(TtlSupport::within(SLACK));
+    capabilities.messages = Some(MessageSupport::new(true));
+    capabilities.streams = Some(StreamSupport::full(DEDUPE_WINDOW, SLACK));
+    let limits = &mut capabilities.limits;
+    (limits.value, limits.message, limits.record) = (MIB, MIB + 1024, MIB);
+    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, 16 * MIB, 1024);
+    capabilities.durability = Durability::new(false, false, "kept in this process's memory");
+    capabilities
 }

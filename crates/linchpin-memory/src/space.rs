@@ -6,7 +6,7 @@ use crate::registry::{self, SharedName};
 use crate::streams::Doors;
 use crate::sweeper::Sweeper;
 use linchpin_adapter::fanout::Change;
-use linchpin_core::Message;
+use linchpin_core::Publication;
 use linchpin_machine::{Applied, Machine, Time};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{Arc, Weak};
@@ -82,7 +82,7 @@ impl Space {
     }
 
     /// Hands a message to every subscriber; returns to how many.
-    pub(crate) fn publish(&self, message: &Message) -> u64 {
+    pub(crate) fn publish(&self, message: &Publication) -> u64 {
         self.audiences.read().iter().filter_map(Weak::upgrade).map(|audience| audience.send(message)).sum()
     }
 

@@ -168,43 +168,28 @@ fn read_version(text: &str) -> (u64, u64, u64) {
 fn capabilities(version: &str, max_payload: usize, features: Features) -> Capabilities {
     let Features { is_modern, replicas } = features;
     let most = (max_payload - OVERHEAD).min(1024 * 1024);
-    Capabilities {
-        backend: "nats".to_owned(),
-        version: format!("nats {version}"),
-        transactions: if is_modern { TransactionScope::MultiKey } else { TransactionScope::SingleKey },
-        transaction_ids: is_modern.then_some(ID_WINDOW),
-        prefix_guards: false,
-        watch: WatchCompleteness::LatestVersion,
-        ttl: is_modern.then_some(TtlSupport {
-            granularity: Duration::from_secs(1),
-            minimum: Duration::from_millis(1),
-            slack: Duration::from_millis(500),
-        }),
-        messages: Some(MessageSupport { knows_nobody: true }),
-        streams: is_modern.then_some(StreamSupport {
-            dedupe_window: Some(DEDUPE_WINDOW),
-            delays: true,
-            dead_letters: true,
-            slack: Duration::from_millis(250),
-        }),
-        limits: Limits {
-            value: most - 1024,
-            message: most,
-            record: most - 1024,
-            transaction_operations: 512,
-            transaction_bytes: 16 * 1024 * 1024,
-            batch: 512,
-        },
-        durability: Durability {
-            survives_restart: true,
-            survives_power_loss: false,
-            why: format!(
-                "file storage, {replicas} cop{}; a server syncs to its disk every sync_interval, 2 minutes by default, \
-                 and does not tell what it is",
-                if replicas == 1 { "y" } else { "ies" }
-            ),
-        },
+    let mut capabilities = Capabilities::minimum("nats");
+    capabilities.version = format!("nats {version}");
+    capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.messages = Some(MessageSupport::new(true));
+    if is_modern {
+        capabilities.transactions = TransactionScope::MultiKey;
+        capabilities.transaction_ids = Some(ID_WINDOW);
+        let mut ttl = TtlSupport::within(Duration::from_millis(500));
+        ttl.granularity = Duration::from_secs(1);
+        capabilities.ttl = Some(ttl);
+        capabilities.streams = Some(StreamSupport::full(DEDUPE_WINDOW, Duration::from_millis(250)));
     }
+    let limits = &mut capabilities.limits;
+    (limits.value, limits.message, limits.record) = (most - 1024, most, most - 1024);
+    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (512, 16 * 1024 * 1024, 512);
+    let copies = if replicas == 1 { "copy" } else { "copies" };
+    let why = format!(
+        "file storage, {replicas} {copies}; a server syncs to its disk every sync_interval, 2 minutes by default, and does \
+         not tell what it is"
+    );
+    capabilities.durability = Durability::new(true, false, why);
+    capabilities
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What a transaction would do to what stands at its keys.
 
 use crate::codec::{Content, Time};
-use crate::ids::{Decided, Problem};
+use crate::ids::Decided;
 use crate::known::Standing;
 use bytes::Bytes;
-use linchpin_core::{Condition, Key, Mutation, MutationResult, Outcome, Revision, Transaction};
+use linchpin_adapter::decide::{self, Decision, Effect};
+use linchpin_core::{Key, MutationResult, Outcome, Revision, Transaction};
 use std::time::Duration;
 
 /// What one mutation needs to be written.
@@ -40,6 +41,28 @@ impl Step {
     }
 }
 
+/// What stands at the keys of a transaction now.
+struct Now<'f, 'a>(&'f dyn Fn(&Key) -> Option<&'a Standing>, Time);
+
+impl<'a> Now<'_, 'a> {
+    /// What stands there, unless its time is over.
+    fn content(&self, key: &Key) -> Option<&'a Content> {
+        self.0(key)?.content.as_ref().filter(|content| !content.is_over(self.1))
+    }
+}
+
+impl decide::Keys for Now<'_, '_> {
+    fn standing(&self, key: &Key) -> Option<decide::Standing<'_>> {
+        let Content { value, created, version, .. } = self.content(key)?;
+        Some(decide::Standing { value, created: *created, version: *version })
+    }
+
+    /// Not declared.
+    fn first(&self, _: &str) -> Option<(Key, Revision)> {
+        None
+    }
+}
+
 /// What becomes of a transaction if its keys stand so: what is to be written, or what it comes to without.
 pub(crate) fn decide<'a>(
     transaction: &Transaction,
@@ -47,56 +70,40 @@ pub(crate) fn decide<'a>(
     revision: Revision,
     now: Time,
 ) -> Result<Vec<Step>, Decided> {
-    for (index, guard) in transaction.guards.iter().enumerate() {
-        let content = content_of(standing_at(&guard.key), now);
-        if !guard.condition.holds(content.map(|content| content.version)) {
-            let found = content.map(|content| content.entry(&guard.key, now));
-            return Err(Decided::Outcome(Outcome::Refused { guard: index, found, revision }));
+    let keys = Now(&standing_at, now);
+    match decide::decide(transaction, &keys) {
+        Decision::Apply(effects) => Ok(effects.into_iter().map(|effect| step(effect, &keys, now)).collect()),
+        Decision::Refuse(guard, found) => {
+            let found = found.and_then(|key| Some(keys.content(&key)?.entry(&key, now)));
+            Err(Decided::Outcome(Outcome::Refused { guard, found, revision }))
         }
-        debug_assert!(guard.condition != Condition::PrefixAbsent, "not declared");
+        Decision::Fail(failed) => {
+            let index = transaction.mutations.iter().position(|mutation| *mutation.key() == failed.key);
+            Err(Decided::Conflict(index.unwrap_or_default(), failed.problem))
+        }
     }
-    let step = |(index, mutation): (usize, &Mutation)| {
-        let standing = standing_at(mutation.key());
-        step(mutation, standing, now).map_err(|problem| Decided::Conflict(index, problem))
-    };
-    transaction.mutations.iter().enumerate().map(step).collect()
 }
 
-/// What stands there, unless its time is over.
-fn content_of(standing: Option<&Standing>, now: Time) -> Option<&Content> {
-    standing?.content.as_ref().filter(|content| !content.is_over(now))
-}
-
-fn step(mutation: &Mutation, standing: Option<&Standing>, now: Time) -> Result<Step, Problem> {
-    let content = content_of(standing, now);
-    let created = content.map(|content| content.created);
-    Ok(match mutation {
-        Mutation::Put { value, ttl, .. } => {
+fn step(effect: Effect<'_>, keys: &Now<'_, '_>, now: Time) -> Step {
+    match effect {
+        Effect::Put { key, value, ttl } => {
+            let created = keys.content(key).map(|content| content.created);
             Step::Put { value: value.clone(), created, ttl: ttl.map(granted), end: None, result: Written::Put }
         }
-        Mutation::Delete { .. } => match content {
-            Some(_) => Step::Delete,
-            None => Step::Nothing(MutationResult::Deleted { existed: false }),
-        },
-        Mutation::Add { delta, ttl, .. } => {
-            let before = match content {
-                Some(content) => str::from_utf8(&content.value).ok().and_then(|text| text.parse().ok()),
-                None => Some(0_i64),
-            };
-            let after = before.ok_or(Problem::NoCounter)?.checked_add(*delta).ok_or(Problem::Overflow)?;
+        Effect::Delete { .. } => Step::Delete,
+        Effect::Add { key, value, ttl } => {
+            let content = keys.content(key);
             // A counter that is there keeps its end, however often it is added to.
             let ttl = match content {
                 Some(content) => content.left(now).map(granted),
                 None => ttl.map(granted),
             };
-            let end = content.and_then(Content::end);
-            Step::Put { value: after.to_string().into(), created, ttl, end, result: Written::Added(after) }
+            let (created, end) = (content.map(|content| content.created), content.and_then(Content::end));
+            Step::Put { value: value.to_string().into(), created, ttl, end, result: Written::Added(value) }
         }
-        Mutation::Extend { version, ttl, .. } => match content.filter(|content| content.version == *version) {
-            None => Step::Nothing(MutationResult::Extended { ttl: None }),
-            Some(content) => renew(granted(*ttl), content.left(now)),
-        },
-    })
+        Effect::Extend { key, ttl } => renew(granted(ttl), keys.content(key).and_then(|content| content.left(now))),
+        Effect::Nothing(result) => Step::Nothing(result),
+    }
 }
 
 /// Lets a key live for `granted` from now on at least, and never shorter than it does already.
@@ -160,29 +167,5 @@ mod tests {
             decided(&other, &standing("", ten)),
             Ok(vec![Step::Nothing(MutationResult::Extended { ttl: None })])
         );
-    }
-
-    #[test]
-    fn counters_count_and_say_when_they_cannot() {
-        let add = |delta| Transaction::new().add(key(), delta, None);
-        let steps = decided(&add(-2), &standing("7", Some(Duration::from_millis(2_100)))).expect("adds");
-        assert_eq!(steps[0].result(Revision(9)), MutationResult::Added { value: 5 });
-        assert!(matches!(&steps[0], Step::Put { ttl: Some(ttl), .. } if *ttl == Duration::from_secs(3)));
-        assert_eq!(decided(&add(1), &standing("text", None)), Err(Decided::Conflict(0, Problem::NoCounter)));
-        assert_eq!(
-            decided(&add(1), &standing("9223372036854775807", None)),
-            Err(Decided::Conflict(0, Problem::Overflow))
-        );
-    }
-
-    #[test]
-    fn the_first_guard_that_does_not_hold_is_told_with_what_stood_there() {
-        let transaction = Transaction::new().present(key()).absent(key()).delete(key());
-        match decided(&transaction, &standing("v", None)) {
-            Err(Decided::Outcome(Outcome::Refused { guard: 1, found: Some(found), revision: Revision(9) })) => {
-                assert_eq!((found.created, found.version), (Revision(3), Revision(5)));
-            }
-            other => panic!("{other:?}"),
-        }
     }
 }

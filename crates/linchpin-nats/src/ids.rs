@@ -8,6 +8,7 @@ use crate::codec::{IDS, Stored, Time, last};
 use crate::names::{name_of_token, token};
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use linchpin_adapter::decide::{Failure, Problem};
 use linchpin_core::{
     Entry, Error, ErrorKind, Key, MutationResult, Outcome, Result, Revision, Transaction, TransactionId,
 };
@@ -127,13 +128,6 @@ fn read_result(text: &str, revision: Revision) -> Option<MutationResult> {
     })
 }
 
-/// Why a transaction can never be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
-    NoCounter,
-    Overflow,
-}
-
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decided {
@@ -148,15 +142,8 @@ impl Decided {
             Self::Outcome(outcome) => return Ok(outcome),
             Self::Conflict(index, problem) => (index, problem),
         };
-        let problem = match problem {
-            Problem::NoCounter => "the value at this key is no counter: it is not a decimal 64-bit integer",
-            Problem::Overflow => "the counter would leave the range of a signed 64-bit integer",
-        };
-        let error = Error::new(ErrorKind::Conflict, "commit", problem);
-        Err(match transaction.mutations.get(index) {
-            Some(mutation) => error.with_subject(mutation.key().as_str()),
-            None => error,
-        })
+        let mutation = transaction.mutations.get(index).ok_or_else(|| Error::unreadable("commit", "an outcome"))?;
+        Err(Failure { key: mutation.key().clone(), problem }.into())
     }
 }
 

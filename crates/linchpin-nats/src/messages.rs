@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use linchpin_adapter::fanout::Subscribers;
 use linchpin_core::life::Ended;
-use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
+use linchpin_core::{Channel, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -166,8 +166,8 @@ impl Listener {
     }
 
     fn dispatch(&self, subscribers: &Subscribers, message: &async_nats::Message) {
-        if let Some(channel) = self.names.channel_of(&message.subject) {
-            subscribers.dispatch(&Message { channel, payload: message.payload.to_vec(), timestamp: None });
+        if let Some(Ok(channel)) = self.names.channel_of(&message.subject).map(Channel::stored) {
+            subscribers.dispatch(&Publication::new(channel, message.payload.clone()));
         }
     }
 }

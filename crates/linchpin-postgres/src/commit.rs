@@ -137,7 +137,8 @@ impl<'a> Call<'a> {
                 Condition::Absent => (kind::ABSENT, 0),
                 Condition::Present => (kind::PRESENT, 0),
                 Condition::VersionIs(Revision(version)) => (kind::VERSION, stored(version)),
-                Condition::PrefixAbsent => (kind::PREFIX_ABSENT, 0),
+                // No other was admitted.
+                _ => (kind::PREFIX_ABSENT, 0),
             };
             self.operation(kind, &guard.key, number, None);
         }
@@ -152,6 +153,7 @@ impl<'a> Call<'a> {
                 Mutation::Extend { key, version, ttl } => {
                     self.operation(kind::EXTEND, key, stored(version.0), Some(*ttl));
                 }
+                _ => debug_assert!(false, "no other was admitted"),
             }
         }
     }
@@ -315,5 +317,6 @@ fn result(mutation: &Mutation, word: &str) -> Option<MutationResult> {
         Mutation::Delete { .. } => MutationResult::Deleted { existed: first == "1" },
         Mutation::Add { .. } => MutationResult::Added { value: first.parse().ok()? },
         Mutation::Extend { .. } => MutationResult::Extended { ttl: ttl(first.parse().ok()?) },
+        _ => return None,
     })
 }

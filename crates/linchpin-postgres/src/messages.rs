@@ -11,7 +11,7 @@ use bytes::Bytes;
 use linchpin_adapter::fanout::Subscribers;
 use linchpin_adapter::tasks::on_behalf;
 use linchpin_core::life::Ended;
-use linchpin_core::{Channel, Error, Message, Pattern, Reach, Result, Subscription};
+use linchpin_core::{Channel, Error, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -118,9 +118,9 @@ struct Intake {
 
 /// What has arrived.
 enum Arrived {
-    Message(Message),
+    Message(Publication),
     /// A message that is to be fetched by this id.
-    Spilled(String, Vec<u8>),
+    Spilled(Channel, Vec<u8>),
     Gap,
     /// Somebody who hears what comes after, and holds what it listens by.
     Joins(Pattern, Arc<Mutex<Option<Arc<Serving>>>>, oneshot::Sender<Subscription>),
@@ -173,11 +173,11 @@ impl Listener for Intake {
 /// Reads a message as it travels: who sent it, its channel, and its payload or where that is.
 fn read(text: &str) -> Option<Arrived> {
     let mut words = text.splitn(3, ' ').skip(1);
-    let channel = String::from_utf8(from_text(words.next()?)?).ok()?;
+    let channel = Channel::stored(String::from_utf8(from_text(words.next()?)?).ok()?).ok()?;
     let payload = words.next()?;
     Some(match payload.strip_prefix('@') {
         Some(id) => Arrived::Spilled(channel, from_text(id)?),
-        None => Arrived::Message(Message { channel, payload: from_text(payload)?, timestamp: None }),
+        None => Arrived::Message(Publication::new(channel, from_text(payload)?)),
     })
 }
 
@@ -196,7 +196,7 @@ async fn hand_out(intake: &Intake, names: &Names, pool: &Arc<Pool>) {
             Arrived::Gap => intake.subscribers.mark_gap(),
             Arrived::Spilled(channel, id) => match fetch(names, pool, id).await {
                 Ok(Some(payload)) => {
-                    intake.subscribers.dispatch(&Message { channel, payload, timestamp: None });
+                    intake.subscribers.dispatch(&Publication::new(channel, payload));
                 }
                 missed => {
                     let error = missed.err();
@@ -229,9 +229,9 @@ mod tests {
         let read = |payload: &str| read(&format!("1.2 {channel} {payload}"));
         assert!(matches!(read(""), Some(Arrived::Message(message)) if message.payload.is_empty()));
         let text = to_text(&[0, 255]);
-        assert!(matches!(read(&text), Some(Arrived::Message(message)) if message.payload == [0, 255]));
+        assert!(matches!(read(&text), Some(Arrived::Message(message)) if message.payload[..] == [0, 255]));
         assert!(
-            matches!(read(&format!("@{text}")), Some(Arrived::Spilled(name, id)) if name == "a b" && id == [0, 255])
+            matches!(read(&format!("@{text}")), Some(Arrived::Spilled(name, id)) if name.as_str() == "a b" && id == [0, 255])
         );
         assert!(read("!").is_none());
     }

@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::names::Names;
 use crate::{commit, migrate, streams};
 use linchpin_core::{
-    Capabilities, Durability, Error, Limits, MessageSupport, Result, StreamSupport, TransactionScope, TtlSupport,
+    Capabilities, Durability, Error, MessageSupport, Result, StreamSupport, TransactionScope, TtlSupport,
     WatchCompleteness,
 };
 use sqlx::error::DatabaseError;
@@ -76,14 +76,13 @@ impl Facts {
 
     fn durability(&self) -> Durability {
         let Self { fsync, full_page_writes, synchronous_commit, .. } = self;
-        let survives =
-            |power_loss: bool, why: String| Durability { survives_restart: true, survives_power_loss: power_loss, why };
+        let survives = |power_loss: bool, why: String| Durability::new(true, power_loss, why);
         if !fsync {
             return survives(false, "fsync is off: a loss of power may leave the whole database unusable".to_owned());
         }
         if synchronous_commit == "off" {
             let why = "synchronous_commit is off: a crash of the server loses what it acknowledged in its last moments";
-            return Durability { survives_restart: false, survives_power_loss: false, why: why.to_owned() };
+            return Durability::new(false, false, why);
         }
         if !full_page_writes {
             return survives(false, "full_page_writes is off: a loss of power may tear pages".to_owned());
@@ -171,33 +170,20 @@ fn refuses_transactions(error: &sqlx::Error) -> bool {
 }
 
 pub(crate) fn capabilities(facts: &Facts) -> Capabilities {
-    Capabilities {
-        backend: "postgres".to_owned(),
-        version: format!("postgres {}", facts.version),
-        transactions: TransactionScope::MultiKey,
-        transaction_ids: Some(commit::ID_WINDOW),
-        prefix_guards: true,
-        watch: WatchCompleteness::LatestVersion,
-        ttl: Some(TtlSupport {
-            granularity: Duration::from_micros(1),
-            minimum: Duration::from_millis(1),
-            slack: Duration::from_millis(250),
-        }),
-        messages: Some(MessageSupport { knows_nobody: false }),
-        streams: Some(StreamSupport {
-            dedupe_window: Some(streams::DEDUPE_WINDOW),
-            delays: true,
-            dead_letters: true,
-            slack: Duration::from_millis(250),
-        }),
-        limits: Limits {
-            value: 1024 * 1024,
-            message: 1024 * 1024 + 1024,
-            record: 1024 * 1024,
-            transaction_operations: 1024,
-            transaction_bytes: 8 * 1024 * 1024,
-            batch: 512,
-        },
-        durability: facts.durability(),
-    }
+    const MIB: usize = 1024 * 1024;
+    const SLACK: Duration = Duration::from_millis(250);
+    let mut capabilities = Capabilities::minimum("postgres");
+    capabilities.version = format!("postgres {}", facts.version);
+    capabilities.transactions = TransactionScope::MultiKey;
+    capabilities.transaction_ids = Some(commit::ID_WINDOW);
+    capabilities.prefix_guards = true;
+    capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.ttl = Some(TtlSupport::within(SLACK));
+    capabilities.messages = Some(MessageSupport::new(false));
+    capabilities.streams = Some(StreamSupport::full(streams::DEDUPE_WINDOW, SLACK));
+    let limits = &mut capabilities.limits;
+    (limits.value, limits.message, limits.record) = (MIB, MIB + 1024, MIB);
+    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, 8 * MIB, 512);
+    capabilities.durability = facts.durability();
+    capabilities
 }

@@ -6,7 +6,7 @@ use crate::claims::Claims;
 use crate::commands::Prefix;
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::hub::Hub;
+use crate::server::{Pubsub, Pushes};
 use crate::{erase, messages, state, streams};
 use bytes::Bytes;
 use linchpin_adapter::claims::Queues;
@@ -29,7 +29,7 @@ pub struct Redis {
     connection: Connection,
     prefix: Prefix,
     changes: Arc<Changes>,
-    hub: Arc<Hub>,
+    hub: Arc<Pushes>,
     claims: Queues<Claims>,
 }
 
@@ -43,7 +43,8 @@ impl Backend for Redis {
         let info = ServerInfo::ask(&connection, "connect").await?;
         let prefix = Prefix::new(&config.common.namespace, config.database);
         capabilities::check_rights(&connection, &prefix, &config.common.namespace).await?;
-        let hub = Arc::new(Hub::new(connection.clone(), prefix.clone()));
+        let pubsub = Pubsub { connection: connection.clone(), prefix: prefix.clone() };
+        let hub = Arc::new(Pushes::new(pubsub, life.clone()));
         let changes = Arc::new(Changes::new(connection.clone(), prefix.clone(), hub.clone()));
         let capabilities = capabilities::capabilities(&info, &connection).await?;
         let (ending, told) = (Arc::downgrade(&hub), Arc::downgrade(&changes));

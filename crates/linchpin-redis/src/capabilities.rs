@@ -4,11 +4,15 @@ use crate::commands::{CHANNELS, LOG, Prefix, WAKE};
 use crate::connection::Connection;
 use crate::{state, streams};
 use linchpin_core::{
-    Capabilities, Durability, Error, ErrorKind, Limits, MessageSupport, Namespace, Result, StreamSupport,
-    TransactionScope, TtlSupport, WatchCompleteness,
+    Capabilities, Durability, Error, ErrorKind, MessageSupport, Namespace, Result, StreamSupport, TransactionScope,
+    TtlSupport, WatchCompleteness,
 };
 use std::collections::HashMap;
 use std::time::Duration;
+
+/// How long after its time an end or a due record may go unnoticed.
+const SLACK: Duration = Duration::from_millis(250);
+const MIB: usize = 1024 * 1024;
 
 /// What the server says of itself.
 pub(crate) struct ServerInfo(HashMap<String, String>);
@@ -91,41 +95,26 @@ pub(crate) async fn capabilities(info: &ServerInfo, connection: &Connection) -> 
     if info.field("redis_mode") == "cluster" {
         return Err(Error::unsupported("connect", "redis", "Redis Cluster; connect to a server that is not in one"));
     }
-    Ok(Capabilities {
-        backend: "redis".to_owned(),
-        version: info.version(),
-        transactions: TransactionScope::MultiKey,
-        transaction_ids: Some(state::ID_WINDOW),
-        prefix_guards: true,
-        watch: WatchCompleteness::LatestVersion,
-        ttl: Some(TtlSupport {
-            granularity: Duration::from_micros(1),
-            minimum: Duration::from_millis(1),
-            slack: Duration::from_millis(250),
-        }),
-        messages: Some(MessageSupport { knows_nobody: true }),
-        streams: Some(StreamSupport {
-            dedupe_window: Some(streams::DEDUPE_WINDOW),
-            delays: true,
-            dead_letters: true,
-            slack: Duration::from_millis(250),
-        }),
-        limits: Limits {
-            value: 1024 * 1024,
-            message: 1024 * 1024 + 1024,
-            record: 1024 * 1024,
-            transaction_operations: 1024,
-            transaction_bytes: 8 * 1024 * 1024,
-            batch: 512,
-        },
-        durability: durability(info, connection).await,
-    })
+    let mut capabilities = Capabilities::minimum("redis");
+    capabilities.version = info.version();
+    capabilities.transactions = TransactionScope::MultiKey;
+    capabilities.transaction_ids = Some(state::ID_WINDOW);
+    capabilities.prefix_guards = true;
+    capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.ttl = Some(TtlSupport::within(SLACK));
+    capabilities.messages = Some(MessageSupport::new(true));
+    capabilities.streams = Some(StreamSupport::full(streams::DEDUPE_WINDOW, SLACK));
+    let limits = &mut capabilities.limits;
+    (limits.value, limits.message, limits.record) = (MIB, MIB + 1024, MIB);
+    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, 8 * MIB, 512);
+    capabilities.durability = durability(info, connection).await;
+    Ok(capabilities)
 }
 
 async fn durability(info: &ServerInfo, connection: &Connection) -> Durability {
     if info.field("aof_enabled") != "1" {
-        let why = "no append-only file (appendonly no): a restart loses what came after the last snapshot".to_owned();
-        return Durability { survives_restart: false, survives_power_loss: false, why };
+        let why = "no append-only file (appendonly no): a restart loses what came after the last snapshot";
+        return Durability::new(false, false, why);
     }
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg("appendfsync");
@@ -136,5 +125,5 @@ async fn durability(info: &ServerInfo, connection: &Connection) -> Durability {
         Some(policy) => format!("append-only file with appendfsync {policy}"),
         None => "append-only file; the server does not tell how often it is flushed".to_owned(),
     };
-    Durability { survives_restart: true, survives_power_loss: always, why }
+    Durability::new(true, always, why)
 }

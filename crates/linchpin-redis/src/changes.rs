@@ -3,11 +3,11 @@
 use crate::commands::{self, LOG, Prefix};
 use crate::connection::Connection;
 use crate::feed::{BEGINNING, Duty, Feed};
-use crate::hub::{Hub, Listener, Listening};
+use crate::server::{Heard, Pushes};
 use crate::state;
-use crate::topics::Topic;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Scan;
+use linchpin_adapter::hub::{Listener, Topic};
 use linchpin_adapter::tasks::SingleFlight;
 use linchpin_core::life::Ended;
 use linchpin_core::{Error, Page, Range, Result, WatchStream};
@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(crate) struct Changes {
     connection: Connection,
     prefix: Prefix,
-    hub: Arc<Hub>,
+    hub: Arc<Pushes>,
     serving: Slot,
     beginning: SingleFlight<Result<Arc<Serving>, Arc<Error>>>,
 }
@@ -37,7 +37,7 @@ struct Serving {
     connection: Connection,
     prefix: Prefix,
     feed: Arc<Feed>,
-    _listening: Listening,
+    _listening: Heard,
     sweeper: JoinHandle<()>,
 }
 
@@ -48,7 +48,7 @@ impl Drop for Serving {
 }
 
 impl Changes {
-    pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Hub>) -> Self {
+    pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Self {
         let (serving, beginning) = Default::default();
         Self { connection, prefix, hub, serving, beginning }
     }

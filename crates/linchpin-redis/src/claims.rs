@@ -3,11 +3,12 @@
 use crate::codec::{Reader, micros};
 use crate::commands::{self, Prefix, wake};
 use crate::connection::Connection;
-use crate::hub::{Hub, Listener, Listening};
+use crate::server::{Heard, Pushes};
 use crate::streams;
-use crate::topics::Topic;
 use async_trait::async_trait;
+use bytes::Bytes;
 use linchpin_adapter::claims::{Look, Queues, Source};
+use linchpin_adapter::hub::{Listener, Topic};
 use linchpin_core::life::Ended;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName, dead_letter};
 use redis::Value;
@@ -19,19 +20,19 @@ use tokio::sync::Notify;
 pub(crate) struct Claims {
     connection: Connection,
     prefix: Prefix,
-    hub: Arc<Hub>,
+    hub: Arc<Pushes>,
 }
 
 impl Claims {
     /// The claims of a handle, and those of them that wait.
-    pub(crate) fn queues(connection: Connection, prefix: Prefix, hub: Arc<Hub>) -> Queues<Self> {
+    pub(crate) fn queues(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Queues<Self> {
         Queues::new(connection.life().clone(), Arc::new(Self { connection, prefix, hub }))
     }
 }
 
 #[async_trait]
 impl Source for Claims {
-    type Listening = Listening;
+    type Listening = Heard;
 
     /// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
     /// it is run again. It asks for that only where it has got on.
@@ -52,7 +53,7 @@ impl Source for Claims {
         }
     }
 
-    async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Listening> {
+    async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Heard> {
         self.hub.listen("claim", Topic::Channel(wake(stream)), Arc::new(Waker(woken))).await
     }
 
@@ -95,7 +96,7 @@ fn story(text: &str) -> Vec<(String, String)> {
 struct Waker(Arc<Notify>);
 
 impl Listener for Waker {
-    fn receive(&self, _: &str, _: &[u8]) {
+    fn receive(&self, _: &str, _: Bytes) {
         self.0.notify_one();
     }
 

@@ -120,10 +120,10 @@ impl Connection {
     pub(crate) async fn subscriber(
         &self,
         operation: &'static str,
-        take: impl Fn(&PushInfo) + Send + Sync + 'static,
+        take: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Line> {
         let take = move |push: PushInfo| {
-            take(&push);
+            take(push);
             Ok::<(), ()>(())
         };
         let config = AsyncConnectionConfig::new().set_push_sender(take);

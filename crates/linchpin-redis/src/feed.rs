@@ -1,9 +1,9 @@
 //! What the scripts tell of changes, and by that when a sweeper has what to do.
 
 use crate::codec::Packed;
-use crate::hub::Listener;
 use bytes::Bytes;
 use linchpin_adapter::fanout::{Change, Watchers};
+use linchpin_adapter::hub::Listener;
 use linchpin_core::life::Ended;
 use linchpin_core::{Entry, MAX_TTL, Result};
 use parking_lot::Mutex;
@@ -168,12 +168,12 @@ impl Feed {
 }
 
 impl Listener for Feed {
-    fn receive(&self, _: &str, told: &[u8]) {
+    fn receive(&self, _: &str, told: Bytes) {
         // Whoever connects asks there whether he may publish.
         if told.is_empty() {
             return;
         }
-        let Told { before, after, changes, look } = match Told::read(told) {
+        let Told { before, after, changes, look } = match Told::read(&told) {
             Ok(told) => told,
             Err(error) => {
                 tracing::warn!(%error, "a change could not be read; watchers read their ranges again");

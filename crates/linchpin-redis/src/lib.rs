@@ -52,14 +52,11 @@ mod connection;
 mod erase;
 mod error;
 mod feed;
-mod hub;
 mod line;
-mod listeners;
 mod messages;
 mod server;
 mod state;
 mod streams;
-mod topics;
 
 pub use backend::{Redis, RedisCoordination};
 pub use config::RedisConfig;

@@ -2,11 +2,12 @@
 
 use crate::commands::{CHANNELS, Prefix};
 use crate::connection::Connection;
-use crate::hub::{Hub, Listener, Listening};
-use crate::topics::Topic;
+use crate::server::{Heard, Pushes};
+use bytes::Bytes;
 use linchpin_adapter::fanout::Subscribers;
+use linchpin_adapter::hub::{Listener, Topic};
 use linchpin_core::life::Ended;
-use linchpin_core::{Channel, Message, Pattern, Reach, Result, Subscription};
+use linchpin_core::{Channel, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -28,14 +29,14 @@ fn on_channel(name: &str) -> String {
 }
 
 /// Subscribes; returns once the subscription is live at the server.
-pub(crate) async fn subscribe(hub: &Arc<Hub>, pattern: &Pattern) -> Result<Subscription> {
+pub(crate) async fn subscribe(hub: &Arc<Pushes>, pattern: &Pattern) -> Result<Subscription> {
     let topic = match pattern.literal() {
         Some(channel) => Topic::Channel(on_channel(&channel)),
         None => Topic::Start(on_channel(&pattern.literal_prefix())),
     };
     let subscriber = Arc::new(Subscriber::default());
     // The stream first: what arrives once the server confirms finds it. It then holds what it listens by.
-    let held: Arc<Mutex<Option<Listening>>> = Arc::default();
+    let held: Arc<Mutex<Option<Heard>>> = Arc::default();
     let given_up = held.clone();
     let stream = subscriber.0.add(pattern.clone(), move || drop(given_up.lock().take()));
     *held.lock() = Some(hub.listen("subscribe", topic, subscriber).await?);
@@ -47,10 +48,10 @@ pub(crate) async fn subscribe(hub: &Arc<Hub>, pattern: &Pattern) -> Result<Subsc
 struct Subscriber(Subscribers);
 
 impl Listener for Subscriber {
-    fn receive(&self, channel: &str, payload: &[u8]) {
+    fn receive(&self, channel: &str, payload: Bytes) {
         // No channel is without a name: whoever connects asks there whether he may publish.
-        if let Some(own) = channel.strip_prefix(CHANNELS).filter(|own| !own.is_empty()) {
-            self.0.dispatch(&Message { channel: own.to_owned(), payload: payload.to_vec(), timestamp: None });
+        if let Some(Ok(own)) = channel.strip_prefix(CHANNELS).map(Channel::stored) {
+            self.0.dispatch(&Publication::new(own, payload));
         }
     }
 

@@ -185,7 +185,8 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
             Condition::Absent => ("a", 0),
             Condition::Present => ("p", 0),
             Condition::VersionIs(Revision(version)) => ("v", version),
-            Condition::PrefixAbsent => ("n", 0),
+            // No other was admitted.
+            _ => ("n", 0),
         };
         script.arg(guard.key.as_str()).arg(condition).arg(version);
     }
@@ -204,6 +205,7 @@ fn encode(script: &mut ScriptCall, transaction: &Transaction) {
             Mutation::Extend { version, ttl, .. } => {
                 script.arg("ext").arg(key).arg(version.0).arg(micros(*ttl));
             }
+            _ => debug_assert!(false, "no other was admitted"),
         }
     }
 }
@@ -218,6 +220,7 @@ fn result(mutation: &Mutation, answer: &mut Packed) -> Result<MutationResult> {
             MutationResult::Added { value: value.ok_or_else(|| Error::unreadable("commit", "no counter"))? }
         }
         Mutation::Extend { .. } => MutationResult::Extended { ttl: answer.ttl()? },
+        _ => return Err(Error::unreadable("commit", "the result of another mutation")),
     })
 }
 

@@ -109,7 +109,7 @@ fn unknown(scheme: &str) -> Error {
         let schemes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         if schemes.is_empty() { "none".to_owned() } else { schemes.join(", ") }
     };
-    let known: Vec<_> = known().iter().flat_map(|opener| opener.schemes()).copied().collect();
+    let known: Vec<_> = known().iter().flat_map(Opener::schemes).copied().collect();
     let absent: Vec<_> =
         FEATURES.iter().flat_map(|(_, schemes)| *schemes).copied().filter(|s| !known.contains(s)).collect();
     let missing = FEATURES.iter().find(|(_, schemes)| schemes.contains(&scheme) && absent.contains(&scheme));

@@ -40,16 +40,34 @@ mod leases;
 mod lines;
 pub mod lock;
 pub mod members;
+pub mod prelude;
 mod queue;
 mod range;
 
 pub use connect::{erase, open, register};
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
 pub use election::{Election, Leader, Leadership};
-pub use linchpin_core::layers::{MetricsSnapshot, OperationMetrics, RetryPolicy};
-pub use linchpin_core::*;
 pub use lock::{FencingToken, LockBuilder, LockGuard};
 pub use members::{Member, MemberEvent, Members, Membership};
+
+// The port, and what goes wrong.
+pub use linchpin_core::{
+    CoordinationStats, DistributedCoordination, Error, ErrorKind, HasPort, Message, MessageStream, Port, Result, Retry,
+    STATS_WINDOW,
+};
+// The driver: state, messages, streams.
+pub use linchpin_core::{
+    Action, Appended, Area, Channel, Claim, Condition, DEFAULT_GROUP, Delivery, Driver, Entry, GroupInfo, GroupName,
+    Guard, Health, Key, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, MAX_TTL, MemberName, Mutation, MutationResult,
+    Namespace, NodeId, Operation, Outcome, Page, Pattern, Position, Publication, Range, Reach, Receipt, Record,
+    Retention, Revision, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription,
+    SubscriptionEvent, Transaction, TransactionId, WatchEvent, WatchStream, counter, dead_letter, stored,
+};
+// What a backend can do.
+pub use linchpin_core::layers::{self, MetricsSnapshot, OperationMetrics, RetryPolicy};
+pub use linchpin_core::{
+    Capabilities, Durability, Limits, MessageSupport, StreamSupport, TransactionScope, TtlSupport, WatchCompleteness,
+};
 
 #[cfg(feature = "memory")]
 pub use linchpin_memory::{MemoryConfig, MemoryCoordination};

@@ -207,6 +207,7 @@ impl Line {
             }
             WatchEvent::Deleted { key, .. } => state.remove(&key),
             WatchEvent::Synced { revision } => state.told(revision),
+            _ => {}
         }
         if let Some((first, _)) = state.places.first_key_value() {
             state.wake(*first);

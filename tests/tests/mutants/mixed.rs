@@ -115,9 +115,8 @@ impl Fault for OldNews {
     async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
         let subscription = inner.subscribe(pattern).await?;
         let old = self.0.lock().iter().find(|(channel, _)| pattern.matches(channel)).map(|(channel, payload)| {
-            let message =
-                linchpin_core::Message { channel: channel.clone(), payload: payload.to_vec(), timestamp: None };
-            Ok(SubscriptionEvent::Message(message))
+            let channel = Channel::stored(channel)?;
+            Ok(SubscriptionEvent::Message(linchpin_core::Publication::new(channel, payload.clone())))
         });
         Ok(Box::pin(stream::iter(old).chain(subscription)))
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
-    Channel, Driver, Entry, Key, Mutation, Namespace, Outcome, Page, Pattern, Range, Reach, Result, ScanPage, Snapshot,
+    Channel, Driver, Entry, Key, Namespace, Outcome, Page, Pattern, Range, Reach, Result, ScanPage, Snapshot,
     Subscription, SubscriptionEvent, Transaction,
 };
 use std::sync::Arc;
@@ -117,7 +117,8 @@ impl Fault for Prefixes {
         let events = inner.subscribe(&pattern.prefixed(&prefix)?).await?;
         Ok(Box::pin(events.map_ok(move |mut event| {
             if let SubscriptionEvent::Message(message) = &mut event {
-                message.channel = message.channel.replacen(prefix.as_str(), "", 1);
+                let name = message.channel.as_str().replacen(prefix.as_str(), "", 1);
+                message.channel = Channel::stored(name).expect("it had a name");
             }
             event
         })))
@@ -159,11 +160,7 @@ pub(crate) fn renamed(transaction: &Transaction, name: impl Fn(&Key) -> Result<K
         guard.key = name(&guard.key)?;
     }
     for mutation in &mut renamed.mutations {
-        let (Mutation::Put { key, .. }
-        | Mutation::Delete { key }
-        | Mutation::Add { key, .. }
-        | Mutation::Extend { key, .. }) = mutation;
-        *key = name(key)?;
+        *mutation.key_mut() = name(mutation.key())?;
     }
     Ok(renamed)
 }

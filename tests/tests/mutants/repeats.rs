@@ -110,7 +110,7 @@ const FORGETFUL: [(&str, &str, Forget); 8] = [
             match mutation {
                 Mutation::Put { ttl, .. } | Mutation::Add { ttl, .. } => *ttl = None,
                 Mutation::Extend { ttl, .. } => *ttl = Duration::from_secs(1),
-                Mutation::Delete { .. } => {}
+                _ => {}
             }
         }
     }),

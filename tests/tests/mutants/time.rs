@@ -60,7 +60,7 @@ fn change_ttls(transaction: &mut Transaction, change: fn(Duration) -> Duration) 
             Mutation::Put { ttl: Some(ttl), .. }
             | Mutation::Add { ttl: Some(ttl), .. }
             | Mutation::Extend { ttl, .. } => *ttl = change(*ttl),
-            Mutation::Put { ttl: None, .. } | Mutation::Add { ttl: None, .. } | Mutation::Delete { .. } => {}
+            _ => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{SOON, config, connect, coordinator, key, pool, refused, server};
 use futures::StreamExt;
-use linchpin::{Channel, ErrorKind, Message, Pattern, Range, Retry, SubscriptionEvent, Transaction, WatchEvent};
+use linchpin::{Channel, ErrorKind, Pattern, Range, Retry, SubscriptionEvent, Transaction, WatchEvent};
 use linchpin_tests::everything;
 use linchpin_tests::servers::{PgBouncer, sql};
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn in_session_mode_everything_works() {
     let mut messages = one.subscribe(&Pattern::new("*").expect("valid")).await.expect("a subscription");
     other.publish(&Channel::new("c").expect("valid"), "m".into()).await.expect("published");
     let message = timeout(SOON, messages.next()).await.expect("in time").expect("open").expect("no end");
-    assert!(matches!(message, SubscriptionEvent::Message(Message { payload, .. }) if payload == b"m"));
+    assert!(matches!(message, SubscriptionEvent::Message(message) if message.payload == "m"));
     let mut events = one.watch(&Range::all()).await.expect("a watch");
     other.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("a commit");
     let told = async {

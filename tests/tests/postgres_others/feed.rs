@@ -29,6 +29,7 @@ async fn told(events: &mut WatchStream, count: usize) -> Vec<String> {
             WatchEvent::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
             WatchEvent::Deleted { key, .. } => format!("-{key}"),
             WatchEvent::Synced { .. } => "synced".to_owned(),
+            other => panic!("{other:?}"),
         });
     }
     told.sort();

@@ -70,6 +70,7 @@ fn read_flood(listener: &mut Listener, count: u64) -> impl Future<Output = Resul
                     (next, unknown_gap) = (number + 1, false);
                     told.messages += 1;
                 }
+                other => return Err(Failure::new(format!("told instead of a message: {other:?}"))),
             }
         }
         Ok(told)

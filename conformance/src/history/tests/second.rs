@@ -97,12 +97,12 @@ fn value_of(seen: Option<&Seen>) -> Found {
 
 fn guard(condition: Condition, key: &Key, values: &HashMap<(Key, u64), String>) -> Found {
     match condition {
-        Condition::Absent | Condition::PrefixAbsent => Found::Something(false),
         Condition::Present => Found::Something(true),
         Condition::VersionIs(version) => match values.get(&(key.clone(), version.0)) {
             Some(value) => Found::Value(Some(value.clone())),
             None => Found::Something(true),
         },
+        _ => Found::Something(false),
     }
 }
 

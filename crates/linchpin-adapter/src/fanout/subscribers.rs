@@ -3,7 +3,7 @@
 use futures::stream;
 use linchpin_core::Pattern;
 use linchpin_core::{Error, Result};
-use linchpin_core::{Message, Subscription, SubscriptionEvent};
+use linchpin_core::{Publication, Subscription, SubscriptionEvent};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +26,7 @@ struct Mailbox {
 #[derive(Default)]
 struct State {
     /// `None` marks a gap: the connection was lost between its neighbours.
-    queue: VecDeque<Option<Message>>,
+    queue: VecDeque<Option<Publication>>,
     bytes: usize,
     missed: u64,
     missed_unknown: bool,
@@ -69,10 +69,10 @@ impl Subscribers {
     }
 
     /// Hands a message to every subscriber whose pattern matches; returns to how many.
-    pub fn dispatch(&self, message: &Message) -> u64 {
+    pub fn dispatch(&self, message: &Publication) -> u64 {
         let mut reached = 0;
         for mailbox in self.mailboxes.lock().iter().filter_map(Weak::upgrade) {
-            if mailbox.pattern.matches(&message.channel) {
+            if mailbox.pattern.matches(message.channel.as_str()) {
                 mailbox.put(Some(message.clone()));
                 reached += 1;
             }
@@ -108,7 +108,7 @@ impl Subscribers {
 }
 
 impl Mailbox {
-    fn put(&self, item: Option<Message>) {
+    fn put(&self, item: Option<Publication>) {
         let mut state = self.state.lock();
         if item.is_none() && matches!(state.queue.back(), Some(None)) {
             return;
@@ -155,7 +155,7 @@ impl Mailbox {
     }
 }
 
-fn size(item: Option<&Message>) -> usize {
+fn size(item: Option<&Publication>) -> usize {
     item.map_or(0, |message| message.payload.len())
 }
 
@@ -171,8 +171,8 @@ mod tests {
     use futures::StreamExt;
     use linchpin_core::ErrorKind;
 
-    fn message(n: usize) -> Message {
-        Message { channel: "c".to_owned(), payload: n.to_string().into_bytes(), timestamp: None }
+    fn message(n: usize) -> Publication {
+        Publication::new(linchpin_core::Channel::new("c").expect("valid"), n.to_string())
     }
 
     #[tokio::test]

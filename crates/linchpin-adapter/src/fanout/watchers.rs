@@ -163,6 +163,7 @@ mod tests {
             Some(Ok(WatchEvent::Put(entry))) => format!("+{}@{}", entry.key, entry.version),
             Some(Ok(WatchEvent::Deleted { key, version })) => format!("-{key}@{version}"),
             Some(Ok(WatchEvent::Synced { revision })) => format!("synced@{revision}"),
+            Some(Ok(other)) => format!("{other:?}"),
             Some(Err(error)) => error.kind().as_str().to_owned(),
             None => "end".to_owned(),
         }

@@ -1,13 +1,13 @@
 //! Who listens to what, and from when on.
 
-use crate::hub::Listener;
-use crate::topics::Topic;
+use super::Listener;
+use super::topics::Topic;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 /// Who listens to what. Starts are few, channels may be many.
 #[derive(Default)]
-pub(crate) struct Listeners {
+pub(super) struct Listeners {
     starts: HashMap<Topic, Vec<Entry>>,
     channels: HashMap<Topic, Vec<Entry>>,
     added: u64,
@@ -33,32 +33,32 @@ enum Stage {
 
 /// Names one listener.
 #[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    pub(crate) topic: Topic,
+pub(super) struct Ticket {
+    pub(super) topic: Topic,
     number: u64,
 }
 
 impl Listeners {
-    pub(crate) fn add(&mut self, topic: Topic, listener: Weak<dyn Listener>) -> Ticket {
+    pub(super) fn add(&mut self, topic: Topic, listener: Weak<dyn Listener>) -> Ticket {
         self.added += 1;
         let number = self.added;
         self.of(&topic).entry(topic.clone()).or_default().push(Entry { number, listener, stage: Stage::Waiting });
         Ticket { topic, number }
     }
 
-    pub(crate) fn remove(&mut self, ticket: &Ticket) {
+    pub(super) fn remove(&mut self, ticket: &Ticket) {
         if let Some(listening) = self.of(&ticket.topic).get_mut(&ticket.topic) {
             listening.retain(|entry| entry.number != ticket.number);
         }
     }
 
     /// The server is being asked for the topics of these.
-    pub(crate) fn ask(&mut self, tickets: &[&Ticket]) {
+    pub(super) fn ask(&mut self, tickets: &[&Ticket]) {
         self.advance(tickets, Stage::Asked);
     }
 
     /// The server sends what belongs to the topics of these.
-    pub(crate) fn go_live(&mut self, tickets: &[&Ticket]) {
+    pub(super) fn go_live(&mut self, tickets: &[&Ticket]) {
         self.advance(tickets, Stage::Live);
     }
 
@@ -73,7 +73,7 @@ impl Listeners {
 
     /// The server has confirmed a topic: those who asked for what it covers hear from now on. Returns those who may
     /// have missed something.
-    pub(crate) fn confirm(&mut self, via: &Topic) -> Vec<Arc<dyn Listener>> {
+    pub(super) fn confirm(&mut self, via: &Topic) -> Vec<Arc<dyn Listener>> {
         let mut behind = Vec::new();
         let mut confirm = |entry: &mut Entry| match entry.stage {
             Stage::Asked => entry.stage = Stage::Live,
@@ -93,25 +93,25 @@ impl Listeners {
     }
 
     /// The connection broke.
-    pub(crate) fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         let entries = self.starts.values_mut().chain(self.channels.values_mut()).flatten();
         entries.filter(|entry| entry.stage == Stage::Live).for_each(|entry| entry.stage = Stage::Lost);
     }
 
     /// Those who hear a channel.
-    pub(crate) fn on(&self, channel: &str) -> Vec<Arc<dyn Listener>> {
+    pub(super) fn on(&self, channel: &str) -> Vec<Arc<dyn Listener>> {
         let channel = Topic::Channel(channel.to_owned());
         let starts = self.starts.iter().filter(|(start, _)| start.covers(&channel)).map(|(_, listening)| listening);
         starts.chain(self.channels.get(&channel)).flatten().filter_map(Entry::live).collect()
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<dyn Listener>> {
+    pub(super) fn all(&self) -> Vec<Arc<dyn Listener>> {
         let entries = self.starts.values().chain(self.channels.values()).flatten();
         entries.filter_map(|entry| entry.listener.upgrade()).collect()
     }
 
     /// Whether somebody still listens to exactly this.
-    pub(crate) fn need(&mut self, topic: &Topic) -> bool {
+    pub(super) fn need(&mut self, topic: &Topic) -> bool {
         let map = self.of(topic);
         let Some(listening) = map.get_mut(topic) else { return false };
         listening.retain(|entry| entry.listener.strong_count() > 0);
@@ -123,7 +123,7 @@ impl Listeners {
     }
 
     /// What somebody listens to.
-    pub(crate) fn needed(&mut self) -> Vec<Topic> {
+    pub(super) fn needed(&mut self) -> Vec<Topic> {
         let topics: Vec<Topic> = self.starts.keys().chain(self.channels.keys()).cloned().collect();
         topics.into_iter().filter(|topic| self.need(topic)).collect()
     }
@@ -142,12 +142,13 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use linchpin_core::life::Ended;
 
     struct Nobody;
 
     impl Listener for Nobody {
-        fn receive(&self, _: &str, _: &[u8]) {}
+        fn receive(&self, _: &str, _: Bytes) {}
         fn mark_gap(&self) {}
         fn end(&self, _: Ended) {}
     }

@@ -1,67 +1,33 @@
 //! What is listened to, and which subscriptions at the server carry it.
 
-use crate::commands::Prefix;
 use std::collections::BTreeMap;
 
 /// A channel, or all channels that start with a text; by their names within the namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Topic {
+pub enum Topic {
+    /// All channels that start with this text.
     Start(String),
+    /// This channel.
     Channel(String),
 }
 
 impl Topic {
-    pub(crate) fn is_start(&self) -> bool {
+    /// Whether it is many channels.
+    pub fn is_start(&self) -> bool {
         matches!(self, Self::Start(_))
     }
 
-    pub(crate) fn covers(&self, other: &Self) -> bool {
+    /// Whether everything of the other is of this one too.
+    pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Start(start), Self::Start(name) | Self::Channel(name)) => name.starts_with(start.as_str()),
             (Self::Channel(_), _) => self == other,
         }
     }
-
-    /// The channel, or the pattern, as the server is asked for it.
-    pub(crate) fn on_server(&self, prefix: &Prefix) -> String {
-        match self {
-            Self::Channel(name) => prefix.channel(name),
-            Self::Start(start) if start.is_empty() => prefix.whole(),
-            Self::Start(start) => {
-                let mut glob = prefix.channel("");
-                for c in start.chars() {
-                    if matches!(c, '*' | '?' | '[' | ']' | '\\') {
-                        glob.push('\\');
-                    }
-                    glob.push(c);
-                }
-                glob.push('*');
-                glob
-            }
-        }
-    }
-
-    /// The topic of a channel that the server names.
-    pub(crate) fn channel_on(prefix: &Prefix, name: &str) -> Option<Self> {
-        prefix.strip_channel(name).map(|name| Self::Channel(name.to_owned()))
-    }
-
-    /// The topic of a pattern that the server names.
-    pub(crate) fn start_on(prefix: &Prefix, glob: &str) -> Option<Self> {
-        let mut start = String::new();
-        if glob == prefix.whole() {
-            return Some(Self::Start(start));
-        }
-        let mut escaped = prefix.strip_channel(glob)?.strip_suffix('*')?.chars();
-        while let Some(c) = escaped.next() {
-            start.push(if c == '\\' { escaped.next()? } else { c });
-        }
-        Some(Self::Start(start))
-    }
 }
 
 /// Those that no other one covers.
-pub(crate) fn outermost(mut topics: Vec<Topic>) -> Vec<Topic> {
+pub(super) fn outermost(mut topics: Vec<Topic>) -> Vec<Topic> {
     // Starts come before channels, and a text before those that start with it.
     topics.sort_unstable();
     let mut kept = Carriers::default();
@@ -77,7 +43,7 @@ pub(crate) fn outermost(mut topics: Vec<Topic>) -> Vec<Topic> {
 
 /// The subscriptions that the server has confirmed, by the order in which it did.
 #[derive(Debug, Default)]
-pub(crate) struct Carriers {
+pub(super) struct Carriers {
     starts: BTreeMap<String, u64>,
     channels: BTreeMap<String, u64>,
     confirmed: u64,
@@ -95,7 +61,7 @@ impl Carriers {
         }
     }
 
-    pub(crate) fn confirm(&mut self, topic: Topic) {
+    pub(super) fn confirm(&mut self, topic: Topic) {
         self.confirmed += 1;
         let confirmed = self.confirmed;
         let map = self.of(&topic);
@@ -103,24 +69,24 @@ impl Carriers {
         map.insert(name, confirmed);
     }
 
-    pub(crate) fn contains(&self, topic: &Topic) -> bool {
+    pub(super) fn contains(&self, topic: &Topic) -> bool {
         self.confirmed_as(topic).is_some()
     }
 
     /// Whether it was there.
-    pub(crate) fn remove(&mut self, topic: &Topic) -> bool {
+    pub(super) fn remove(&mut self, topic: &Topic) -> bool {
         let (Topic::Start(name) | Topic::Channel(name)) = topic;
         self.of(topic).remove(name).is_some()
     }
 
     /// Whether what belongs to a topic is sent already.
-    pub(crate) fn cover(&self, topic: &Topic) -> bool {
+    pub(super) fn cover(&self, topic: &Topic) -> bool {
         let (Topic::Start(name) | Topic::Channel(name)) = topic;
         self.contains(topic) || self.starts_of(name).next().is_some()
     }
 
     /// The others that a topic covers.
-    pub(crate) fn under(&self, topic: &Topic) -> Vec<Topic> {
+    pub(super) fn under(&self, topic: &Topic) -> Vec<Topic> {
         let Topic::Start(start) = topic else { return Vec::new() };
         let below = |map: &BTreeMap<String, u64>| {
             let names =
@@ -133,7 +99,7 @@ impl Carriers {
 
     /// Whether the copy of a message that was sent for this subscription is the one that counts: that of the
     /// one confirmed last, of those that match the channel.
-    pub(crate) fn is_sent_for(&self, via: &Topic, channel: &str) -> bool {
+    pub(super) fn is_sent_for(&self, via: &Topic, channel: &str) -> bool {
         let Some(confirmed) = self.confirmed_as(via) else { return false };
         let exact = self.channels.get(channel);
         self.starts_of(channel).chain(exact).all(|other| *other <= confirmed)
@@ -148,7 +114,6 @@ impl Carriers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linchpin_core::Namespace;
 
     fn start(text: &str) -> Topic {
         Topic::Start(text.to_owned())
@@ -156,20 +121,6 @@ mod tests {
 
     fn channel(name: &str) -> Topic {
         Topic::Channel(name.to_owned())
-    }
-
-    #[test]
-    fn what_the_server_is_asked_for_comes_back_as_the_topic() {
-        let prefix = Prefix::new(&Namespace::new("a").expect("valid"), 3);
-        for topic in [start(""), start("c:*[x]?\\é"), channel("c:*"), channel("log")] {
-            let name = topic.on_server(&prefix);
-            let back =
-                if topic.is_start() { Topic::start_on(&prefix, &name) } else { Topic::channel_on(&prefix, &name) };
-            assert_eq!(back, Some(topic), "{name}");
-        }
-        for other in ["linchpin:{b}:3:log", "linchpin:{a}:2:log", "linchpin:{a}:log"] {
-            assert_eq!(Topic::channel_on(&prefix, other), None, "{other}");
-        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! A backend that answers at once and always the same: what is left to measure is what lies above it.
 
 use bytes::Bytes;
-use linchpin::life::Life;
 use linchpin::{
-    Capabilities, Channel, Durability, Entry, Error, Health, Key, Limits, MessageSupport, MutationResult, Namespace,
-    Outcome, Page, Range, Reach, Result, Revision, ScanPage, Snapshot, Transaction, TransactionScope,
-    WatchCompleteness,
+    Capabilities, Channel, Entry, Error, Health, Key, MessageSupport, MutationResult, Namespace, Outcome, Page, Range,
+    Reach, Result, Revision, ScanPage, Snapshot, Transaction, TransactionScope,
 };
 use linchpin_adapter::{Backend, Config, Coordination};
+use linchpin_core::life::Life;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -27,21 +26,12 @@ pub(crate) struct Nowhere;
 
 impl Default for AtOnce {
     fn default() -> Self {
-        let why = "nothing is kept".to_owned();
-        let capabilities = Capabilities {
-            backend: "at-once".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            transactions: TransactionScope::MultiKey,
-            // As Redis has it: then transactions are given ids.
-            transaction_ids: Some(Duration::from_mins(1)),
-            prefix_guards: true,
-            watch: WatchCompleteness::None,
-            ttl: None,
-            messages: Some(MessageSupport { knows_nobody: false }),
-            streams: None,
-            limits: Limits::MINIMUM,
-            durability: Durability { survives_restart: false, survives_power_loss: false, why },
-        };
+        let mut capabilities = Capabilities::minimum("at-once");
+        capabilities.transactions = TransactionScope::MultiKey;
+        // As Redis has it: then transactions are given ids.
+        capabilities.transaction_ids = Some(Duration::from_mins(1));
+        capabilities.prefix_guards = true;
+        capabilities.messages = Some(MessageSupport::new(false));
         let value = Bytes::from_static(super::PAYLOAD);
         Self { capabilities, value }
     }

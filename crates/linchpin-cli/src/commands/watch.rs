@@ -74,6 +74,7 @@ fn tell(event: &WatchEvent) -> Result<(String, Map<String, Value>), Failure> {
             let json = object([("event", "synced".into()), ("revision", revision.0.into())]);
             ("synced".to_owned(), json)
         }
+        other => return Err(Failure::new(SOFTWARE, format!("this program does not know the event {other:?}"))),
     })
 }
 

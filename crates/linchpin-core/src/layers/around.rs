@@ -128,7 +128,7 @@ impl<A: Around> Driver for Surrounded<A> {
         let first = transaction.mutations.first().map(crate::Mutation::key);
         let subject = first.or(transaction.guards.first().map(|guard| &guard.key)).map(Key::as_str);
         let window = transaction.id.and(self.capabilities().transaction_ids);
-        let call = Call { window, idempotent: transaction.is_idempotent(), ..Call::new(Operation::Commit, subject) };
+        let call = Call { idempotent: transaction.is_idempotent(), window, ..Call::new(Operation::Commit, subject) };
         self.layer.around(call, |_| self.inner.commit(&transaction)).await
     }
 
@@ -150,7 +150,7 @@ impl<A: Around> Driver for Surrounded<A> {
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         let idempotent = records.iter().all(|record| record.id.is_some());
         let window = self.capabilities().streams.and_then(|streams| streams.dedupe_window);
-        let call = Call { window, idempotent, ..Call::new(Operation::Append, Some(stream.as_str())) };
+        let call = Call { idempotent, window, ..Call::new(Operation::Append, Some(stream.as_str())) };
         self.layer.around(call, |_| self.inner.append(stream, records)).await
     }
 

@@ -56,11 +56,7 @@ impl NamespaceLayer {
 
     fn mutation(&self, mutation: &Mutation) -> Result<Mutation> {
         let mut mutation = mutation.clone();
-        let (Mutation::Put { key, .. }
-        | Mutation::Delete { key }
-        | Mutation::Add { key, .. }
-        | Mutation::Extend { key, .. }) = &mut mutation;
-        *key = self.key(key)?;
+        *mutation.key_mut() = self.key(mutation.key())?;
         Ok(mutation)
     }
 
@@ -78,8 +74,11 @@ impl NamespaceLayer {
 
 /// A key of the driver below, as this namespace calls it.
 fn own_key(prefix: &str, key: &Key) -> Result<Key> {
-    key.without_prefix(prefix)
-        .ok_or_else(|| Error::new(ErrorKind::Backend, "namespace", "the driver answered with a key outside"))
+    key.without_prefix(prefix).ok_or_else(outside)
+}
+
+fn outside() -> Error {
+    Error::new(ErrorKind::Backend, "namespace", "the driver answered with a name outside")
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -142,7 +141,7 @@ impl Driver for NamespaceLayer {
         Ok(Box::pin(events.map(move |event| {
             let mut event = event?;
             if let SubscriptionEvent::Message(message) = &mut event {
-                message.channel.drain(..prefix.len().min(message.channel.len()));
+                message.channel = message.channel.without_prefix(&prefix).ok_or_else(outside)?;
             }
             Ok(event)
         })))

@@ -133,7 +133,7 @@ impl AckInbox {
         let reader = home.spawn(async move {
             while let Some(Ok(event)) = subscription.next().await {
                 let SubscriptionEvent::Message(message) = event else { continue };
-                let Ok(number) = <[u8; 8]>::try_from(message.payload.as_slice()) else { continue };
+                let Ok(number) = <[u8; 8]>::try_from(&message.payload[..]) else { continue };
                 if let Some(count) = reading.0.lock().counts.get(&u64::from_be_bytes(number)) {
                     count.send_modify(|count| *count += 1);
                 }

@@ -86,15 +86,6 @@ impl Area {
         Key::new(NodeId::new(node_id)?)?.prefixed(&Self::Nodes.group(group)?)
     }
 
-    /// Takes the prefix that every name of this area has off one that came back from a driver.
-    pub(crate) fn strip_from(self, operation: &'static str, name: &mut String) -> Result<()> {
-        if !name.starts_with(self.prefix()) {
-            return without(self.prefix(), operation, name).map(drop);
-        }
-        name.drain(..self.prefix().len());
-        Ok(())
-    }
-
     /// A name that came back from a driver without the prefix that every name of this area has.
     pub(crate) fn strip(self, operation: &'static str, name: &str) -> Result<String> {
         without(self.prefix(), operation, name)

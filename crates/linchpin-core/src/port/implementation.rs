@@ -1,13 +1,13 @@
 //! The port over any driver: messages, keys, health.
 
-use super::ack::{self, AckTo};
+use super::ack::{self, AckTo, Envelope};
 use super::areas::Area;
 use super::{CoordinationStats, DistributedCoordination, HasPort, MessageStream, Port, STATS_WINDOW, cluster};
 use crate::capabilities::MAX_TTL;
 use crate::driver::Driver;
 use crate::entry::{Page, Range};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::message::{Message, Subscription, SubscriptionEvent};
+use crate::message::{Message, Publication, Subscription, SubscriptionEvent};
 use crate::name::Key;
 use crate::transaction::{MutationResult, Outcome, Transaction};
 use async_trait::async_trait;
@@ -268,18 +268,18 @@ fn messages(subscription: Subscription, port: &Port) -> MessageStream {
 }
 
 /// Takes the header off a message and acknowledges it if it asks for that.
-async fn unseal(driver: &dyn Driver, mut sealed: Message) -> Result<Message> {
-    Area::User.strip_from("subscribe", &mut sealed.channel)?;
+async fn unseal(driver: &dyn Driver, sealed: Publication) -> Result<Message> {
+    let channel = Area::User.strip("subscribe", sealed.channel.as_str())?;
     // What a foreign publisher sent has no header and is handed on as it is.
-    let Some(envelope) = ack::open(&sealed.payload) else { return Ok(sealed) };
-    if let Some(AckTo { inbox, number }) = envelope.ack_to {
+    let Some(Envelope { published, ack_to, payload }) = ack::open(&sealed.payload) else {
+        return Ok(Message { channel, payload: sealed.payload.into(), timestamp: None });
+    };
+    if let Some(AckTo { inbox, number }) = ack_to {
         let number = number.to_be_bytes().to_vec();
         if let Err(error) = driver.publish(&inbox, number.into()).await {
             // The publisher sees it as a missing acknowledgement; the subscriber still gets its message.
-            tracing::warn!(channel = sealed.channel, %error, "an acknowledgement could not be sent");
+            tracing::warn!(channel, %error, "an acknowledgement could not be sent");
         }
     }
-    let (header, published) = (sealed.payload.len() - envelope.payload.len(), envelope.published);
-    sealed.payload.drain(..header);
-    Ok(Message { timestamp: Some(published), ..sealed })
+    Ok(Message { channel, payload: payload.to_vec(), timestamp: Some(published) })
 }

@@ -99,7 +99,7 @@ impl StateModel {
         let changes = |mutation: &Mutation| match mutation {
             Mutation::Put { .. } | Mutation::Add { .. } => true,
             Mutation::Delete { key } => self.keys.contains_key(key.as_str()),
-            Mutation::Extend { .. } => false,
+            _ => false,
         };
         if transaction.mutations.iter().any(changes) {
             after.next_revision();
@@ -134,6 +134,7 @@ impl StateModel {
                 }
                 _ => MutationResult::Extended { ttl: None },
             },
+            other => panic!("not in the model: {other:?}"),
         })
     }
 

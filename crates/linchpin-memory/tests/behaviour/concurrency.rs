@@ -48,7 +48,7 @@ async fn follow(mut watch: linchpin_core::WatchStream) -> HashMap<String, u64> {
         let (key, version) = match watch.next().await.expect("open").expect("no error") {
             WatchEvent::Put(entry) => (entry.key, entry.version),
             WatchEvent::Deleted { key, version } => (key, version),
-            WatchEvent::Synced { .. } => continue,
+            _ => continue,
         };
         let before = last.insert(key.as_str().to_owned(), version.0);
         assert!(before.is_none_or(|before| before < version.0), "{key} went from {before:?} to {version}");

@@ -62,6 +62,7 @@ async fn told(watch: &mut WatchStream) -> String {
         Some(Ok(WatchEvent::Put(entry))) => format!("+{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
         Some(Ok(WatchEvent::Deleted { key, .. })) => format!("-{key}"),
         Some(Ok(WatchEvent::Synced { .. })) => "synced".to_owned(),
+        Some(Ok(other)) => format!("{other:?}"),
         Some(Err(error)) => error.kind().as_str().to_owned(),
         None => "end".to_owned(),
     }

@@ -15,7 +15,7 @@ async fn handles_share_a_namespace_by_name_and_nothing_else() {
     let subscription = &mut same.subscribe(&Pattern::new("*").expect("valid")).await.expect("subscribed");
     let channel = Channel::new("c").expect("valid");
     assert_eq!(one.publish(&channel, "hello".into()).await.expect("published").at_most, Some(1));
-    assert!(matches!(subscription.next().await, Some(Ok(SubscriptionEvent::Message(m))) if m.payload == b"hello"));
+    assert!(matches!(subscription.next().await, Some(Ok(SubscriptionEvent::Message(m))) if m.payload == "hello"));
 
     for other in [
         open("memory://sharing?namespace=b").await,

@@ -262,8 +262,9 @@ impl Election {
         while let Some(event) = events.next().await {
             match event? {
                 WatchEvent::Put(_) => present = true,
-                WatchEvent::Synced { .. } if present => {}
-                WatchEvent::Synced { .. } | WatchEvent::Deleted { .. } => return Ok(()),
+                WatchEvent::Deleted { .. } => return Ok(()),
+                WatchEvent::Synced { .. } if !present => return Ok(()),
+                _ => {}
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "watch", "the watch ended"))

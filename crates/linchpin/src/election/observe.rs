@@ -53,6 +53,7 @@ pub(super) async fn leaders(driver: &dyn Driver, seat: Key, name: String) -> Res
             Ok(WatchEvent::Deleted { .. }) => Some(Ok(None)),
             // Whoever leads now has been told before this.
             Ok(WatchEvent::Synced { .. }) => first.then_some(Ok(None)),
+            Ok(_) => None,
             Err(error) => Some(Err(named(error))),
         })
     })))

@@ -43,6 +43,7 @@ fn tell(known: &mut HashMap<Key, Member>, prefix: &str, event: WatchEvent) -> Re
         WatchEvent::Synced { .. } => return Ok(vec![MemberEvent::Synced]),
         WatchEvent::Deleted { key, .. } => return Ok(known.remove(&key).map(MemberEvent::Left).into_iter().collect()),
         WatchEvent::Put(entry) => entry,
+        _ => return Ok(Vec::new()),
     };
     let member = Member::of(prefix, &entry)?;
     Ok(match known.insert(entry.key, member.clone()) {

@@ -71,8 +71,8 @@ impl<'w, 'h> Walk<'w, 'h> {
                 What::Entry(None) | What::Holds(Condition::Absent) | What::Existed(false) => self.is_absent(told)?,
                 What::Holds(Condition::Present) | What::Existed(true) => self.is_present(told)?,
                 What::Holds(Condition::VersionIs(version)) => self.has_version(told, version.0)?,
-                // Of no single key; no workload asks it.
-                What::Holds(Condition::PrefixAbsent) => {}
+                // Of no single key: no workload asks it.
+                What::Holds(_) => {}
                 What::Entry(Some(seen)) => self.is_seen(told, seen)?,
                 What::Counted(value) => self.counted(told, value)?,
                 What::Put { value, created } => {

@@ -53,7 +53,7 @@ fn remembered(window: Duration) -> String {
 fn transactions(capabilities: &Capabilities) -> Row {
     let (grade, extent) = match capabilities.transactions {
         TransactionScope::MultiKey => (Grade::Full, "over any keys of the namespace"),
-        TransactionScope::SingleKey => (Grade::Partly, "of one key"),
+        _ => (Grade::Partly, "of one key"),
     };
     Row("Transactions", grade, extent.to_owned(), "Guards and changes are applied all or not at all.")
 }
@@ -65,8 +65,8 @@ fn transaction_ids(capabilities: &Capabilities) -> Row {
 
 fn watch(capabilities: &Capabilities) -> Row {
     let (grade, extent) = match capabilities.watch {
-        WatchCompleteness::None => (Grade::No, ""),
         WatchCompleteness::LatestVersion => (Grade::Full, "the latest version of each key"),
+        _ => (Grade::No, ""),
     };
     Row("Watching", grade, extent.to_owned(), "A watcher may miss versions in between, never the last one.")
 }

@@ -1,0 +1,54 @@
+//! The way of what a connection brings to those who listen.
+
+use super::listeners::Listeners;
+use super::topics::{Carriers, Topic};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a connection is subscribed to, and where what it brings goes. The task that reads the connection calls it, in the
+/// order in which things come.
+pub struct Intake {
+    pub(super) listeners: Arc<Mutex<Listeners>>,
+    pub(super) carriers: Mutex<Carriers>,
+}
+
+impl Intake {
+    /// The server has confirmed a subscription: what it sends from now on counts.
+    pub fn confirm(&self, via: Topic) {
+        let behind = self.listeners.lock().confirm(&via);
+        self.carriers.lock().confirm(via);
+        // Before anything that comes after it.
+        for listener in behind {
+            listener.mark_gap();
+        }
+    }
+
+    /// A message on a channel, by its name within the namespace, that was sent because of the subscription `via`.
+    pub fn message(&self, via: &Topic, channel: &str, payload: &Bytes) {
+        if !self.carriers.lock().is_sent_for(via, channel) {
+            return;
+        }
+        let listening = self.listeners.lock().on(channel);
+        for listener in listening {
+            listener.receive(channel, payload.clone());
+        }
+    }
+
+    /// Whether exactly this was confirmed, and not left since.
+    pub fn carries(&self, topic: &Topic) -> bool {
+        self.carriers.lock().contains(topic)
+    }
+
+    /// A subscription is being left; whether it was there.
+    pub fn leave(&self, topic: &Topic) -> bool {
+        self.carriers.lock().remove(topic)
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("carriers", &self.carriers).finish_non_exhaustive()
+    }
+}
