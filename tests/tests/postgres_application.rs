@@ -403,7 +403,7 @@ async fn another_isolation_level_is_refused_where_it_would_do_harm() {
 #[tokio::test]
 async fn a_role_with_the_documented_privileges_runs_them_and_no_other_does() {
     let server = server().await;
-    ask(&server, &format!("CREATE ROLE app LOGIN; {SCHEMA}")).await;
+    ask(&server, &format!("CREATE ROLE app LOGIN; {}", *SCHEMA)).await;
     let url = server.url().replace("postgres@", "app@");
     let mut own = connection(&url).await;
     assert_eq!(refusal(&mut own, "SELECT linchpin.put('shop', 'user/a', '1')").await.0, "42501");

@@ -231,7 +231,7 @@ impl<S: Source> Queues<S> {
         drop(groups);
         if known.is_none() {
             // A runtime that is ending drops it at once, and it takes itself off.
-            self.0.spawn(Looks::new(Served { shared: self.0.clone(), name, group: group.clone() }).run());
+            self.0.spawn(Looks::new(Attendance { shared: self.0.clone(), name, group: group.clone() }).run());
         }
         group.changed.notify_one();
         Place { answer, group: Some(group), shared: self.0.clone() }
@@ -259,13 +259,13 @@ impl<S: Source> Drop for Place<S> {
 }
 
 /// A group while a task looks for it. Once dropped, however the task ended, nobody joins it any more.
-struct Served<S> {
+struct Attendance<S> {
     shared: Arc<Shared<S>>,
     name: Name,
     group: Arc<Group>,
 }
 
-impl<S> Served<S> {
+impl<S> Attendance<S> {
     /// Whether nobody has joined; then it is over.
     fn is_over(&self) -> bool {
         let mut groups = self.shared.groups.lock();
@@ -277,7 +277,7 @@ impl<S> Served<S> {
     }
 }
 
-impl<S> Drop for Served<S> {
+impl<S> Drop for Attendance<S> {
     fn drop(&mut self) {
         let mut groups = self.shared.groups.lock();
         if groups.get(&self.name).is_some_and(|group| Arc::ptr_eq(group, &self.group)) {

@@ -20,14 +20,14 @@ pub const CLOSING: Duration = Duration::from_secs(1);
 
 /// Why a handle is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum End {
     /// It was closed.
     Closed,
     /// The runtime in which it was opened has ended, and its background tasks with it.
     RuntimeEnded,
 }
 
-impl Ended {
+impl End {
     /// What a call is told from then on.
     pub fn error(self, operation: &'static str) -> Error {
         match self {
@@ -69,13 +69,13 @@ struct Inner {
     /// [`LIVE`], or why it ended: what every call looks at.
     state: AtomicU8,
     /// The same for who waits.
-    ended: watch::Sender<Option<Ended>>,
+    ended: watch::Sender<Option<End>>,
     callbacks: Mutex<Vec<Callback>>,
     runtime: Option<Handle>,
     lifeline: Mutex<Option<JoinHandle<()>>>,
 }
 
-type Callback = Box<dyn FnOnce(Ended) + Send>;
+type Callback = Box<dyn FnOnce(End) + Send>;
 
 const LIVE: u8 = 0;
 const CLOSED: u8 = 1;
@@ -129,11 +129,11 @@ impl Life {
     }
 
     /// Why it has ended, if it has.
-    pub fn ended(&self) -> Option<Ended> {
+    pub fn ended(&self) -> Option<End> {
         match self.0.state.load(Ordering::Acquire) {
             LIVE => None,
-            CLOSED => Some(Ended::Closed),
-            _ => Some(Ended::RuntimeEnded),
+            CLOSED => Some(End::Closed),
+            _ => Some(End::RuntimeEnded),
         }
     }
 
@@ -192,11 +192,11 @@ impl Life {
 
     /// What a call is told whose task of the handle ended without an answer.
     pub fn unanswered(&self, operation: &'static str) -> Error {
-        self.ended().unwrap_or(Ended::RuntimeEnded).error(operation)
+        self.ended().unwrap_or(End::RuntimeEnded).error(operation)
     }
 
     /// Has something done once it ends: ending watches and subscriptions. At once if it has ended already.
-    pub fn on_end(&self, callback: impl FnOnce(Ended) + Send + 'static) {
+    pub fn on_end(&self, callback: impl FnOnce(End) + Send + 'static) {
         let mut callbacks = self.0.callbacks.lock();
         let Some(ended) = self.ended() else { return callbacks.push(Box::new(callback)) };
         drop(callbacks);
@@ -221,13 +221,13 @@ impl Life {
 
     /// Ends it; whether this was the first to do so.
     pub fn close(&self) -> bool {
-        self.0.end(Ended::Closed)
+        self.0.end(End::Closed)
     }
 }
 
 impl Inner {
-    fn end(&self, ended: Ended) -> bool {
-        let state = if ended == Ended::Closed { CLOSED } else { RUNTIME_ENDED };
+    fn end(&self, ended: End) -> bool {
+        let state = if ended == End::Closed { CLOSED } else { RUNTIME_ENDED };
         if self.state.compare_exchange(LIVE, state, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return false;
         }
@@ -300,7 +300,7 @@ struct Lifeline(Weak<Inner>);
 impl Drop for Lifeline {
     fn drop(&mut self) {
         if let Some(life) = self.0.upgrade() {
-            life.end(Ended::RuntimeEnded);
+            life.end(End::RuntimeEnded);
         }
     }
 }
@@ -337,7 +337,7 @@ mod tests {
         let error = waiting.join().expect("no panic").expect_err("it waited for ever");
         assert!(error.kind() == ErrorKind::Closed && error.to_string().contains("runtime"), "{error}");
         assert!(life.admit("get").expect_err("it has ended").to_string().contains("runtime"));
-        assert_eq!((&*told.lock(), life.close()), (&vec![Ended::RuntimeEnded], false));
+        assert_eq!((&*told.lock(), life.close()), (&vec![End::RuntimeEnded], false));
         let late = Arc::new(AtomicUsize::new(0));
         let counting = late.clone();
         life.on_end(move |_| {

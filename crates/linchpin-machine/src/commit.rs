@@ -1,6 +1,6 @@
 //! Committing: doing what a transaction comes to.
 
-use crate::ids::Decided;
+use crate::ids::Verdict;
 use crate::machine::Machine;
 use crate::time::granted;
 use crate::{Applied, Time};
@@ -58,7 +58,7 @@ impl Machine {
         Ok(decision?)
     }
 
-    fn decide_anew(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Decided {
+    fn decide_anew(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Verdict {
         let effects = match decide(transaction, &Now(self)) {
             Decision::Apply(effects) => effects,
             Decision::Fail(failed) => return Err(failed),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a group stands in its stream.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(from = "Listed")]
+#[serde(from = "StoredGroup")]
 pub(crate) struct Group {
     /// The first position that it has not looked at.
     next: Position,
@@ -25,14 +25,14 @@ pub(crate) struct Group {
 
 /// A group as it is written down: the rest follows from it.
 #[derive(Deserialize)]
-struct Listed {
+struct StoredGroup {
     next: Position,
     #[serde(with = "pairs")]
     pending: BTreeMap<Position, Pending>,
 }
 
-impl From<Listed> for Group {
-    fn from(Listed { next, pending }: Listed) -> Self {
+impl From<StoredGroup> for Group {
+    fn from(StoredGroup { next, pending }: StoredGroup) -> Self {
         let waiting = pending.iter().map(|(position, pending)| (pending.due, *position)).collect();
         Self { next, pending, waiting, ready: BTreeSet::new() }
     }

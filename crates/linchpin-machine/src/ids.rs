@@ -20,19 +20,19 @@ pub(crate) struct Ids(Recent<TransactionId, Remembered>);
 struct Remembered {
     /// Tells a repeat from another transaction under the same id.
     fingerprint: u64,
-    decision: Kept,
+    decision: StoredDecision,
 }
 
 /// What is kept of a decision: of what a guard found not the value, which may be large.
 #[derive(Clone, Serialize, Deserialize)]
-enum Kept {
+enum StoredDecision {
     Committed { revision: Revision, results: Vec<MutationResult> },
     Refused { guard: usize, found: Option<(Key, Revision)>, revision: Revision },
     Failed(Failure),
 }
 
-impl Kept {
-    fn of(decision: &Decided) -> Self {
+impl StoredDecision {
+    fn of(decision: &Verdict) -> Self {
         match decision {
             Ok(Outcome::Committed { revision, results }) => {
                 Self::Committed { revision: *revision, results: results.clone() }
@@ -46,7 +46,7 @@ impl Kept {
     }
 
     /// The decision as a repeat is told it: with what a guard found, if that still stands there.
-    fn decision(&self, keys: &Keys, now: Time) -> Decided {
+    fn decision(&self, keys: &Keys, now: Time) -> Verdict {
         match self {
             Self::Committed { revision, results } => {
                 Ok(Outcome::Committed { revision: *revision, results: results.clone() })
@@ -64,11 +64,11 @@ impl Kept {
 
 /// What became of a transaction. A conflict is kept as an outcome is: what failed once must not be applied by an
 /// attempt that arrives late.
-pub(crate) type Decided = std::result::Result<Outcome, Failure>;
+pub(crate) type Verdict = std::result::Result<Outcome, Failure>;
 
 impl Ids {
     /// What became of the transaction, if this is a repeat.
-    pub(crate) fn decision_of(&self, transaction: &Transaction, keys: &Keys, now: Time) -> Result<Option<Decided>> {
+    pub(crate) fn decision_of(&self, transaction: &Transaction, keys: &Keys, now: Time) -> Result<Option<Verdict>> {
         let Some(known) = transaction.id.as_ref().and_then(|id| self.0.get(id)) else { return Ok(None) };
         if known.fingerprint != transaction.fingerprint() {
             let problem = "this transaction id was used for another transaction";
@@ -77,10 +77,10 @@ impl Ids {
         Ok(Some(known.decision.decision(keys, now)))
     }
 
-    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, decision: &Decided) {
+    pub(crate) fn remember(&mut self, now: Time, transaction: &Transaction, decision: &Verdict) {
         if let Some(id) = transaction.id {
             let fingerprint = transaction.fingerprint();
-            self.0.insert(now, id, Remembered { fingerprint, decision: Kept::of(decision) });
+            self.0.insert(now, id, Remembered { fingerprint, decision: StoredDecision::of(decision) });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use linchpin_adapter::fanout::{Change, Subscribers, Watchers};
 use linchpin_core::Publication;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 
 /// The watchers and subscribers of one handle: closing it ends these and no others.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Audience {
     }
 
     /// Ends every watch and subscription.
-    pub(crate) fn end(&self, ended: Ended) {
+    pub(crate) fn end(&self, ended: End) {
         self.watchers.end(move || ended.error("watch"));
         self.subscribers.end(move || ended.error("subscribe"));
     }

@@ -3,7 +3,7 @@
 use crate::audience::Audience;
 use crate::clock::Clock;
 use crate::registry::{self, SharedName};
-use crate::streams::Doors;
+use crate::streams::WakeUps;
 use crate::sweeper::Sweeper;
 use linchpin_adapter::fanout::Change;
 use linchpin_core::Publication;
@@ -18,7 +18,7 @@ pub(crate) struct Space {
     pub(crate) clock: Clock,
     machine: Mutex<Machine>,
     audiences: RwLock<Vec<Weak<Audience>>>,
-    pub(crate) doors: Doors,
+    pub(crate) wake_ups: WakeUps,
     pub(crate) sweeper: Sweeper,
 }
 
@@ -29,7 +29,7 @@ impl Space {
             clock: Clock::start(),
             machine: Mutex::default(),
             audiences: RwLock::default(),
-            doors: Doors::default(),
+            wake_ups: WakeUps::default(),
             sweeper: Sweeper::default(),
         }
     }
@@ -45,7 +45,7 @@ impl Space {
         }
         drop(machine);
         for stream in &woken {
-            self.doors.of(stream).notify_waiters();
+            self.wake_ups.of(stream).notify_waiters();
         }
         outcome
     }

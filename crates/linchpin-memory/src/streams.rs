@@ -10,15 +10,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 /// Where claims wait for their stream. Some streams share a door, so now and then a claim looks in vain.
-pub(crate) struct Doors([Notify; 64]);
+pub(crate) struct WakeUps([Notify; 64]);
 
-impl Default for Doors {
+impl Default for WakeUps {
     fn default() -> Self {
         Self(array::from_fn(|_| Notify::new()))
     }
 }
 
-impl Doors {
+impl WakeUps {
     pub(crate) fn of(&self, stream: &StreamName) -> &Notify {
         let mut hasher = DefaultHasher::new();
         stream.hash(&mut hasher);
@@ -33,7 +33,7 @@ impl Space {
         let gives_up = Instant::now().checked_add(claim.wait);
         loop {
             // Before looking: what comes after the look wakes it.
-            let woken = self.doors.of(&claim.stream).notified();
+            let woken = self.wake_ups.of(&claim.stream).notified();
             let Claimed { deliveries, next_due } = self.apply(|machine, now| machine.claim(now, claim));
             let late = gives_up.is_some_and(|gives_up| Instant::now() >= gives_up);
             if !deliveries.is_empty() || late {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use linchpin_adapter::backoff::Contention;
 use linchpin_adapter::fanout::{Change, Scan, Watchers};
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Error, ErrorKind, Page, Range, Result, WatchStream};
 use serde_json::json;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Changes {
         self.watchers.add(range.clone(), scan).await
     }
 
-    pub(crate) fn end(&self, ended: Ended) {
+    pub(crate) fn end(&self, ended: End) {
         self.watchers.end(move || ended.error("watch"));
         // One that is just being made finds the connection closed.
         if let Ok(mut feed) = self.feed.try_lock() {

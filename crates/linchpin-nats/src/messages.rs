@@ -7,7 +7,7 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use linchpin_adapter::fanout::Subscribers;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Channel, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -95,7 +95,7 @@ impl Hub {
     }
 
     /// Ends every subscription.
-    pub(crate) fn end(&self, ended: Ended) {
+    pub(crate) fn end(&self, ended: End) {
         let topics: Vec<_> = self.topics.lock().values().filter_map(Weak::upgrade).collect();
         for topic in topics {
             topic.subscribers.end(move || ended.error("subscribe"));

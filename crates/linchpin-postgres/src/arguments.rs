@@ -3,14 +3,14 @@
 use crate::error::Failure;
 use linchpin_core::{Error, Key, MAX_TTL, Result};
 use sqlx::postgres::{PgArguments, PgRow, Postgres};
-use sqlx::{Arguments, Decode, Encode, Row, Type};
+use sqlx::{Arguments as _, Decode, Encode, Row, Type};
 use std::time::Duration;
 
 /// The arguments of a statement.
 #[derive(Default)]
-pub(crate) struct Given(PgArguments, Option<sqlx::Error>);
+pub(crate) struct Arguments(PgArguments, Option<sqlx::Error>);
 
-impl Given {
+impl Arguments {
     /// One more argument.
     pub(crate) fn with<'q, T: Encode<'q, Postgres> + Type<Postgres>>(mut self, argument: T) -> Self {
         if let Err(error) = self.0.add(argument) {

@@ -7,7 +7,7 @@ use crate::state::State;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Scan;
 use linchpin_adapter::tasks::on_behalf;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, WatchStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,16 +23,16 @@ pub(crate) struct Changes {
     hub: Arc<Hub>,
     feed: Arc<Feed>,
     /// Held by the watches.
-    serving: AsyncMutex<Weak<Serving>>,
+    serving: AsyncMutex<Weak<WatchService>>,
 }
 
 /// The tasks end with the last watch.
-struct Serving {
+struct WatchService {
     _listening: Listening,
     sweeper: JoinHandle<()>,
 }
 
-impl Drop for Serving {
+impl Drop for WatchService {
     fn drop(&mut self) {
         self.sweeper.abort();
     }
@@ -58,19 +58,19 @@ impl Changes {
         self.feed.watchers.add(range.clone(), scan).await
     }
 
-    pub(crate) fn close(&self, ended: Ended) {
+    pub(crate) fn close(&self, ended: End) {
         self.feed.end(ended);
     }
 
     /// As `serving`, as a task of the handle: a caller who does not go on keeps nobody waiting.
-    async fn served(self: &Arc<Self>) -> Result<Arc<Serving>> {
+    async fn served(self: &Arc<Self>) -> Result<Arc<WatchService>> {
         let me = self.clone();
         let served = on_behalf(&self.hub.life, async move { me.serving().await }).await;
         served.unwrap_or_else(|| Err(self.hub.life.unanswered("watch")))
     }
 
     /// Listens to changes; nothing that changes after this returns is missed.
-    async fn serving(&self) -> Result<Arc<Serving>> {
+    async fn serving(&self) -> Result<Arc<WatchService>> {
         let mut slot = self.serving.lock().await;
         if let Some(serving) = slot.upgrade() {
             return Ok(serving);
@@ -79,7 +79,7 @@ impl Changes {
         let listening = self.hub.listen("watch", Topic::Changes, self.feed.clone(), None).await?;
         let (state, feed) = (self.state.clone(), self.feed.clone());
         let sweeper = self.hub.spawn(async move { sweep(&state, &feed).await });
-        let serving = Arc::new(Serving { _listening: listening, sweeper });
+        let serving = Arc::new(WatchService { _listening: listening, sweeper });
         *slot = Arc::downgrade(&serving);
         Ok(serving)
     }

@@ -1,14 +1,14 @@
 //! Claiming: one look of a member's, and what wakes those that wait.
 
 use crate::arguments::{field, micros, number};
-use crate::forgetting::Kept;
+use crate::forgetting::Leftover;
 use crate::hub::{Listener, Listening};
 use crate::names::{Topic, to_text};
 use crate::records::read_headers;
 use crate::streams::{Streams, text};
 use async_trait::async_trait;
 use linchpin_adapter::claims::{Look, Source};
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Result, Settled, Settlement, StreamName};
 use sqlx::postgres::PgRow;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Streams {
         const CLAIM: &str = "SELECT a.* FROM linchpin.patience AS p, LATERAL \
                              linchpin.claim_records($1 || p.nothing, $2, $3, $4, $5, $6, $7) AS a";
         // What it claims may be appended where there is no handle.
-        self.forgetting.later(Kept::RecordId);
+        self.forgetting.later(Leftover::RecordId);
         let most = i32::try_from(claim.max).unwrap_or(i32::MAX);
         let enough = claim.max_deliveries.map_or(0, |enough| i32::try_from(enough).unwrap_or(i32::MAX));
         let name = claim.stream.storage_name();
@@ -110,7 +110,7 @@ impl Listener for Waker {
         self.woken.notify_one();
     }
 
-    fn end(&self, _: Ended) {
+    fn end(&self, _: End) {
         self.woken.notify_one();
     }
 }

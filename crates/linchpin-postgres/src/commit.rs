@@ -1,13 +1,14 @@
 //! Committing: concurrent transactions share a round trip and a write to the server's disk; each is all or nothing on
 //! its own.
 
-use crate::arguments::{Given, column, key, micros, number, stored, ttl};
-use crate::connection::Behind;
+use crate::arguments::{Arguments, column, key, micros, number, stored, ttl};
+use crate::connection::Holder;
 use crate::error::Failure;
-use crate::lane::{Asked, Reply, Traffic};
+use crate::lane::{PendingQuestion, Reply, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
-use crate::seen::Seen;
+use crate::numbers;
+use crate::seen::LatestTime;
 use async_trait::async_trait;
 use linchpin_core::{
     Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
@@ -22,23 +23,11 @@ pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
 
 const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-/// The kinds of operations: see `commit.sql`.
-mod kind {
-    pub(super) const ABSENT: i32 = 1;
-    pub(super) const PRESENT: i32 = 2;
-    pub(super) const VERSION: i32 = 3;
-    pub(super) const PREFIX_ABSENT: i32 = 4;
-    pub(super) const PUT: i32 = 10;
-    pub(super) const DELETE: i32 = 11;
-    pub(super) const ADD: i32 = 12;
-    pub(super) const EXTEND: i32 = 13;
-}
-
 /// The traffic of the lane for commits.
 pub(crate) struct Committing {
     pub(crate) names: Arc<Names>,
     pub(crate) notices: Arc<Notices>,
-    pub(crate) seen: Arc<Seen>,
+    pub(crate) seen: Arc<LatestTime>,
 }
 
 /// How many bytes of values a transaction has.
@@ -56,16 +45,16 @@ impl Traffic for Committing {
     type Answer = Outcome;
 
     const OPERATION: &'static str = "commit";
-    const BEHIND: Behind = Behind::Namespace;
+    const BEHIND: Holder = Holder::Namespace;
 
-    fn together(&self, waiting: &VecDeque<Asked<Transaction, Outcome>>) -> usize {
+    fn together(&self, waiting: &VecDeque<PendingQuestion<Transaction, Outcome>>) -> usize {
         // What one call may take: everybody else waits for it.
         const TRANSACTIONS: usize = 256;
         const OPERATIONS: usize = 2048;
         const BYTES: usize = 4 * 1024 * 1024;
         let (mut operations, mut bytes, mut ids) = (0, 0, HashSet::new());
         let mut count = 0;
-        for Asked { question, .. } in waiting.iter().take(TRANSACTIONS) {
+        for PendingQuestion { question, .. } in waiting.iter().take(TRANSACTIONS) {
             operations += question.operations();
             bytes += bytes_of(question);
             // A repeat waits until the first has an outcome.
@@ -134,11 +123,11 @@ impl<'a> Call<'a> {
         self.fingerprints.push(transaction.id.map_or(0, |_| transaction.fingerprint().cast_signed()));
         for guard in &transaction.guards {
             let (kind, number) = match guard.condition {
-                Condition::Absent => (kind::ABSENT, 0),
-                Condition::Present => (kind::PRESENT, 0),
-                Condition::VersionIs(Revision(version)) => (kind::VERSION, stored(version)),
+                Condition::Absent => (numbers::ABSENT, 0),
+                Condition::Present => (numbers::PRESENT, 0),
+                Condition::VersionIs(Revision(version)) => (numbers::VERSION, stored(version)),
                 // No other was admitted.
-                _ => (kind::PREFIX_ABSENT, 0),
+                _ => (numbers::PREFIX_ABSENT, 0),
             };
             self.operation(kind, &guard.key, number, None);
         }
@@ -146,12 +135,12 @@ impl<'a> Call<'a> {
             match mutation {
                 Mutation::Put { key, value, ttl } => {
                     self.values.push(value);
-                    self.operation(kind::PUT, key, i64::from(length(self.values.len())), *ttl);
+                    self.operation(numbers::PUT, key, i64::from(length(self.values.len())), *ttl);
                 }
-                Mutation::Delete { key } => self.operation(kind::DELETE, key, 0, None),
-                Mutation::Add { key, delta, ttl } => self.operation(kind::ADD, key, *delta, *ttl),
+                Mutation::Delete { key } => self.operation(numbers::DELETE, key, 0, None),
+                Mutation::Add { key, delta, ttl } => self.operation(numbers::ADD, key, *delta, *ttl),
                 Mutation::Extend { key, version, ttl } => {
-                    self.operation(kind::EXTEND, key, stored(version.0), Some(*ttl));
+                    self.operation(numbers::EXTEND, key, stored(version.0), Some(*ttl));
                 }
                 _ => debug_assert!(false, "no other was admitted"),
             }
@@ -173,14 +162,15 @@ impl<'a> Call<'a> {
 
     /// Whoever adds keys that end removes more that have ended, so that they never pile up.
     fn sweeps(&self) -> i32 {
-        let adds = self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != kind::EXTEND && **ttl > 0).count();
+        let adds =
+            self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != numbers::EXTEND && **ttl > 0).count();
         if adds == 0 { 0 } else { length(adds * 2 + 8) }
     }
 
     fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let keys: Vec<_> = self.keys.iter().map(|key| key.as_str().as_bytes()).collect();
         let ids: Vec<_> = self.ids.iter().map(|id| id.as_deref()).collect();
-        Given::default()
+        Arguments::default()
             .with(namespace)
             .with(ids)
             .with(&self.fingerprints)
@@ -206,14 +196,14 @@ fn length(length: usize) -> i32 {
 struct Answer {
     before: i64,
     after: i64,
-    decided: Vec<Decided>,
+    decided: Vec<OutcomeRow>,
     /// What refused transactions.
     found: Vec<Entry>,
     now: i64,
 }
 
 /// What became of one transaction.
-struct Decided {
+struct OutcomeRow {
     status: i32,
     revision: Revision,
     detail: usize,
@@ -231,7 +221,7 @@ impl Answer {
             return Ok(None);
         }
         let decided = statuses.into_iter().zip(revisions).zip(details.into_iter().zip(results));
-        let decided = decided.map(|((status, revision), (detail, results))| Decided {
+        let decided = decided.map(|((status, revision), (detail, results))| OutcomeRow {
             status,
             revision: Revision(number(revision)),
             detail: usize::try_from(detail).unwrap_or(0),
@@ -261,10 +251,10 @@ fn found(row: &PgRow) -> Result<Option<Vec<Entry>>, sqlx::Error> {
     Ok(found.collect())
 }
 
-impl Decided {
+impl OutcomeRow {
     fn outcome(&self, transaction: &Transaction, found: &[Entry]) -> Reply<Outcome> {
-        match self.status % 10 {
-            7 => Reply::Again,
+        match self.status % numbers::REPLAYED {
+            numbers::AGAIN => Reply::Again,
             status => Reply::Answer(self.told(status, transaction, found)),
         }
     }
@@ -272,7 +262,7 @@ impl Decided {
     fn told(&self, status: i32, transaction: &Transaction, found: &[Entry]) -> Result<Outcome> {
         let revision = self.revision;
         match status {
-            1 => {
+            numbers::COMMITTED => {
                 let mut words = self.results.split(',');
                 let results = transaction.mutations.iter().map(|mutation| {
                     let word = words.next().unwrap_or_default();
@@ -280,18 +270,20 @@ impl Decided {
                 });
                 Ok(Outcome::Committed { revision, results: results.collect::<Result<_>>()? })
             }
-            2 => Ok(Outcome::Refused { guard: self.detail, found: None, revision }),
-            3 => {
+            numbers::REFUSED => Ok(Outcome::Refused { guard: self.detail, found: None, revision }),
+            numbers::REFUSED_BY => {
                 let place: usize = self.results.parse().unwrap_or(0);
                 let entry = place.checked_sub(1).and_then(|place| found.get(place));
                 let entry = entry.ok_or_else(|| Error::unreadable("commit", "nothing found"))?.clone();
                 Ok(Outcome::Refused { guard: self.detail, found: Some(entry), revision })
             }
-            4 => {
+            numbers::NO_COUNTER => {
                 Err(self
                     .conflict(transaction, "the value at this key is no counter: it is not a decimal 64-bit integer"))
             }
-            5 => Err(self.conflict(transaction, "the counter would leave the range of a signed 64-bit integer")),
+            numbers::OVERFLOW => {
+                Err(self.conflict(transaction, "the counter would leave the range of a signed 64-bit integer"))
+            }
             _ => Err(Error::new(ErrorKind::Conflict, "commit", "this transaction id was used for another transaction")),
         }
     }

@@ -6,7 +6,7 @@ use crate::config::PostgresConfig;
 use crate::error::Failure;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_core::Result;
-pub(crate) use pool::{Behind, Pool};
+pub(crate) use pool::{Holder, Pool};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Row};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Namespaces that are to be gone altogether.
 
-use crate::arguments::{Given, field};
+use crate::arguments::{Arguments, field};
 use crate::config::PostgresConfig;
 use crate::connection::{Connector, Pool};
 use linchpin_core::life::Life;
@@ -19,18 +19,18 @@ const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NU
 /// whichever namespaces that names.
 pub(crate) async fn erase(config: &PostgresConfig, namespaces: &[Namespace]) -> Result<()> {
     let pool = Pool::new(Arc::new(Connector::new(config)?), Life::in_runtime());
-    if pool.rows(ERASE, THERE, Given::default().of(ERASE)?).await?.is_empty() {
+    if pool.rows(ERASE, THERE, Arguments::default().of(ERASE)?).await?.is_empty() {
         return Ok(());
     }
     for namespace in namespaces {
         let step = async || {
-            let given = Given::default().with(namespace.as_str()).with(ERASED).of(ERASE)?;
+            let given = Arguments::default().with(namespace.as_str()).with(ERASED).of(ERASE)?;
             field(ERASE, &pool.row(ERASE, "SELECT linchpin.erase($1, $2)", given).await?, 0)
         };
         while !step().await? {}
     }
     let is_left = async || {
-        let given = Given::default().with(ERASED).of(ERASE)?;
+        let given = Arguments::default().with(ERASED).of(ERASE)?;
         field(ERASE, &pool.row(ERASE, "SELECT linchpin.erase_lost($1)", given).await?, 0)
     };
     while is_left().await? {}

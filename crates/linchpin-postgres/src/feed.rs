@@ -2,12 +2,12 @@
 //!
 //! Nothing is believed but the tables. A doorbell and a heartbeat only say that reading is worth while.
 
-use crate::arguments::{Given, column, number, ttl};
+use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
 use async_trait::async_trait;
 use linchpin_adapter::fanout::{Change, Watchers};
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Entry, Key, MAX_TTL, Revision};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgRow};
@@ -123,7 +123,7 @@ impl Step {
 }
 
 /// What stands at a key: its value may be too large to come along.
-struct Standing {
+struct StoredKey {
     created: Revision,
     version: Revision,
     ttl: Option<Duration>,
@@ -133,11 +133,11 @@ struct Standing {
 impl Changed {
     /// What is to be told of it, as what stands there now says. A key that came again since, or is gone, is told by the
     /// change that did it.
-    fn tell(&self, standing: &HashMap<Key, Standing>) -> Option<Change> {
+    fn tell(&self, standing: &HashMap<Key, StoredKey>) -> Option<Change> {
         let key = self.key.clone();
         let Some(created) = self.created else { return Some(Change::Deleted(key, self.version)) };
         let found = standing.get(&self.key).filter(|found| found.created == created)?;
-        let Standing { created, version, ttl, ref value } = *found;
+        let StoredKey { created, version, ttl, ref value } = *found;
         Some(match value {
             Some(value) => Change::Put(Entry { key, value: value.clone().into(), created, version, ttl }),
             None => Change::Written(key, version),
@@ -176,14 +176,14 @@ impl Feed {
         server: &mut PgListener,
         namespace: &str,
         steps: &[Step],
-    ) -> Result<HashMap<Key, Standing>, Failure> {
+    ) -> Result<HashMap<Key, StoredKey>, Failure> {
         let written = steps.iter().flat_map(|step| &step.changed).filter(|changed| changed.created.is_some());
         let keys: HashSet<_> = written.map(|changed| &changed.key).filter(|key| self.watchers.wants(key)).collect();
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
         let bytes: Vec<_> = keys.iter().map(|key| key.as_str().as_bytes()).collect();
-        let given = Given::default().with(namespace).with(bytes).with(INLINE).arguments()?;
+        let given = Arguments::default().with(namespace).with(bytes).with(INLINE).arguments()?;
         let rows = sqlx::query_with(LOOK, given).fetch_all(server).await?;
         let mut standing = HashMap::with_capacity(rows.len());
         for row in &rows {
@@ -195,7 +195,7 @@ impl Feed {
             if let Some(ttl) = ttl {
                 self.ends_in(ttl);
             }
-            standing.insert(key, Standing { created, version, ttl, value: column(row, 4)? });
+            standing.insert(key, StoredKey { created, version, ttl, value: column(row, 4)? });
         }
         Ok(standing)
     }
@@ -229,7 +229,7 @@ impl Listener for Feed {
 
     async fn catch_up(&self, server: &mut PgListener, namespace: &str) -> Result<bool, Failure> {
         let Some((start, _)) = self.place.lock().at else { return Ok(true) };
-        let given = Given::default().with(namespace).with(crate::arguments::stored(start)).arguments()?;
+        let given = Arguments::default().with(namespace).with(crate::arguments::stored(start)).arguments()?;
         let rows = sqlx::query_with(CHANGES, given).fetch_all(&mut *server).await?;
         let steps: Vec<_> = rows.iter().map(Step::read).collect::<Result<_, _>>()?;
         let standing = self.look(server, namespace, &steps).await?;
@@ -247,7 +247,7 @@ impl Listener for Feed {
         self.resync();
     }
 
-    fn end(&self, ended: Ended) {
+    fn end(&self, ended: End) {
         self.watchers.end(move || ended.error("watch"));
     }
 }
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn what_stands_there_is_told() {
         let key = Key::new("k").expect("valid");
-        let standing = |created| Standing {
+        let standing = |created| StoredKey {
             created: Revision(created),
             version: Revision(9),
             ttl: None,
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(changed(Some(Revision(4))).tell(&found), None, "it came again, which is told later");
         assert_eq!(changed(Some(Revision(5))).tell(&HashMap::new()), None, "it is gone, which is told later");
         assert_eq!(changed(None).tell(&found), Some(Change::Deleted(key.clone(), Revision(7))));
-        let long = HashMap::from([(key.clone(), Standing { value: None, ..standing(5) })]);
+        let long = HashMap::from([(key.clone(), StoredKey { value: None, ..standing(5) })]);
         assert_eq!(changed(Some(Revision(5))).tell(&long), Some(Change::Written(key, Revision(9))));
     }
 }

@@ -1,9 +1,9 @@
 //! What nobody asks for any more, and that would stay as long as nobody writes: the outcomes of transactions, the ids of
 //! records, and long messages.
 
-use crate::arguments::{Given, field};
+use crate::arguments::{Arguments, field};
 use crate::commit::ID_WINDOW;
-use crate::connection::{Behind, Pool};
+use crate::connection::{Holder, Pool};
 use crate::streams::DEDUPE_WINDOW;
 use linchpin_core::Result;
 use parking_lot::Mutex;
@@ -28,14 +28,14 @@ struct Duty {
 
 /// For how long somebody may ask for what is left.
 #[derive(Clone, Copy)]
-pub(crate) enum Kept {
+pub(crate) enum Leftover {
     /// The outcome of a transaction, or a long message.
     Outcome,
     /// The id of a record, of whoever appended it: those from SQL have no handle.
     RecordId,
 }
 
-impl Kept {
+impl Leftover {
     fn time(self) -> Duration {
         match self {
             Self::Outcome => ID_WINDOW,
@@ -56,12 +56,12 @@ impl Forgetting {
     /// Others may have left something.
     pub(crate) fn new(pool: &Arc<Pool>) -> Self {
         let forgetting = Self { pool: Arc::downgrade(pool), duty: Arc::default(), task: Mutex::default() };
-        forgetting.later(Kept::RecordId);
+        forgetting.later(Leftover::RecordId);
         forgetting
     }
 
     /// Sees to it that what is left at the server now is removed once nobody may ask for it any more.
-    pub(crate) fn later(&self, kept: Kept) {
+    pub(crate) fn later(&self, kept: Leftover) {
         let mut duty = self.duty.lock();
         duty.until = duty.until.max(Some(Instant::now() + kept.time()));
         if !std::mem::replace(&mut duty.has_task, true) {
@@ -93,8 +93,8 @@ async fn forget(pool: &Arc<Pool>) -> Result<()> {
     /// How many rows a call removes, of each namespace.
     const MOST: i32 = 4096;
     loop {
-        let given = Given::default().with(MOST).of("commit")?;
-        let row = pool.row_behind(Behind::Nobody, "commit", "SELECT linchpin.forget($1)", given).await?;
+        let given = Arguments::default().with(MOST).of("commit")?;
+        let row = pool.row_behind(Holder::Nobody, "commit", "SELECT linchpin.forget($1)", given).await?;
         if !field("commit", &row, 0)? {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use crate::names::{Names, Topic};
 use crate::secret::Secret;
 use async_trait::async_trait;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_core::life::{Ended, Life};
+use linchpin_core::life::{End, Life};
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use sqlx::postgres::PgListener;
@@ -63,38 +63,38 @@ pub(crate) trait Listener: Send + Sync {
     fn mark_gap(&self);
 
     /// Nothing more will come: the handle has ended.
-    fn end(&self, ended: Ended);
+    fn end(&self, ended: End);
 }
 
 /// The connection of a handle that listens; the first listener opens it, and it is closed when there was none for a while.
 pub(crate) struct Hub {
     shared: Arc<Shared>,
-    serving: Mutex<Option<Serving>>,
+    serving: Mutex<Option<ServingTask>>,
     pub(crate) life: Life,
 }
 
 struct Shared {
     connector: Arc<Connector>,
     names: Arc<Names>,
-    listeners: Mutex<Vec<Listed>>,
+    listeners: Mutex<Vec<ListenerEntry>>,
     /// Of the last listening.
     id: AtomicU64,
     broken: AtomicBool,
 }
 
 /// Each listening has an id: that of a listener which was given up must neither stay nor take a later one of it along.
-struct Listed {
+struct ListenerEntry {
     id: u64,
     topic: Topic,
     listener: Weak<dyn Listener>,
 }
 
-struct Serving {
+struct ServingTask {
     requests: mpsc::Sender<Request>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Serving {
+impl Drop for ServingTask {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -105,7 +105,7 @@ pub(crate) type Live = Box<dyn FnOnce() + Send>;
 
 enum Request {
     /// Somebody wants to listen, or does.
-    Listen(Option<Listed>, Option<Live>, oneshot::Sender<Result<()>>),
+    Listen(Option<ListenerEntry>, Option<Live>, oneshot::Sender<Result<()>>),
     /// Somebody who listened is gone.
     Left,
 }
@@ -149,7 +149,7 @@ impl Hub {
         let requests = self.serving(operation)?;
         let hub = self.clone();
         let id = self.shared.id.fetch_add(1, Ordering::Relaxed);
-        let listed = Listed { id, topic, listener: Arc::downgrade(&listener) };
+        let listed = ListenerEntry { id, topic, listener: Arc::downgrade(&listener) };
         let listening = Listening { hub, id, _listener: listener, requests };
         self.ask(operation, Some(listed), live).await?;
         Ok(listening)
@@ -160,7 +160,7 @@ impl Hub {
         self.ask(operation, None, Some(live)).await
     }
 
-    async fn ask(&self, operation: &'static str, listed: Option<Listed>, live: Option<Live>) -> Result<()> {
+    async fn ask(&self, operation: &'static str, listed: Option<ListenerEntry>, live: Option<Live>) -> Result<()> {
         let requests = self.serving(operation)?;
         let limit = self.shared.connector.response_timeout;
         let closed = || Error::closed(operation);
@@ -179,7 +179,7 @@ impl Hub {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self, ended: Ended) {
+    pub(crate) fn close(&self, ended: End) {
         // The life has ended before: nobody opens it again.
         *self.serving.lock() = None;
         for listener in self.shared.all() {
@@ -192,7 +192,7 @@ impl Hub {
         self.life.admit(operation)?;
         let serving = serving.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(TOGETHER);
-            Serving { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }
+            ServingTask { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }
         });
         Ok(serving.requests.clone())
     }

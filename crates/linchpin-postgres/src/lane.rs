@@ -1,6 +1,6 @@
 //! A lane: one round trip at a time, shared by all who ask at the same time.
 
-use crate::connection::{Behind, Pool};
+use crate::connection::{Holder, Pool};
 use crate::error::Failure;
 use async_trait::async_trait;
 use linchpin_core::{Error, Result, Retry};
@@ -24,10 +24,10 @@ pub(crate) trait Traffic: Send + Sync + 'static {
     const OPERATION: &'static str;
 
     /// Whom a call may have to wait for.
-    const BEHIND: Behind = Behind::Nobody;
+    const BEHIND: Holder = Holder::Nobody;
 
     /// How many of those that wait go together, counted from the first; at least one.
-    fn together(&self, waiting: &VecDeque<Asked<Self::Question, Self::Answer>>) -> usize;
+    fn together(&self, waiting: &VecDeque<PendingQuestion<Self::Question, Self::Answer>>) -> usize;
 
     /// Whether a question may be asked again where the connection was lost.
     fn may_repeat(&self, question: &Self::Question) -> bool;
@@ -48,7 +48,7 @@ pub(crate) enum Reply<A> {
 }
 
 /// A question, and who waits for the answer; nobody may.
-pub(crate) struct Asked<Q, A> {
+pub(crate) struct PendingQuestion<Q, A> {
     pub(crate) question: Q,
     reply: Option<oneshot::Sender<Result<A>>>,
     repeated: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Asked<Q, A> {
     weight: usize,
 }
 
-impl<Q, A> Asked<Q, A> {
+impl<Q, A> PendingQuestion<Q, A> {
     fn is_given_up(&self) -> bool {
         self.reply.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
@@ -80,7 +80,7 @@ pub(crate) struct Lane<T: Traffic> {
 /// So many of them wait at most; what is more is not told.
 const UNTOLD: usize = 4096;
 
-type Requests<T> = mpsc::UnboundedSender<Asked<<T as Traffic>::Question, <T as Traffic>::Answer>>;
+type Requests<T> = mpsc::UnboundedSender<PendingQuestion<<T as Traffic>::Question, <T as Traffic>::Answer>>;
 
 impl<T: Traffic> Lane<T> {
     pub(crate) fn new(pool: Arc<Pool>, traffic: T) -> Self {
@@ -94,7 +94,7 @@ impl<T: Traffic> Lane<T> {
 
     pub(crate) async fn ask(&self, question: T::Question) -> Result<T::Answer> {
         let (reply, answer) = oneshot::channel();
-        self.send(Asked { question, reply: Some(reply), repeated: false, weight: 0 })?;
+        self.send(PendingQuestion { question, reply: Some(reply), repeated: false, weight: 0 })?;
         // The worker ends before it answers only if the handle is closed meanwhile.
         answer.await.unwrap_or_else(|_| Err(Error::closed(T::OPERATION).for_good()))
     }
@@ -104,11 +104,11 @@ impl<T: Traffic> Lane<T> {
         if self.untold.load(Ordering::Relaxed) < UNTOLD {
             self.untold.fetch_add(weight, Ordering::Relaxed);
             // A lane that is closed tells nobody.
-            let _ = self.send(Asked { question, reply: None, repeated: false, weight });
+            let _ = self.send(PendingQuestion { question, reply: None, repeated: false, weight });
         }
     }
 
-    fn send(&self, asked: Asked<T::Question, T::Answer>) -> Result<()> {
+    fn send(&self, asked: PendingQuestion<T::Question, T::Answer>) -> Result<()> {
         let requests = self.requests.lock();
         let closed = || Error::closed(T::OPERATION);
         requests.as_ref().ok_or_else(closed)?.send(asked).map_err(|_| closed())
@@ -135,7 +135,7 @@ const SUSPICIOUS: Duration = Duration::from_secs(1);
 async fn serve<T: Traffic>(
     pool: Arc<Pool>,
     traffic: T,
-    mut requests: mpsc::UnboundedReceiver<Asked<T::Question, T::Answer>>,
+    mut requests: mpsc::UnboundedReceiver<PendingQuestion<T::Question, T::Answer>>,
     untold: Arc<AtomicUsize>,
 ) {
     let mut waiting = VecDeque::new();
@@ -167,8 +167,8 @@ async fn serve<T: Traffic>(
 async fn round_trip<T: Traffic>(
     pool: &Arc<Pool>,
     traffic: &T,
-    batch: Vec<Asked<T::Question, T::Answer>>,
-) -> Vec<Asked<T::Question, T::Answer>> {
+    batch: Vec<PendingQuestion<T::Question, T::Answer>>,
+) -> Vec<PendingQuestion<T::Question, T::Answer>> {
     let questions: Vec<_> = batch.iter().map(|asked| &asked.question).collect();
     let is_asked = AtomicBool::new(false);
     let asking = async {
@@ -192,8 +192,9 @@ async fn round_trip<T: Traffic>(
     match answers {
         Ok(answers) => hand_out(batch, T::OPERATION, answers),
         Err(failure) => {
-            let may_repeat =
-                |asked: &Asked<_, _>| failure.is_loss() && !asked.repeated && traffic.may_repeat(&asked.question);
+            let may_repeat = |asked: &PendingQuestion<_, _>| {
+                failure.is_loss() && !asked.repeated && traffic.may_repeat(&asked.question)
+            };
             let (mut again, failed): (Vec<_>, Vec<_>) = batch.into_iter().partition(may_repeat);
             for asked in failed {
                 let error = failure.told(T::OPERATION);
@@ -210,7 +211,11 @@ async fn round_trip<T: Traffic>(
 }
 
 /// Hands out the answers. What is left is to be asked again.
-fn hand_out<Q, A>(batch: Vec<Asked<Q, A>>, operation: &'static str, answers: Vec<Reply<A>>) -> Vec<Asked<Q, A>> {
+fn hand_out<Q, A>(
+    batch: Vec<PendingQuestion<Q, A>>,
+    operation: &'static str,
+    answers: Vec<Reply<A>>,
+) -> Vec<PendingQuestion<Q, A>> {
     let mut answers = answers.into_iter();
     let mut again = Vec::new();
     for (place, asked) in batch.into_iter().enumerate() {
@@ -224,7 +229,7 @@ fn hand_out<Q, A>(batch: Vec<Asked<Q, A>>, operation: &'static str, answers: Vec
 }
 
 /// Returns when everybody who waited for the answers has given up, and a healthy server would have answered.
-async fn given_up<Q, A>(batch: &[Asked<Q, A>]) {
+async fn given_up<Q, A>(batch: &[PendingQuestion<Q, A>]) {
     // Where nobody waited from the beginning, nobody gave up.
     if batch.iter().all(|asked| asked.reply.is_none()) {
         return std::future::pending().await;

@@ -64,6 +64,7 @@ mod messages;
 mod migrate;
 mod names;
 mod notices;
+mod numbers;
 mod patience;
 mod reading;
 mod records;

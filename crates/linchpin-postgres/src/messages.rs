@@ -1,8 +1,8 @@
 //! Messages: publishing and subscribing.
 
-use crate::arguments::{Given, column};
-use crate::connection::{Behind, Pool};
-use crate::forgetting::{Forgetting, Kept};
+use crate::arguments::{Arguments, column};
+use crate::connection::{Holder, Pool};
+use crate::forgetting::{Forgetting, Leftover};
 use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
@@ -10,7 +10,7 @@ use crate::secret::SEAL;
 use bytes::Bytes;
 use linchpin_adapter::fanout::Subscribers;
 use linchpin_adapter::tasks::on_behalf;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Channel, Error, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -31,11 +31,11 @@ pub(crate) struct Messages {
     sent: AtomicU64,
     intake: Arc<Intake>,
     /// Held by the subscriptions.
-    serving: AsyncMutex<Weak<Serving>>,
+    serving: AsyncMutex<Weak<MessageService>>,
 }
 
 /// The task ends with the last subscription.
-struct Serving {
+struct MessageService {
     _listening: Listening,
     _task: Handing,
 }
@@ -69,7 +69,7 @@ impl Messages {
         if SEAL + head.len() + 1 + payload.len().div_ceil(3) * 4 <= LONGEST {
             self.notices.publish(format!("{head} {}", to_text(&payload)), None).await?;
         } else {
-            self.forgetting.later(Kept::Outcome);
+            self.forgetting.later(Leftover::Outcome);
             let id = fastrand::u128(..).to_be_bytes().to_vec();
             self.notices.publish(format!("{head} @{}", to_text(&id)), Some((id, payload))).await?;
         }
@@ -80,10 +80,10 @@ impl Messages {
     /// nothing from before, whatever this handle was receiving already.
     pub(crate) async fn subscribe(self: &Arc<Self>, pattern: &Pattern) -> Result<Subscription> {
         // The stream holds what it listens by.
-        let held: Arc<Mutex<Option<Arc<Serving>>>> = Arc::default();
+        let held: Arc<Mutex<Option<Arc<MessageService>>>> = Arc::default();
         let (sender, joined) = oneshot::channel();
         let (intake, own, pattern) = (self.intake.clone(), held.clone(), pattern.clone());
-        let join = Box::new(move || intake.put(Arrived::Joins(pattern, own, sender)));
+        let join = Box::new(move || intake.put(Arrival::Joins(pattern, own, sender)));
         let me = self.clone();
         let served = on_behalf(&self.hub.life, async move { me.serving(join).await }).await;
         *held.lock() = Some(served.unwrap_or_else(|| Err(self.hub.life.unanswered("subscribe")))?);
@@ -91,7 +91,7 @@ impl Messages {
     }
 
     /// Listens, and has somebody join.
-    async fn serving(&self, join: Live) -> Result<Arc<Serving>> {
+    async fn serving(&self, join: Live) -> Result<Arc<MessageService>> {
         let mut slot = self.serving.lock().await;
         if let Some(serving) = slot.upgrade() {
             drop(slot);
@@ -102,7 +102,7 @@ impl Messages {
         let (intake, names, pool) = (self.intake.clone(), self.names.clone(), self.pool.clone());
         let task = Handing(self.hub.spawn(async move { hand_out(&intake, &names, &pool).await }));
         let listening = self.hub.listen("subscribe", Topic::Messages, self.intake.clone(), Some(join)).await?;
-        let serving = Arc::new(Serving { _listening: listening, _task: task });
+        let serving = Arc::new(MessageService { _listening: listening, _task: task });
         *slot = Arc::downgrade(&serving);
         Ok(serving)
     }
@@ -112,38 +112,38 @@ impl Messages {
 #[derive(Default)]
 struct Intake {
     subscribers: Subscribers,
-    arrived: Mutex<VecDeque<Arrived>>,
+    arrived: Mutex<VecDeque<Arrival>>,
     more: Notify,
 }
 
 /// What has arrived.
-enum Arrived {
+enum Arrival {
     Message(Publication),
     /// A message that is to be fetched by this id.
     Spilled(Channel, Vec<u8>),
     Gap,
     /// Somebody who hears what comes after, and holds what it listens by.
-    Joins(Pattern, Arc<Mutex<Option<Arc<Serving>>>>, oneshot::Sender<Subscription>),
+    Joins(Pattern, Arc<Mutex<Option<Arc<MessageService>>>>, oneshot::Sender<Subscription>),
 }
 
 impl Intake {
     /// How many wait for one that is being fetched, before some are missed.
     const CAPACITY: usize = 4096;
 
-    fn put(&self, arrived: Arrived) {
+    fn put(&self, arrived: Arrival) {
         let mut waiting = self.arrived.lock();
         // Whoever joins waits for an answer, so these are few.
-        if waiting.len() < Self::CAPACITY || matches!(arrived, Arrived::Joins(..)) {
+        if waiting.len() < Self::CAPACITY || matches!(arrived, Arrival::Joins(..)) {
             waiting.push_back(arrived);
-        } else if !matches!(waiting.back(), Some(Arrived::Gap)) {
+        } else if !matches!(waiting.back(), Some(Arrival::Gap)) {
             // It stands where something is missed: after all that wait, and before what comes later.
-            waiting.push_back(Arrived::Gap);
+            waiting.push_back(Arrival::Gap);
         }
         drop(waiting);
         self.more.notify_one();
     }
 
-    async fn next(&self) -> Arrived {
+    async fn next(&self) -> Arrival {
         loop {
             if let Some(next) = self.arrived.lock().pop_front() {
                 return next;
@@ -157,27 +157,27 @@ impl Listener for Intake {
     fn receive(&self, text: &str) {
         self.put(read(text).unwrap_or_else(|| {
             tracing::warn!("a message could not be read");
-            Arrived::Gap
+            Arrival::Gap
         }));
     }
 
     fn mark_gap(&self) {
-        self.put(Arrived::Gap);
+        self.put(Arrival::Gap);
     }
 
-    fn end(&self, ended: Ended) {
+    fn end(&self, ended: End) {
         self.subscribers.end(move || ended.error("subscribe"));
     }
 }
 
 /// Reads a message as it travels: who sent it, its channel, and its payload or where that is.
-fn read(text: &str) -> Option<Arrived> {
+fn read(text: &str) -> Option<Arrival> {
     let mut words = text.splitn(3, ' ').skip(1);
     let channel = Channel::stored(String::from_utf8(from_text(words.next()?)?).ok()?).ok()?;
     let payload = words.next()?;
     Some(match payload.strip_prefix('@') {
-        Some(id) => Arrived::Spilled(channel, from_text(id)?),
-        None => Arrived::Message(Publication::new(channel, from_text(payload)?)),
+        Some(id) => Arrival::Spilled(channel, from_text(id)?),
+        None => Arrival::Message(Publication::new(channel, from_text(payload)?)),
     })
 }
 
@@ -185,16 +185,16 @@ fn read(text: &str) -> Option<Arrived> {
 async fn hand_out(intake: &Intake, names: &Names, pool: &Arc<Pool>) {
     loop {
         match intake.next().await {
-            Arrived::Joins(pattern, held, joined) => {
+            Arrival::Joins(pattern, held, joined) => {
                 let stream = intake.subscribers.add(pattern, move || drop(held.lock().take()));
                 // One who gave up drops it.
                 let _ = joined.send(stream);
             }
-            Arrived::Message(message) => {
+            Arrival::Message(message) => {
                 intake.subscribers.dispatch(&message);
             }
-            Arrived::Gap => intake.subscribers.mark_gap(),
-            Arrived::Spilled(channel, id) => match fetch(names, pool, id).await {
+            Arrival::Gap => intake.subscribers.mark_gap(),
+            Arrival::Spilled(channel, id) => match fetch(names, pool, id).await {
                 Ok(Some(payload)) => {
                     intake.subscribers.dispatch(&Publication::new(channel, payload));
                 }
@@ -213,8 +213,8 @@ async fn fetch(names: &Names, pool: &Arc<Pool>, id: Vec<u8>) -> Result<Option<Ve
     const FETCH: &str = "SELECT m.payload FROM linchpin.messages AS m WHERE m.id = $2 AND m.namespace = ( \
                              SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = $1 \
                              ORDER BY n.generation DESC LIMIT 1)";
-    let given = Given::default().with(&names.namespace).with(id).of("subscribe")?;
-    let rows = pool.rows_behind(Behind::Nobody, "subscribe", FETCH, given).await?;
+    let given = Arguments::default().with(&names.namespace).with(id).of("subscribe")?;
+    let rows = pool.rows_behind(Holder::Nobody, "subscribe", FETCH, given).await?;
     let payload = rows.first().map(|row| column(row, 0)).transpose();
     payload.map_err(|error| Error::unreadable("subscribe", "no payload").with_source(error))
 }
@@ -227,11 +227,11 @@ mod tests {
     fn a_message_is_read_as_it_was_written() {
         let channel = to_text(b"a b");
         let read = |payload: &str| read(&format!("1.2 {channel} {payload}"));
-        assert!(matches!(read(""), Some(Arrived::Message(message)) if message.payload.is_empty()));
+        assert!(matches!(read(""), Some(Arrival::Message(message)) if message.payload.is_empty()));
         let text = to_text(&[0, 255]);
-        assert!(matches!(read(&text), Some(Arrived::Message(message)) if message.payload[..] == [0, 255]));
+        assert!(matches!(read(&text), Some(Arrival::Message(message)) if message.payload[..] == [0, 255]));
         assert!(
-            matches!(read(&format!("@{text}")), Some(Arrived::Spilled(name, id)) if name.as_str() == "a b" && id == [0, 255])
+            matches!(read(&format!("@{text}")), Some(Arrival::Spilled(name, id)) if name.as_str() == "a b" && id == [0, 255])
         );
         assert!(read("!").is_none());
     }

@@ -1,9 +1,11 @@
 //! The schema: set up by the first handle of a database, or by whoever administers it.
 
 use crate::error::Failure;
+use crate::numbers::named;
 use linchpin_core::{Error, ErrorKind, Result};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
+use std::sync::LazyLock;
 
 /// What is in the schema. Nobody's `search_path` has a say in what it is made of.
 macro_rules! contents {
@@ -11,7 +13,7 @@ macro_rules! contents {
         concat!(
             "SET LOCAL search_path = pg_catalog, pg_temp;\n",
             "CREATE TABLE linchpin.version (number integer NOT NULL);\n",
-            "INSERT INTO linchpin.version VALUES (2);\n\n",
+            "INSERT INTO linchpin.version VALUES ({SCHEMA_VERSION});\n\n",
             include_str!("sql/tables.sql"),
             "\n",
             include_str!("sql/namespaces.sql"),
@@ -35,10 +37,11 @@ macro_rules! contents {
 
 /// What the schema `linchpin` consists of, as SQL: what the first handle runs that connects to a database, if its role may.
 /// An administrator may run it instead, in one transaction, and then grant [`PRIVILEGES`].
-pub const SCHEMA: &str = concat!("CREATE SCHEMA IF NOT EXISTS linchpin;\n", contents!());
+pub static SCHEMA: LazyLock<String> =
+    LazyLock::new(|| named(concat!("CREATE SCHEMA IF NOT EXISTS linchpin;\n", contents!())));
 
 /// As [`SCHEMA`], where an administrator made the schema itself: it takes no right to make one.
-const CONTENTS: &str = contents!();
+static CONTENTS: LazyLock<String> = LazyLock::new(|| named(contents!()));
 
 /// What a role needs that uses the schema and did not set it up, as SQL; write its name instead of `application`.
 pub const PRIVILEGES: &str = "\
@@ -47,7 +50,7 @@ pub const PRIVILEGES: &str = "\
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA linchpin TO application;\n";
 
 /// The version that this build needs.
-const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 2;
 
 /// The lock under which the schema is set up: concurrent starters wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7812733471026)";
@@ -74,7 +77,8 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), Failure> {
     if version(&mut transaction).await?.is_none() {
         const THERE: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'linchpin'";
         let is_there = sqlx::query(THERE).fetch_optional(&mut *transaction).await?.is_some();
-        transaction.execute(if is_there { CONTENTS } else { SCHEMA }).await?;
+        let schema: &'static str = if is_there { &CONTENTS } else { &SCHEMA };
+        transaction.execute(schema).await?;
     }
     transaction.commit().await?;
     Ok(())

@@ -2,9 +2,9 @@
 //!
 //! The server takes a lock of the whole cluster while it commits a notification, so no commit of ours has one in it.
 
-use crate::arguments::Given;
+use crate::arguments::Arguments;
 use crate::error::Failure;
-use crate::lane::{Asked, Lane, Reply, Traffic};
+use crate::lane::{Lane, PendingQuestion, Reply, Traffic};
 use crate::names::{Names, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -57,12 +57,12 @@ impl Traffic for Telling {
 
     const OPERATION: &'static str = "publish";
 
-    fn together(&self, waiting: &VecDeque<Asked<Notice, ()>>) -> usize {
+    fn together(&self, waiting: &VecDeque<PendingQuestion<Notice, ()>>) -> usize {
         // The server takes what fits a transaction as a whole; this keeps one round trip short.
         const NOTICES: usize = 256;
         const BYTES: usize = 4 * 1024 * 1024;
         let mut bytes = 0;
-        let fits = |asked: &&Asked<Notice, ()>| {
+        let fits = |asked: &&PendingQuestion<Notice, ()>| {
             bytes += asked.question.text.len();
             bytes += asked.question.spilled.as_ref().map_or(0, |(_, rest)| rest.len());
             bytes <= BYTES
@@ -80,11 +80,11 @@ impl Traffic for Telling {
         if !spilled.is_empty() {
             // On its own before: whoever is told of it finds it.
             let (ids, payloads): (Vec<_>, Vec<_>) = spilled.iter().map(|(id, rest)| (&id[..], &rest[..])).unzip();
-            let given = Given::default().with(&self.0.namespace).with(ids).with(payloads);
+            let given = Arguments::default().with(&self.0.namespace).with(ids).with(payloads);
             sqlx::query_with(SPILL, given.arguments()?).execute(&mut *connection).await?;
         }
         let (kinds, texts): (Vec<_>, Vec<_>) = once(questions).into_iter().unzip();
-        let given = Given::default().with(&self.0.namespace).with(kinds).with(texts);
+        let given = Arguments::default().with(&self.0.namespace).with(kinds).with(texts);
         sqlx::query_with(TELL, given.arguments()?).execute(connection).await?;
         Ok(questions.iter().map(|_| Reply::Answer(Ok(()))).collect())
     }

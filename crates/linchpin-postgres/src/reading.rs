@@ -1,10 +1,10 @@
-//! Reading keys: reads at the same time share a round trip.
+//! Reads keys: reads at the same time share a round trip.
 
-use crate::arguments::{Given, column, number, ttl};
+use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
-use crate::lane::{Asked, Reply, Traffic};
+use crate::lane::{PendingQuestion, Reply, Traffic};
 use crate::names::Names;
-use crate::seen::Seen;
+use crate::seen::LatestTime;
 use async_trait::async_trait;
 use linchpin_core::{Entry, Key, Revision};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The traffic of the lane for reads.
-pub(crate) struct Reading(pub(crate) Arc<Names>, pub(crate) Arc<Seen>);
+pub(crate) struct Reads(pub(crate) Arc<Names>, pub(crate) Arc<LatestTime>);
 
 /// What a namespace says of itself.
 #[derive(Clone, Copy)]
@@ -77,16 +77,16 @@ const READ: &str = concat!(
 );
 
 #[async_trait]
-impl Traffic for Reading {
+impl Traffic for Reads {
     type Question = Vec<Key>;
     type Answer = Option<Found>;
 
     const OPERATION: &'static str = "get";
 
-    fn together(&self, waiting: &VecDeque<Asked<Vec<Key>, Option<Found>>>) -> usize {
+    fn together(&self, waiting: &VecDeque<PendingQuestion<Vec<Key>, Option<Found>>>) -> usize {
         const KEYS: usize = 512;
         let mut keys = 0;
-        let fits = |asked: &&Asked<Vec<Key>, _>| {
+        let fits = |asked: &&PendingQuestion<Vec<Key>, _>| {
             keys += asked.question.len();
             keys <= KEYS
         };
@@ -106,7 +106,8 @@ impl Traffic for Reading {
         let (keys, place_of) = distinct(questions);
         let bytes: Vec<_> = keys.iter().map(|key| key.as_str().as_bytes()).collect();
         let first = questions.first().map_or(0, |keys| i64::try_from(keys.len()).unwrap_or(i64::MAX));
-        let given = Given::default().with(&self.0.namespace).with(self.1.latest()).with(bytes).with(first).with(PAGE);
+        let given =
+            Arguments::default().with(&self.0.namespace).with(self.1.latest()).with(bytes).with(first).with(PAGE);
         let rows = sqlx::query_with(READ, given.arguments()?).fetch_all(connection).await?;
         let Some(first) = rows.first() else {
             return Ok(questions.iter().map(|_| Reply::Answer(Ok(None))).collect());
@@ -151,7 +152,7 @@ fn distinct<'a>(questions: &[&'a Vec<Key>]) -> (Vec<&'a Key>, HashMap<&'a Key, u
 pub(crate) enum Read {
     Nothing,
     There(Entry),
-    Ended(Entry),
+    End(Entry),
     /// Its value did not fit into the answer.
     Unfit,
 }
@@ -164,7 +165,7 @@ impl Found {
             let entry = match read {
                 Read::Nothing => None,
                 Read::There(entry) => Some(entry.clone()),
-                Read::Ended(entry) => {
+                Read::End(entry) => {
                     found.ended.push(entry.key.clone());
                     Some(entry.clone())
                 }
@@ -181,5 +182,5 @@ pub(crate) fn entry(row: &PgRow, key: Key, value: Vec<u8>, now: i64) -> Result<R
     let (version, created) = (Revision(number(column(row, 5)?)), Revision(number(column(row, 6)?)));
     let left = column::<Option<i64>>(row, 7)?.map(|ends| ends - now);
     let entry = Entry { key, value: value.into(), created, version, ttl: left.and_then(ttl) };
-    Ok(if left.is_some_and(|left| left <= 0) { Read::Ended(entry) } else { Read::There(entry) })
+    Ok(if left.is_some_and(|left| left <= 0) { Read::End(entry) } else { Read::There(entry) })
 }

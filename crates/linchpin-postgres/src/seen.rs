@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// Whoever was told that something had ended by this time must not see it again, wherever the server's clock goes: so
 /// each call says it, and the server goes on from there.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(AtomicI64);
+pub(crate) struct LatestTime(AtomicI64);
 
-impl Seen {
+impl LatestTime {
     /// In microseconds, as the server writes it.
     pub(crate) fn latest(&self) -> i64 {
         self.0.load(Ordering::Acquire)

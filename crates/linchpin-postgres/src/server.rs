@@ -1,9 +1,10 @@
 //! What the server is, and what follows for what may be promised.
 
-use crate::arguments::{Given, field};
-use crate::connection::{Behind, Connector, Pool};
+use crate::arguments::{Arguments, field};
+use crate::connection::{Connector, Holder, Pool};
 use crate::error::Failure;
 use crate::names::Names;
+use crate::numbers::MAX_BYTES;
 use crate::{commit, migrate, streams};
 use linchpin_core::{
     Capabilities, Durability, Error, MessageSupport, Result, StreamSupport, TransactionScope, TtlSupport,
@@ -40,7 +41,7 @@ impl Facts {
 
     /// Asks anew; `None` if the server is a standby.
     pub(crate) async fn ask(pool: &Arc<Pool>, operation: &'static str) -> Result<Option<Self>> {
-        let rows = pool.ask(Behind::Nobody, Self::ASK, Given::default().of(operation)?).await;
+        let rows = pool.ask(Holder::Nobody, Self::ASK, Arguments::default().of(operation)?).await;
         match rows {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(|| Error::unreadable(operation, "no row"))?;
@@ -115,10 +116,10 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
     }
     migrate::set_up(&mut connection).await?;
     pool.adopt(connection, took);
-    let given = Given::default().with(&names.namespace).of("connect")?;
-    if pool.rows_behind(Behind::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
-        let given = Given::default().with(&names.namespace).of("connect")?;
-        pool.row_behind(Behind::Namespace, "connect", "SELECT (linchpin.hold($1)).id", given)
+    let given = Arguments::default().with(&names.namespace).of("connect")?;
+    if pool.rows_behind(Holder::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
+        let given = Arguments::default().with(&names.namespace).of("connect")?;
+        pool.row_behind(Holder::Namespace, "connect", "SELECT (linchpin.hold($1)).id", given)
             .await
             .map_err(Error::of_read)?;
     }
@@ -170,7 +171,6 @@ fn refuses_transactions(error: &sqlx::Error) -> bool {
 }
 
 pub(crate) fn capabilities(facts: &Facts) -> Capabilities {
-    const MIB: usize = 1024 * 1024;
     const SLACK: Duration = Duration::from_millis(250);
     let mut capabilities = Capabilities::minimum("postgres");
     capabilities.version = format!("postgres {}", facts.version);
@@ -182,8 +182,8 @@ pub(crate) fn capabilities(facts: &Facts) -> Capabilities {
     capabilities.messages = Some(MessageSupport::new(false));
     capabilities.streams = Some(StreamSupport::full(streams::DEDUPE_WINDOW, SLACK));
     let limits = &mut capabilities.limits;
-    (limits.value, limits.message, limits.record) = (MIB, MIB + 1024, MIB);
-    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, 8 * MIB, 512);
+    (limits.value, limits.message, limits.record) = (MAX_BYTES, MAX_BYTES + 1024, MAX_BYTES);
+    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, 8 * MAX_BYTES, 512);
     capabilities.durability = facts.durability();
     capabilities
 }

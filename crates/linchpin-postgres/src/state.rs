@@ -1,15 +1,15 @@
 //! State: reading keys, scanning and clearing.
 
-use crate::arguments::{Given, column, field, key, number};
+use crate::arguments::{Arguments, column, field, key, number};
 use crate::commit::Committing;
-use crate::connection::{Behind, Pool};
+use crate::connection::{Holder, Pool};
 use crate::error::Failure;
-use crate::forgetting::{Forgetting, Kept};
+use crate::forgetting::{Forgetting, Leftover};
 use crate::lane::Lane;
 use crate::names::Names;
 use crate::notices::Notices;
-use crate::reading::{Found, Moment, PAGE, Read, Reading, entry, namespace};
-use crate::seen::Seen;
+use crate::reading::{Found, Moment, PAGE, Read, Reads, entry, namespace};
+use crate::seen::LatestTime;
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, ScanPage, Snapshot, Transaction};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 pub(crate) struct State {
     names: Arc<Names>,
     pool: Arc<Pool>,
-    reads: Lane<Reading>,
+    reads: Lane<Reads>,
     commits: Lane<Committing>,
     notices: Arc<Notices>,
-    seen: Arc<Seen>,
+    seen: Arc<LatestTime>,
     forgetting: Arc<Forgetting>,
     is_catching_up: Arc<AtomicBool>,
 }
@@ -46,10 +46,10 @@ const CLEARED: i32 = 512;
 
 impl State {
     pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>, forgetting: Arc<Forgetting>) -> Self {
-        let seen = Arc::<Seen>::default();
+        let seen = Arc::<LatestTime>::default();
         let committing = Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone() };
         let commits = Lane::new(pool.clone(), committing);
-        let reads = Lane::new(pool.clone(), Reading(names.clone(), seen.clone()));
+        let reads = Lane::new(pool.clone(), Reads(names.clone(), seen.clone()));
         Self { names, pool, reads, commits, notices, seen, forgetting, is_catching_up: Arc::default() }
     }
 
@@ -73,7 +73,7 @@ impl State {
 
     pub(crate) async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         if transaction.id.is_some() {
-            self.forgetting.later(Kept::Outcome);
+            self.forgetting.later(Leftover::Outcome);
         }
         self.commits.ask(transaction.clone()).await
     }
@@ -121,9 +121,9 @@ impl State {
     ) -> Result<Option<(Moment, Vec<Entry>, Vec<Key>, bool)>, Failure> {
         let after = after.map_or(&[][..], |after| after.as_str().as_bytes());
         let limit = i64::try_from(page.limit).unwrap_or(i64::MAX - 1) + 1;
-        let given = Given::default().with(&self.names.namespace).with(self.seen.latest()).with(start);
+        let given = Arguments::default().with(&self.names.namespace).with(self.seen.latest()).with(start);
         let given = given.with(end_of(start)).with(after).with(limit).with(page.values).with(PAGE).arguments()?;
-        let rows = self.pool.ask(Behind::Nobody, SCAN, given).await?;
+        let rows = self.pool.ask(Holder::Nobody, SCAN, given).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let moment = Moment::read(first, 10)?;
         let (mut entries, mut ended) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -132,7 +132,7 @@ impl State {
             // All that is stored was a key once.
             let Ok(key) = key("scan", name) else { continue };
             match entry(row, key, column(row, 8)?, moment.now)? {
-                Read::Ended(entry) => ended.push(entry.key),
+                Read::End(entry) => ended.push(entry.key),
                 Read::There(entry) => entries.push(entry),
                 Read::Nothing | Read::Unfit => {}
             }
@@ -153,10 +153,10 @@ impl State {
             return;
         }
         let (pool, is_catching_up) = (Arc::downgrade(&self.pool), self.is_catching_up.clone());
-        let given = Given::default().with(&self.names.namespace).with(moment.now).of("get");
+        let given = Arguments::default().with(&self.names.namespace).with(moment.now).of("get");
         self.pool.life.spawn(async move {
             if let (Some(pool), Ok(given)) = (pool.upgrade(), given) {
-                let went_on = pool.rows_behind(Behind::Nobody, "get", "SELECT linchpin.go_on($1, $2)", given).await;
+                let went_on = pool.rows_behind(Holder::Nobody, "get", "SELECT linchpin.go_on($1, $2)", given).await;
                 if let Err(error) = went_on {
                     tracing::debug!(%error, "the time could not be noted");
                 }
@@ -174,13 +174,13 @@ impl State {
         const AGAIN: Duration = Duration::from_millis(20);
         let ended: BTreeSet<_> = ended.iter().map(|key| key.as_str().as_bytes()).collect();
         let ended: Vec<_> = ended.into_iter().collect();
-        let given = || Given::default().with(&self.names.namespace).with(&ended).with(moment.now).of(operation);
-        match self.pool.row_behind(Behind::Namespace, operation, REMOVE, given()?).await {
+        let given = || Arguments::default().with(&self.names.namespace).with(&ended).with(moment.now).of(operation);
+        match self.pool.row_behind(Holder::Namespace, operation, REMOVE, given()?).await {
             Ok(row) => return self.removed(operation, &row).map(|_| false).map_err(Error::of_read),
             Err(error) if !error.is_transient() => return Err(error.of_read()),
             Err(error) => tracing::debug!(%error, "keys that have ended cannot be removed yet"),
         }
-        let rows = self.pool.rows_behind(Behind::Nobody, operation, ENDED, given()?).await.map_err(Error::of_read)?;
+        let rows = self.pool.rows_behind(Holder::Nobody, operation, ENDED, given()?).await.map_err(Error::of_read)?;
         if rows.len() == ended.len() {
             return Ok(true);
         }
@@ -196,8 +196,8 @@ impl State {
     pub(crate) async fn clear(&self, start: &str) -> Result<()> {
         const CLEAR: &str = "SELECT * FROM linchpin.clear_keys($1, $2, $3)";
         loop {
-            let given = Given::default().with(&self.names.namespace).with(start.as_bytes()).with(CLEARED);
-            let row = self.pool.row_behind(Behind::Namespace, "clear", CLEAR, given.of("clear")?).await?;
+            let given = Arguments::default().with(&self.names.namespace).with(start.as_bytes()).with(CLEARED);
+            let row = self.pool.row_behind(Holder::Namespace, "clear", CLEAR, given.of("clear")?).await?;
             if self.removed("clear", &row)? < usize::try_from(CLEARED).unwrap_or(0) {
                 return Ok(());
             }
@@ -207,8 +207,9 @@ impl State {
     /// Removes keys that have ended. Returns the microseconds until the next one ends, if one does.
     pub(crate) async fn sweep(&self) -> Result<Option<u64>> {
         const SWEEP: &str = "SELECT * FROM linchpin.sweep($1, $2, $3)";
-        let given = Given::default().with(&self.names.namespace).with(CLEARED).with(self.seen.latest()).of("watch")?;
-        let row = self.pool.row_behind(Behind::Namespace, "watch", SWEEP, given).await.map_err(Error::of_read)?;
+        let given =
+            Arguments::default().with(&self.names.namespace).with(CLEARED).with(self.seen.latest()).of("watch")?;
+        let row = self.pool.row_behind(Holder::Namespace, "watch", SWEEP, given).await.map_err(Error::of_read)?;
         self.seen.note(field("watch", &row, 5)?);
         self.removed("watch", &row)?;
         Ok(field::<Option<i64>>("watch", &row, 4)?.map(number))
@@ -230,8 +231,8 @@ impl State {
 
     /// Makes the namespace be there: it was erased, or the server lost its data.
     async fn hold(&self, operation: &'static str) -> Result<()> {
-        let given = Given::default().with(&self.names.namespace).of(operation)?;
-        let held = self.pool.row_behind(Behind::Namespace, operation, "SELECT (linchpin.hold($1)).id", given).await;
+        let given = Arguments::default().with(&self.names.namespace).of(operation)?;
+        let held = self.pool.row_behind(Holder::Namespace, operation, "SELECT (linchpin.hold($1)).id", given).await;
         held.map(drop).map_err(Error::of_read)
     }
 }

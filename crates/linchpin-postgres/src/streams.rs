@@ -1,11 +1,12 @@
 //! Streams: appending, claiming and settling.
 
-use crate::arguments::{Given, field, micros, number, stored};
-use crate::connection::{Behind, Pool};
-use crate::forgetting::{Forgetting, Kept};
+use crate::arguments::{Arguments, field, micros, number, stored};
+use crate::connection::{Holder, Pool};
+use crate::forgetting::{Forgetting, Leftover};
 use crate::hub::Hub;
 use crate::names::Names;
 use crate::notices::Notices;
+use crate::numbers;
 use crate::patience::Patience;
 use crate::records::{write_headers, write_text};
 use linchpin_core::{
@@ -52,7 +53,7 @@ impl Streams {
             return Ok(Vec::new());
         }
         if records.iter().any(|record| record.id.is_some()) {
-            self.forgetting.later(Kept::RecordId);
+            self.forgetting.later(Leftover::RecordId);
         }
         let name = stream.storage_name();
         let ids: Vec<_> = records.iter().map(|record| record.id.as_deref().map(str::as_bytes)).collect();
@@ -77,7 +78,7 @@ impl Streams {
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
-        let asked = Asked::of(settlements);
+        let asked = SettlementCall::of(settlements);
         let (streams, groups): (Vec<_>, Vec<_>) = asked
             .queues
             .iter()
@@ -90,22 +91,27 @@ impl Streams {
         let mut woken = BTreeSet::new();
         for (Settlement { receipt, action }, settled) in settlements.iter().zip(&settled) {
             match (action, settled) {
-                (Action::Reject { .. }, 1) => woken.insert(receipt.stream.dead_letters(&receipt.group).storage_name()),
-                (_, 2) => woken.insert(receipt.stream.storage_name()),
+                (Action::Reject { .. }, &numbers::SETTLED) => {
+                    woken.insert(receipt.stream.dead_letters(&receipt.group).storage_name())
+                }
+                (_, &numbers::SHORTENED) => woken.insert(receipt.stream.storage_name()),
                 _ => false,
             };
         }
         for stream in woken {
             self.notices.wake(&stream);
         }
-        Ok(settled.into_iter().map(|settled| if settled == 0 { Settled::Stale } else { Settled::Done }).collect())
+        Ok(settled
+            .into_iter()
+            .map(|settled| if settled == numbers::STALE { Settled::Stale } else { Settled::Done })
+            .collect())
     }
 
     /// What a stream holds.
     pub(crate) async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
         const INSPECT: &str = "SELECT * FROM linchpin.inspect_stream($1, $2)";
         let given = self.given().with(stream.storage_name().as_bytes()).of("inspect")?;
-        let rows = self.pool.rows_behind(Behind::Nobody, "inspect", INSPECT, given).await.map_err(Error::of_read)?;
+        let rows = self.pool.rows_behind(Holder::Nobody, "inspect", INSPECT, given).await.map_err(Error::of_read)?;
         let Some(first) = rows.first() else { return Ok(StreamInfo::default()) };
         let count = |row, index| field::<i64>("inspect", row, index).map(number);
         let group = |row| {
@@ -178,8 +184,8 @@ impl Streams {
         }
     }
 
-    pub(crate) fn given(&self) -> Given {
-        Given::default().with(&self.names.namespace)
+    pub(crate) fn given(&self) -> Arguments {
+        Arguments::default().with(&self.names.namespace)
     }
 }
 
@@ -189,7 +195,7 @@ pub(crate) fn text(operation: &'static str, bytes: Vec<u8>) -> Result<String> {
 
 /// Settlements as the server takes them.
 #[derive(Default)]
-struct Asked<'a> {
+struct SettlementCall<'a> {
     /// The streams and groups that they are about, each once.
     queues: Vec<(&'a StreamName, &'a GroupName)>,
     slots: Vec<i32>,
@@ -202,7 +208,7 @@ struct Asked<'a> {
     rounds: Vec<i32>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> SettlementCall<'a> {
     fn of(settlements: &'a [Settlement]) -> Self {
         let mut asked = Self::default();
         let mut slots = HashMap::new();
@@ -216,10 +222,10 @@ impl<'a> Asked<'a> {
             });
             let round = rounds.entry((slot, receipt.position)).and_modify(|round| *round += 1).or_insert(0);
             let (action, time, reason) = match action {
-                Action::Ack => (0, 0, None),
-                Action::Retry { after } => (1, micros(*after), None),
-                Action::Extend { visibility } => (2, micros(*visibility), None),
-                Action::Reject { reason } => (3, 0, Some(write_text(reason))),
+                Action::Ack => (numbers::ACK, 0, None),
+                Action::Retry { after } => (numbers::RETRY, micros(*after), None),
+                Action::Extend { visibility } => (numbers::PROLONG, micros(*visibility), None),
+                Action::Reject { reason } => (numbers::REJECT, 0, Some(write_text(reason))),
             };
             asked.slots.push(slot);
             asked.positions.push(stored(receipt.position.0));
@@ -248,7 +254,7 @@ mod tests {
         };
         let receipts = [receipt("a", 1), receipt("b", 1), receipt("a", 1), receipt("a", 2), receipt("a", 1)];
         let settlements = receipts.map(|receipt| Settlement { receipt, action: Action::Ack });
-        let asked = Asked::of(&settlements);
+        let asked = SettlementCall::of(&settlements);
         assert_eq!((asked.slots, asked.rounds), (vec![1, 2, 1, 1, 1], vec![0, 0, 1, 0, 2]));
         assert_eq!(asked.queues.len(), 2);
     }

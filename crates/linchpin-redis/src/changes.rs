@@ -3,13 +3,13 @@
 use crate::commands::{self, LOG, Prefix};
 use crate::connection::Connection;
 use crate::feed::{BEGINNING, Duty, Feed};
-use crate::server::{Heard, Pushes};
+use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Scan;
 use linchpin_adapter::hub::{Listener, Topic};
 use linchpin_adapter::tasks::SingleFlight;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Error, Page, Range, Result, WatchStream};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -26,22 +26,22 @@ pub(crate) struct Changes {
     prefix: Prefix,
     hub: Arc<Pushes>,
     serving: Slot,
-    beginning: SingleFlight<Result<Arc<Serving>, Arc<Error>>>,
+    beginning: SingleFlight<Result<Arc<WatchService>, Arc<Error>>>,
 }
 
 /// What serves watches at present, if there are some.
-type Slot = Arc<Mutex<Option<Arc<Serving>>>>;
+type Slot = Arc<Mutex<Option<Arc<WatchService>>>>;
 
 /// What serves watches. Each holds it, so it may outlive its handle.
-struct Serving {
+struct WatchService {
     connection: Connection,
     prefix: Prefix,
     feed: Arc<Feed>,
-    _listening: Heard,
+    _listening: Listening,
     sweeper: JoinHandle<()>,
 }
 
-impl Drop for Serving {
+impl Drop for WatchService {
     fn drop(&mut self) {
         self.sweeper.abort();
     }
@@ -69,7 +69,7 @@ impl Changes {
         stream
     }
 
-    pub(crate) fn end(&self, ended: Ended) {
+    pub(crate) fn end(&self, ended: End) {
         let serving = self.serving.lock().take();
         if let Some(serving) = serving {
             serving.feed.end(ended);
@@ -77,7 +77,7 @@ impl Changes {
         }
     }
 
-    async fn serving(self: &Arc<Self>) -> Result<Arc<Serving>> {
+    async fn serving(self: &Arc<Self>) -> Result<Arc<WatchService>> {
         if let Some(serving) = self.serving.lock().clone() {
             return Ok(serving);
         }
@@ -87,7 +87,7 @@ impl Changes {
     }
 
     /// Listens to changes, if nobody does by now; nothing that changes or is lost after this returns is missed.
-    async fn begin(&self) -> Result<Arc<Serving>> {
+    async fn begin(&self) -> Result<Arc<WatchService>> {
         if let Some(serving) = self.serving.lock().clone() {
             return Ok(serving);
         }
@@ -101,7 +101,7 @@ impl Changes {
         let mut slot = self.serving.lock();
         connection.life().admit("watch")?;
         let sweeper = connection.life().spawn(sweeper.run());
-        let serving = Arc::new(Serving { connection, prefix, feed, _listening: listening, sweeper });
+        let serving = Arc::new(WatchService { connection, prefix, feed, _listening: listening, sweeper });
         *slot = Some(serving.clone());
         Ok(serving)
     }
@@ -138,7 +138,7 @@ struct Sweeper {
     connection: Connection,
     prefix: Prefix,
     feed: Arc<Feed>,
-    serving: Weak<Mutex<Option<Arc<Serving>>>>,
+    serving: Weak<Mutex<Option<Arc<WatchService>>>>,
 }
 
 impl Sweeper {

@@ -3,13 +3,13 @@
 use crate::codec::{Reader, micros};
 use crate::commands::{self, Prefix, wake};
 use crate::connection::Connection;
-use crate::server::{Heard, Pushes};
+use crate::server::{Listening, Pushes};
 use crate::streams;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_adapter::claims::{Look, Queues, Source};
 use linchpin_adapter::hub::{Listener, Topic};
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName, dead_letter};
 use redis::Value;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Claims {
 
 #[async_trait]
 impl Source for Claims {
-    type Listening = Heard;
+    type Listening = Listening;
 
     /// Claims what there is. The script looks at so many records at most; where it ends before it has found one that is due,
     /// it is run again. It asks for that only where it has got on.
@@ -53,7 +53,7 @@ impl Source for Claims {
         }
     }
 
-    async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Heard> {
+    async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Listening> {
         self.hub.listen("claim", Topic::Channel(wake(stream)), Arc::new(Waker(woken))).await
     }
 
@@ -104,7 +104,7 @@ impl Listener for Waker {
         self.0.notify_one();
     }
 
-    fn end(&self, _: Ended) {
+    fn end(&self, _: End) {
         self.0.notify_one();
     }
 }

@@ -202,7 +202,7 @@ impl Connection {
         request: impl Future<Output = Result<Value, RedisError>>,
     ) -> Result<Value, Failure> {
         let deadline = Instant::now() + self.0.response_timeout;
-        let mut waiting = Waiting { connection: self, line, answered: false };
+        let mut waiting = PendingCall { connection: self, line, answered: false };
         tokio::pin!(request);
         let ended = line.ended();
         tokio::pin!(ended);
@@ -340,13 +340,13 @@ pub(crate) fn is_primary(answer: &Value) -> bool {
 }
 
 /// A caller who waits for an answer. One who gives up leaves it to somebody else to find out why none came.
-struct Waiting<'a> {
+struct PendingCall<'a> {
     connection: &'a Connection,
     line: &'a Arc<Line>,
     answered: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.connection.suspect(self.line);

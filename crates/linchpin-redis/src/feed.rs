@@ -4,7 +4,7 @@ use crate::codec::Packed;
 use bytes::Bytes;
 use linchpin_adapter::fanout::{Change, Watchers};
 use linchpin_adapter::hub::Listener;
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Entry, MAX_TTL, Result};
 use parking_lot::Mutex;
 use std::time::Duration;
@@ -173,7 +173,7 @@ impl Listener for Feed {
         if told.is_empty() {
             return;
         }
-        let Told { before, after, changes, look } = match Told::read(&told) {
+        let Announcement { before, after, changes, look } = match Announcement::read(&told) {
             Ok(told) => told,
             Err(error) => {
                 tracing::warn!(%error, "a change could not be read; watchers read their ranges again");
@@ -202,14 +202,14 @@ impl Listener for Feed {
         self.beat_now();
     }
 
-    fn end(&self, ended: Ended) {
+    fn end(&self, ended: End) {
         self.watchers.end(move || ended.error("watch"));
     }
 }
 
 /// What one script tells: how many revisions there were before and after it, each change with the TTL that its key
 /// got, and of one that looked for what has ended when it is to be looked again.
-struct Told {
+struct Announcement {
     before: u64,
     after: u64,
     changes: Vec<(Change, Option<Duration>)>,
@@ -225,7 +225,7 @@ struct Look {
     beat: Option<(Vec<u8>, u64)>,
 }
 
-impl Told {
+impl Announcement {
     /// Reads what `changed` and `done` of the prelude pack.
     fn read(told: &[u8]) -> Result<Self> {
         let mut told = Packed::new("watch", Bytes::copy_from_slice(told));
@@ -270,7 +270,7 @@ mod tests {
             [b"l".to_vec(), text("(c"), number(3.0), number(-1.0), number(7.0)].concat(),
         ];
         let told = parts.concat();
-        let Told { before, after, changes, look } = Told::read(&told).expect("readable");
+        let Announcement { before, after, changes, look } = Announcement::read(&told).expect("readable");
         let Look { due, by, beat } = look.expect("told");
         assert_eq!((before, after, due, by, beat), (12, 14, None, 7, Some((b"(c".to_vec(), 3))));
         let key = |name: &str| Key::new(name).expect("valid");
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(changes, expected);
         let ends: Vec<_> = (1..parts.len()).map(|whole| parts[..whole].concat().len()).collect();
         for cut in (0..told.len()).filter(|cut| !ends.contains(cut)) {
-            assert!(Told::read(&told[..cut]).is_err(), "{cut}");
+            assert!(Announcement::read(&told[..cut]).is_err(), "{cut}");
         }
     }
 }

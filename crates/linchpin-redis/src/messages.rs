@@ -2,11 +2,11 @@
 
 use crate::commands::{CHANNELS, Prefix};
 use crate::connection::Connection;
-use crate::server::{Heard, Pushes};
+use crate::server::{Listening, Pushes};
 use bytes::Bytes;
 use linchpin_adapter::fanout::Subscribers;
 use linchpin_adapter::hub::{Listener, Topic};
-use linchpin_core::life::Ended;
+use linchpin_core::life::End;
 use linchpin_core::{Channel, Pattern, Publication, Reach, Result, Subscription};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) async fn subscribe(hub: &Arc<Pushes>, pattern: &Pattern) -> Result<Su
     };
     let subscriber = Arc::new(Subscriber::default());
     // The stream first: what arrives once the server confirms finds it. It then holds what it listens by.
-    let held: Arc<Mutex<Option<Heard>>> = Arc::default();
+    let held: Arc<Mutex<Option<Listening>>> = Arc::default();
     let given_up = held.clone();
     let stream = subscriber.0.add(pattern.clone(), move || drop(given_up.lock().take()));
     *held.lock() = Some(hub.listen("subscribe", topic, subscriber).await?);
@@ -59,7 +59,7 @@ impl Listener for Subscriber {
         self.0.mark_gap();
     }
 
-    fn end(&self, ended: Ended) {
+    fn end(&self, ended: End) {
         self.0.end(move || ended.error("subscribe"));
     }
 }

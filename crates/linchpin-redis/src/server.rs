@@ -5,7 +5,7 @@ use crate::connection::{Connection, is_primary, role};
 use crate::error;
 use crate::line::Line;
 use bytes::Bytes;
-use linchpin_adapter::hub::{Hub, Intake, Link, Listening, Pusher, Topic};
+use linchpin_adapter::hub::{self, Hub, Intake, Link, Pusher, Topic};
 use linchpin_core::{Error, ErrorKind, Result};
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// What the server pushes to a handle, and listening to some of it.
 pub(crate) type Pushes = Hub<Pubsub>;
-pub(crate) type Heard = Listening<Pubsub>;
+pub(crate) type Listening = hub::Listening<Pubsub>;
 
 /// How often a silent connection is asked whether it is still there, and how long it may take to say so.
 const HEARTBEAT: Duration = Duration::from_secs(1);

@@ -30,7 +30,7 @@ const PLANTED: [&str; 16] = [
 async fn planted(server: &PostgresServer) -> String {
     ask(server, "CREATE ROLE app LOGIN; CREATE TABLE public.stolen (what text); GRANT ALL ON public.stolen TO app")
         .await;
-    ask(server, SCHEMA).await;
+    ask(server, &SCHEMA).await;
     ask(server, &PRIVILEGES.replace("application", "app")).await;
     for signature in PLANTED {
         let body = format!("BEGIN INSERT INTO public.stolen VALUES ('{signature}'); RETURN; END");

@@ -37,7 +37,7 @@ async fn a_role_needs_no_more_than_documented() {
     assert!(error.to_string().contains("CREATE") && error.to_string().contains("SCHEMA"), "{error}");
 
     // The administrator's part, as the documentation has it.
-    ask(&server, SCHEMA).await;
+    ask(&server, &SCHEMA).await;
     let error = refused(config(&url)).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthorized, Retry::Never), "{error}");
     assert!(error.to_string().contains("PRIVILEGES"), "{error}");
@@ -92,7 +92,7 @@ async fn an_empty_one_of_an_administrator_is_filled() {
     everything(connect(&url_for(&server, "app")).await).await.expect("everything works");
     // The administrator may fill it as well.
     ask(&server, "DROP SCHEMA linchpin CASCADE; CREATE SCHEMA linchpin").await;
-    ask(&server, SCHEMA).await;
+    ask(&server, &SCHEMA).await;
     ask(&server, &PRIVILEGES.replace("application", "app")).await;
     everything(connect(&url_for(&server, "app")).await).await.expect("everything works");
 }

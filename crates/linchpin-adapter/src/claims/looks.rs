@@ -1,6 +1,6 @@
 //! The task that looks for all who wait for a group.
 
-use super::{Look, Served, Source, Waiter};
+use super::{Attendance, Look, Source, Waiter};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use linchpin_core::{Delivery, Result};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// What a task looks for, for all who wait for a group.
 pub(super) struct Looks<S: Source> {
-    served: Served<S>,
+    served: Attendance<S>,
     waiting: VecDeque<Waiter>,
     steps: FuturesUnordered<BoxFuture<'static, Step<S::Listening>>>,
     /// How many look at this moment.
@@ -51,7 +51,7 @@ struct Looked {
 }
 
 impl<S: Source> Looks<S> {
-    pub(super) fn new(served: Served<S>) -> Self {
+    pub(super) fn new(served: Attendance<S>) -> Self {
         Self {
             served,
             waiting: VecDeque::new(),

@@ -66,7 +66,7 @@ pub(super) struct Pending {
 pub(super) enum Next {
     Change(Change),
     Resync,
-    Ended(Error),
+    End(Error),
 }
 
 impl Queue {
@@ -96,7 +96,7 @@ impl Queue {
 impl Pending {
     fn next(&mut self) -> Option<Next> {
         if let Some(error) = &self.ended {
-            return Some(Next::Ended(error()));
+            return Some(Next::End(error()));
         }
         if self.resync {
             return Some(Next::Resync);

@@ -34,12 +34,12 @@ struct State {
 }
 
 /// A subscriber's hold on its mailbox; calls back once it is gone.
-struct Held<F: FnMut()> {
+struct MailboxHold<F: FnMut()> {
     mailbox: Option<Arc<Mailbox>>,
     on_drop: F,
 }
 
-impl<F: FnMut()> Drop for Held<F> {
+impl<F: FnMut()> Drop for MailboxHold<F> {
     fn drop(&mut self) {
         // Before the callback: whoever counts the subscribers then must not count this one.
         drop(self.mailbox.take());
@@ -59,7 +59,7 @@ impl Subscribers {
         let mut mailboxes = self.mailboxes.lock();
         mailboxes.retain(|mailbox| mailbox.strong_count() > 0);
         mailboxes.push(Arc::downgrade(&mailbox));
-        let held = Held { mailbox: Some(mailbox), on_drop };
+        let held = MailboxHold { mailbox: Some(mailbox), on_drop };
         Box::pin(stream::unfold(Some(held), |held| async move {
             let held = held?;
             let item = held.mailbox.as_ref()?.take().await;

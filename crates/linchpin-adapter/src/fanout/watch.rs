@@ -23,12 +23,12 @@ pub(super) struct Watch {
     floor: Revision,
     ready: VecDeque<WatchEvent>,
     /// What it has read of the entries that were present when it began, until it has read all.
-    beginning: Option<Reading>,
+    beginning: Option<PartialRead>,
 }
 
 /// A range as far as it is read.
 #[derive(Default)]
-struct Reading {
+struct PartialRead {
     found: Vec<Entry>,
     /// The revision of the first page.
     read_at: Option<Revision>,
@@ -41,7 +41,7 @@ impl Watch {
     pub(super) async fn begin(range: Range, scan: Scan, queue: Arc<Queue>) -> Result<Self> {
         let (known, floor, ready) = Default::default();
         let mut watch = Self { range, scan, queue, known, floor, ready, beginning: None };
-        let mut reading = Reading::default();
+        let mut reading = PartialRead::default();
         watch.read_page(&mut reading).await?;
         watch.beginning = Some(reading);
         Ok(watch)
@@ -58,14 +58,14 @@ impl Watch {
             }
             match self.queue.next().await {
                 Next::Change(change) => self.take(change).await?,
-                Next::Ended(error) => return Err(error),
+                Next::End(error) => return Err(error),
                 Next::Resync => self.resync().await?,
             }
         }
     }
 
     /// Reads what is left of the entries that are present, and tells them.
-    async fn read_rest(&mut self, mut reading: Reading) -> Result<()> {
+    async fn read_rest(&mut self, mut reading: PartialRead) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         while !reading.is_whole {
             if let Err(error) = self.read_page(&mut reading).await {
@@ -83,7 +83,7 @@ impl Watch {
         loop {
             // The flag falls before the range is read: what changes while it is read is queued.
             self.queue.state.lock().resync = false;
-            let mut reading = Reading::default();
+            let mut reading = PartialRead::default();
             let error = loop {
                 match self.read_page(&mut reading).await {
                     Err(error) => break error,
@@ -148,7 +148,7 @@ impl Watch {
 
     /// Reads the next page of the range. Keys that came to be after the first page was read are left to their changes,
     /// which are queued: so nobody is told of a key before those that are older.
-    async fn read_page(&self, reading: &mut Reading) -> Result<()> {
+    async fn read_page(&self, reading: &mut PartialRead) -> Result<()> {
         let page = Page { after: reading.after.clone(), ..Page::first() };
         let ScanPage { revision, entries, more } = (self.scan)(self.range.clone(), page).await?;
         let read_at = *reading.read_at.get_or_insert(revision);
@@ -160,7 +160,7 @@ impl Watch {
 
     /// Tells how what was read differs from what the watcher knows, newer or older: first what is gone, then what was
     /// written, by the order in which the keys came to be.
-    fn tell_difference(&mut self, Reading { mut found, read_at, .. }: Reading) -> Revision {
+    fn tell_difference(&mut self, PartialRead { mut found, read_at, .. }: PartialRead) -> Revision {
         self.floor = read_at.unwrap_or_default();
         let known = found.iter().map(|entry| (entry.key.clone(), entry.version)).collect();
         let known = std::mem::replace(&mut self.known, known);

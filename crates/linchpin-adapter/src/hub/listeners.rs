@@ -143,14 +143,14 @@ impl Entry {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use linchpin_core::life::Ended;
+    use linchpin_core::life::End;
 
     struct Nobody;
 
     impl Listener for Nobody {
         fn receive(&self, _: &str, _: Bytes) {}
         fn mark_gap(&self) {}
-        fn end(&self, _: Ended) {}
+        fn end(&self, _: End) {}
     }
 
     #[test]

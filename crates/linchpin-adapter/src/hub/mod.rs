@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::tasks::SingleFlight;
 use bytes::Bytes;
 use carrying::Carrying;
-use linchpin_core::life::{Ended, Life};
+use linchpin_core::life::{End, Life};
 use linchpin_core::{Error, Result};
 use listeners::{Listeners, Ticket};
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ pub trait Listener: Send + Sync {
     fn mark_gap(&self);
 
     /// No more messages will come.
-    fn end(&self, ended: Ended);
+    fn end(&self, ended: End);
 }
 
 /// A server that pushes.
@@ -99,18 +99,18 @@ pub struct Hub<P> {
     life: Life,
     listeners: Arc<Mutex<Listeners>>,
     broken: Arc<AtomicBool>,
-    serving: Mutex<Option<Serving>>,
+    serving: Mutex<Option<ServingTask>>,
     beginning: SingleFlight<Result<Requests, Arc<Error>>>,
 }
 
 type Requests = mpsc::UnboundedSender<Request>;
 
-struct Serving {
+struct ServingTask {
     requests: Requests,
     task: JoinHandle<()>,
 }
 
-impl Drop for Serving {
+impl Drop for ServingTask {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -186,7 +186,7 @@ impl<P: Pusher> Hub<P> {
     }
 
     /// Tells everybody that nothing more will come. For [`Life::on_end`].
-    pub fn end(&self, ended: Ended) {
+    pub fn end(&self, ended: End) {
         *self.serving.lock() = None;
         let listeners = self.listeners.lock().all();
         for listener in listeners {
@@ -218,7 +218,7 @@ impl<P: Pusher> Hub<P> {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (pusher, listeners, broken) = (self.pusher.clone(), self.listeners.clone(), self.broken.clone());
         let task = self.life.spawn(async move { serve(&*pusher, &listeners, &broken, carrying, receiver).await });
-        *slot = Some(Serving { requests: requests.clone(), task });
+        *slot = Some(ServingTask { requests: requests.clone(), task });
         Ok(requests)
     }
 }

@@ -116,7 +116,7 @@ impl Listener for Ear {
         self.0.lock().push("gap".to_owned());
     }
 
-    fn end(&self, _: Ended) {
+    fn end(&self, _: End) {
         self.0.lock().push("end".to_owned());
     }
 }
@@ -183,7 +183,7 @@ async fn a_connection_that_breaks_is_rebuilt_and_its_gap_told() {
     assert_eq!(ear.heard(), ["a1", "gap", "a2"]);
     assert!(!hub.is_broken() && fake.0.lock().links == 2);
     life.close();
-    hub.end(Ended::Closed);
+    hub.end(End::Closed);
     assert_eq!(ear.heard(), ["end"]);
     let late = hub.listen("watch", start("b"), Arc::<Ear>::default()).await;
     assert_eq!(late.expect_err("it has ended").kind(), ErrorKind::Closed);

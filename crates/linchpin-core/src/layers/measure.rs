@@ -54,13 +54,13 @@ impl Metrics {
 }
 
 /// What the recorder knows the calls of one operation with one outcome by.
-struct Named {
+struct MetricKeys {
     total: metrics::Key,
     seconds: metrics::Key,
 }
 
 /// Made once and shared: a name is a list of labels on the heap.
-type Names = Arc<Mutex<BTreeMap<(&'static str, &'static str), Arc<Named>>>>;
+type Names = Arc<Mutex<BTreeMap<(&'static str, &'static str), Arc<MetricKeys>>>>;
 
 #[derive(Clone)]
 pub(super) struct Measure {
@@ -88,7 +88,7 @@ impl Measure {
         result
     }
 
-    fn named(&self, operation: &'static str, outcome: &'static str) -> Arc<Named> {
+    fn named(&self, operation: &'static str, outcome: &'static str) -> Arc<MetricKeys> {
         let name = || {
             let labels = vec![
                 metrics::Label::new("backend", self.backend.to_string()),
@@ -96,7 +96,10 @@ impl Measure {
                 metrics::Label::new("outcome", outcome),
             ];
             let total = metrics::Key::from_parts("linchpin_operations_total", labels.clone());
-            Arc::new(Named { total, seconds: metrics::Key::from_parts("linchpin_operation_duration_seconds", labels) })
+            Arc::new(MetricKeys {
+                total,
+                seconds: metrics::Key::from_parts("linchpin_operation_duration_seconds", labels),
+            })
         };
         self.names.lock().entry((operation, outcome)).or_insert_with(name).clone()
     }

@@ -100,22 +100,22 @@ impl AckInboxes {
 pub(super) struct AckInbox {
     channel: Channel,
     next: AtomicU64,
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Arc<Mutex<PendingAcks>>,
     reader: Option<JoinHandle<()>>,
 }
 
 /// The messages that await acknowledgements, by their numbers.
 #[derive(Default)]
-struct Waiting {
+struct PendingAcks {
     counts: HashMap<u64, watch::Sender<usize>>,
     /// No acknowledgement can come any more.
     ended: bool,
 }
 
 /// Ends every wait once nothing can come any more: the handle was closed, or the reader's runtime has ended.
-struct Reading(Arc<Mutex<Waiting>>);
+struct ReaderGuard(Arc<Mutex<PendingAcks>>);
 
-impl Drop for Reading {
+impl Drop for ReaderGuard {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
         waiting.ended = true;
@@ -128,8 +128,8 @@ impl AckInbox {
     async fn subscribe(driver: &dyn Driver, home: &Home) -> Result<Self> {
         let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
         let mut subscription = driver.subscribe(&Pattern::exact(channel.as_str())?).await?;
-        let waiting: Arc<Mutex<Waiting>> = Arc::default();
-        let reading = Reading(waiting.clone());
+        let waiting: Arc<Mutex<PendingAcks>> = Arc::default();
+        let reading = ReaderGuard(waiting.clone());
         let reader = home.spawn(async move {
             while let Some(Ok(event)) = subscription.next().await {
                 let SubscriptionEvent::Message(message) = event else { continue };
@@ -195,7 +195,7 @@ impl Drop for AckInbox {
 
 /// Forgets a message that awaited acknowledgements, also when the wait is cancelled.
 struct Forget<'a> {
-    waiting: &'a Mutex<Waiting>,
+    waiting: &'a Mutex<PendingAcks>,
     number: u64,
 }
 

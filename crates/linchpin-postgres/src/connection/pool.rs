@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Whom a call may have to wait for on the server. Those that wait leave room for those that need not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behind {
+pub(crate) enum Holder {
     /// Nobody.
     Nobody,
     /// Whoever holds the namespace.
@@ -170,13 +170,13 @@ impl Pool {
         statement: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>> {
-        self.rows_behind(Behind::Stream, operation, statement, arguments).await
+        self.rows_behind(Holder::Stream, operation, statement, arguments).await
     }
 
     /// Runs a statement.
     pub(crate) async fn rows_behind(
         &self,
-        behind: Behind,
+        behind: Holder,
         operation: &'static str,
         statement: &'static str,
         arguments: PgArguments,
@@ -189,7 +189,7 @@ impl Pool {
     /// no connection and no place that others need, and closes none.
     pub(crate) async fn ask(
         &self,
-        behind: Behind,
+        behind: Holder,
         statement: &'static str,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Failure> {
@@ -220,13 +220,13 @@ impl Pool {
         statement: &'static str,
         arguments: PgArguments,
     ) -> Result<PgRow> {
-        self.row_behind(Behind::Stream, operation, statement, arguments).await
+        self.row_behind(Holder::Stream, operation, statement, arguments).await
     }
 
     /// Runs a statement that gives one row.
     pub(crate) async fn row_behind(
         &self,
-        behind: Behind,
+        behind: Holder,
         operation: &'static str,
         statement: &'static str,
         arguments: PgArguments,
@@ -251,11 +251,11 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Connector::connect`]: nothing was asked yet.
-    pub(crate) async fn take(&self, behind: Behind) -> Result<Taken, Failure> {
+    pub(crate) async fn take(&self, behind: Holder) -> Result<Taken, Failure> {
         let needed: &[_] = match behind {
-            Behind::Nobody => &[&self.all],
-            Behind::Namespace => &[&self.waiting, &self.all],
-            Behind::Stream => &[&self.streaming, &self.waiting, &self.all],
+            Holder::Nobody => &[&self.all],
+            Holder::Namespace => &[&self.waiting, &self.all],
+            Holder::Stream => &[&self.streaming, &self.waiting, &self.all],
         };
         let mut permits = Vec::with_capacity(needed.len());
         for semaphore in needed {

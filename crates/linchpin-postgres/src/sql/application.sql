@@ -2,7 +2,7 @@
 -- not at all. The namespace is held until that transaction ends: everybody else who writes to it waits so long.
 
 -- A name's bytes. Refuses what linchpin refuses everywhere else.
-CREATE FUNCTION linchpin.admit(namespace text, what text, name text, most integer DEFAULT 768) RETURNS bytea
+CREATE FUNCTION linchpin.admit(namespace text, what text, name text, most integer DEFAULT {MAX_STORED_NAME}) RETURNS bytea
 LANGUAGE plpgsql AS $$
 DECLARE
     bytes constant bytea := convert_to(name, 'UTF8');
@@ -28,10 +28,10 @@ DECLARE
     micros bigint := 0;
     did record;
 BEGIN
-    IF length(value) > 1048576 THEN
-        RAISE EXCEPTION 'a value has at most 1048576 bytes, not %', length(value) USING ERRCODE = '22023';
+    IF length(value) > {MAX_BYTES} THEN
+        RAISE EXCEPTION 'a value has at most {MAX_BYTES} bytes, not %', length(value) USING ERRCODE = '22023';
     END IF;
-    IF expected IS NULL OR number IS NULL OR mutation = 10 AND value IS NULL THEN
+    IF expected IS NULL OR number IS NULL OR mutation = {PUT} AND value IS NULL THEN
         RAISE EXCEPTION 'the value, the version or the number to add is null' USING ERRCODE = '22004';
     END IF;
     IF ttl NOT BETWEEN '1 millisecond' AND '36500 days' THEN
@@ -40,13 +40,15 @@ BEGIN
     IF ttl IS NOT NULL THEN
         micros := ceil(extract(epoch FROM ttl) * 1000000);
     END IF;
-    SELECT * INTO did FROM linchpin.commit(namespace, ARRAY[NULL::bytea], ARRAY[0::bigint], ARRAY[2],
-        ARRAY[guard, mutation], ARRAY[1, 1], ARRAY[expected, number], ARRAY[0, micros], ARRAY[name], ARRAY[value], 0, 0);
-    IF did.statuses[1] IN (4, 5) THEN
+    SELECT * INTO did FROM linchpin.commit(
+        namespace => namespace, ids => ARRAY[NULL::bytea], fingerprints => ARRAY[0::bigint], lasts => ARRAY[2],
+        kinds => ARRAY[guard, mutation], slots => ARRAY[1, 1], numbers => ARRAY[expected, number],
+        ttls => ARRAY[0, micros], keys => ARRAY[name], "values" => ARRAY[value], sweeps => 0, floor => 0);
+    IF did.statuses[1] IN ({NO_COUNTER}, {OVERFLOW}) THEN
         RAISE EXCEPTION 'the value at this key is no counter, or would leave the range of a bigint'
             USING ERRCODE = '22003';
     END IF;
-    applied := did.statuses[1] = 1;
+    applied := did.statuses[1] = {COMMITTED};
     revision := did.revisions[1];
     result := did.results[1];
     IF did.after <> did.before THEN
@@ -68,30 +70,41 @@ $$;
 
 -- Writes a value. -> the key's new version
 CREATE FUNCTION linchpin.put(namespace text, key text, value bytea, ttl interval DEFAULT NULL) RETURNS bigint
-LANGUAGE sql AS $$ SELECT revision FROM linchpin.apply(namespace, 0, 0, 10, 1, ttl, key, value) $$;
+LANGUAGE sql AS $$
+    SELECT revision FROM linchpin.apply(namespace => namespace, guard => {LOOK}, expected => 0, mutation => {PUT},
+        number => 1, ttl => ttl, key => key, value => value)
+$$;
 
 -- Writes a value where there is none. -> the key's version; null if there is one
 CREATE FUNCTION linchpin.put_if_absent(namespace text, key text, value bytea, ttl interval DEFAULT NULL) RETURNS bigint
 LANGUAGE sql AS $$
-    SELECT CASE WHEN applied THEN revision END FROM linchpin.apply(namespace, 1, 0, 10, 1, ttl, key, value)
+    SELECT CASE WHEN applied THEN revision END FROM linchpin.apply(
+        namespace => namespace, guard => {ABSENT}, expected => 0, mutation => {PUT}, number => 1, ttl => ttl, key => key,
+        value => value)
 $$;
 
 -- Writes a value over the version that is given. -> the key's new version; null if another one stands there, or none
 CREATE FUNCTION linchpin.put_if_version(
     namespace text, key text, value bytea, version bigint, ttl interval DEFAULT NULL
 ) RETURNS bigint LANGUAGE sql AS $$
-    SELECT CASE WHEN applied THEN revision END FROM linchpin.apply(namespace, 3, version, 10, 1, ttl, key, value)
+    SELECT CASE WHEN applied THEN revision END FROM linchpin.apply(
+        namespace => namespace, guard => {VERSION}, expected => version, mutation => {PUT}, number => 1, ttl => ttl,
+        key => key, value => value)
 $$;
 
 -- Adds to a counter; the TTL counts if that creates it. -> the counter
 CREATE FUNCTION linchpin.add(namespace text, key text, delta bigint, ttl interval DEFAULT NULL) RETURNS bigint
 LANGUAGE sql AS $$
-    SELECT split_part(result, ':', 1)::bigint FROM linchpin.apply(namespace, 0, 0, 12, delta, ttl, key, NULL)
+    SELECT split_part(result, ':', 1)::bigint FROM linchpin.apply(
+        namespace => namespace, guard => {LOOK}, expected => 0, mutation => {ADD}, number => delta, ttl => ttl, key => key,
+        value => NULL)
 $$;
 
 -- Deletes a key. -> whether it was there
-CREATE FUNCTION linchpin.delete(namespace text, key text) RETURNS boolean LANGUAGE sql AS
-$$ SELECT result = '1' FROM linchpin.apply(namespace, 0, 0, 11, 0, NULL, key, NULL) $$;
+CREATE FUNCTION linchpin.delete(namespace text, key text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT result = '1' FROM linchpin.apply(namespace => namespace, guard => {LOOK}, expected => 0, mutation => {DELETE},
+        number => 0, ttl => NULL, key => key, value => NULL)
+$$;
 
 -- Fails, and the application's transaction with it, unless the key that this fencing token is of still stands there.
 -- Until the transaction ends nobody else can get it.
@@ -110,7 +123,7 @@ END $$;
 -- As `fence`, for a lock by its name and the token of its guard: the key that is there has a random name.
 CREATE FUNCTION linchpin.fence_lock(namespace text, lock text, token bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    name constant bytea := linchpin.admit(fence_lock.namespace, 'a lock''s name', lock, 512);
+    name constant bytea := linchpin.admit(fence_lock.namespace, 'a lock''s name', lock, {MAX_NAME});
     start constant bytea := convert_to('lock/' || length(name) || ':' || lock || '/', 'UTF8');
     held constant linchpin.namespaces := linchpin.hold(fence_lock.namespace);
 BEGIN
@@ -131,8 +144,9 @@ BEGIN
     IF told IS NULL THEN
         RAISE EXCEPTION 'the payload is null' USING ERRCODE = '22004';
     END IF;
-    IF length(told) > 7999 - 25 THEN
-        RAISE EXCEPTION 'a message that is published from SQL fits into a notification, of 7974 characters in base64'
+    IF length(told) > {LONGEST_SEALED} THEN
+        RAISE EXCEPTION
+            'a message that is published from SQL fits into a notification, of {LONGEST_SEALED} characters in base64'
             USING ERRCODE = '22023';
     END IF;
     PERFORM linchpin.tell(publish.namespace, '{m}', ARRAY[told]);

@@ -1,20 +1,18 @@
 -- Commits transactions one after the other, each all or nothing on its own.
 --
--- Per transaction: its id or null, its fingerprint, and the index of its last operation. Per operation, guards first:
---   0  looks at a key, which removes it if it has ended      10  puts value `number`, with a TTL or 0
---   1  absent      2  present      3  version is `number`     11  deletes
---   4  nothing starts with this                              12  adds `number`, with a TTL or 0 if that creates it
---                                                            13  extends version `number` to a TTL
+-- Per transaction: its id or null, its fingerprint, and the index of its last operation. Per operation, guards first, what
+-- it is: LOOK looks at a key, which removes it if it has ended; ABSENT, PRESENT, VERSION `number`, PREFIX_ABSENT; PUT value
+-- `number`, with a TTL or 0; DELETE; ADD `number`, with a TTL or 0 if that creates it; EXTEND version `number` to a TTL.
 -- Operations name their key by its index among `keys`, so that each is looked up once.
 --
 -- Up to `sweeps` other keys that have ended are removed as well, so that they never pile up. Nothing is decided by a time
 -- before `floor`, which somebody has seen.
 --
 -- -> the count of changes before and after; the keys that had ended, and at which revision they were removed; per
--- transaction its status (1 committed, 2 refused, 3 refused by what was found, 4 no counter, 5 overflow, 6 the id is
--- another's, 7 refused and to be asked again, as what refused it did not fit into the answer; 10 more if it was decided
+-- transaction its status (COMMITTED, REFUSED, REFUSED_BY what was found, NO_COUNTER, OVERFLOW, ID_TAKEN by another one, and
+-- AGAIN: refused and to be asked again, as what refused it did not fit into the answer; REPLAYED more if it was decided
 -- before), revision, the operation that decided it (from 0, of its guards or of its mutations), and what its mutations
--- did, or for status 3 the index of what was found; what was found, each once; and the time.
+-- did, or for REFUSED_BY the index of what was found; what was found, each once; and the time.
 CREATE FUNCTION linchpin.commit(
     namespace text, ids bytea[], fingerprints bigint[], lasts integer[],
     kinds integer[], slots integer[], numbers bigint[], ttls bigint[], keys bytea[], "values" bytea[],
@@ -25,9 +23,9 @@ CREATE FUNCTION linchpin.commit(
 #variable_conflict use_variable
 DECLARE
     held linchpin.namespaces := linchpin.hold(namespace, floor);
-    window_us constant bigint := 60 * 1000000;
+    window_us constant bigint := {ID_WINDOW_US};
     -- What stands at each key: version 0 for nothing, ends 0 for never; its value is the one in the table (0), one of
-    -- `values`, or below 0 one of `sums`; and what is to be written (0 nothing, 1 all, 2 removed, 3 its end).
+    -- `values`, or below 0 one of `sums`; and what is to be done: KEEP, WRITE, REMOVE, or MOVE_END.
     s_version bigint[]; s_created bigint[]; s_ends bigint[]; s_value integer[]; s_write integer[];
     all_keys bytea[] := keys;
     all_values bytea[] := "values";
@@ -42,7 +40,7 @@ DECLARE
     did text[]; reached bigint := held.revision; had linchpin.outcomes; seen linchpin.keys;
     o_found integer[] := '{}'; finds integer := 0; place integer; left_us bigint;
     -- Everybody else waits for what is told: so much of values, or one.
-    enough_bytes constant bigint := 1048576; told_bytes bigint := 0; size bigint; is_replay boolean; written integer;
+    enough_bytes constant bigint := {ENOUGH_BYTES}; told_bytes bigint := 0; size bigint; is_replay boolean; written integer;
     touched integer[] := '{}'; other integer;
     -- What was changed, in its order: the key's slot, when it came to be (0 if it is gone), the revision.
     c_slots integer[] := '{}'; c_created bigint[] := '{}'; c_versions bigint[] := '{}';
@@ -103,7 +101,7 @@ BEGIN
             ended := ended || all_keys[s];
             ended_at := ended_at || reached;
             s_version[s] := 0;
-            s_write[s] := 2;
+            s_write[s] := {REMOVE};
             touched := touched || s;
             removes := true;
         END IF;
@@ -117,7 +115,7 @@ BEGIN
         last := lasts[t];
         did := '{}';
         o_found[t] := 0;
-        status := 1;
+        status := {COMMITTED};
         detail := 0;
         ticks := false;
         guards := 0;
@@ -127,11 +125,11 @@ BEGIN
         IF is_replay THEN
             SELECT * INTO had FROM linchpin.outcomes AS o WHERE o.namespace = held.id AND o.id = ids[t];
             IF had.fingerprint <> fingerprints[t] THEN
-                statuses[t] := 6; revisions[t] := reached; details[t] := 0; results[t] := '';
+                statuses[t] := {ID_TAKEN}; revisions[t] := reached; details[t] := 0; results[t] := '';
                 CONTINUE;
             END IF;
             status := had.status;
-            IF status = 3 THEN
+            IF status = {REFUSED_BY} THEN
                 -- What refused it is told again only if it still stands there, and was not just written.
                 SELECT k.namespace, k.key, ''::bytea, k.created, k.version, k.ends INTO seen FROM linchpin.keys AS k
                     WHERE k.namespace = held.id AND k.key = had.found_key AND k.version = had.found_version
@@ -141,7 +139,7 @@ BEGIN
                     seen := NULL;
                 END IF;
                 IF seen.key IS NULL THEN
-                    status := 2;
+                    status := {REFUSED};
                 ELSE
                     seen.ends := CASE WHEN s IS NULL THEN seen.ends ELSE nullif(s_ends[s], 0) END;
                 END IF;
@@ -150,11 +148,11 @@ BEGIN
 
         FOR i IN first .. last LOOP
             kind := kinds[i];
-            EXIT WHEN kind >= 10 OR is_replay;
+            EXIT WHEN kind >= {PUT} OR is_replay;
             guards := guards + 1;
-            CONTINUE WHEN kind = 0;
+            CONTINUE WHEN kind = {LOOK};
             s := slots[i];
-            IF kind = 4 THEN
+            IF kind = {PREFIX_ABSENT} THEN
                 -- In the table, but for what was written by transactions before this one, and among that.
                 SELECT k.namespace, k.key, ''::bytea, k.created, k.version, k.ends INTO seen FROM linchpin.keys AS k
                     WHERE k.namespace = held.id AND k.key >= all_keys[s] AND k.key < all_keys[s] || decode('ff', 'hex')
@@ -177,7 +175,7 @@ BEGIN
                 END IF;
                 holds := seen.key IS NULL;
             ELSE
-                holds := CASE kind WHEN 1 THEN s_version[s] = 0 WHEN 2 THEN s_version[s] <> 0
+                holds := CASE kind WHEN {ABSENT} THEN s_version[s] = 0 WHEN {PRESENT} THEN s_version[s] <> 0
                     ELSE s_version[s] <> 0 AND s_version[s] = numbers[i] END;
                 IF NOT holds AND s_version[s] <> 0 THEN
                     seen := (held.id, all_keys[s], ''::bytea, s_created[s], s_version[s], s_ends[s])::linchpin.keys;
@@ -185,12 +183,12 @@ BEGIN
                 END IF;
             END IF;
             IF NOT holds THEN
-                status := CASE WHEN kind <> 4 AND s_version[s] = 0 THEN 2 ELSE 3 END;
+                status := CASE WHEN kind <> {PREFIX_ABSENT} AND s_version[s] = 0 THEN {REFUSED} ELSE {REFUSED_BY} END;
                 detail := i - first;
                 EXIT;
             END IF;
         END LOOP;
-        IF status = 3 THEN
+        IF status = {REFUSED_BY} THEN
             left_us := CASE WHEN coalesce(seen.ends, 0) = 0 THEN 0 ELSE seen.ends - now END;
             place := array_position(found_keys, seen.key);
             IF place IS NULL OR found_numbers[place * 3 - 1] <> seen.version OR found_numbers[place * 3] <> left_us THEN
@@ -201,7 +199,7 @@ BEGIN
                     size := length(CASE WHEN written > 0 THEN all_values[written] ELSE sums[-written] END);
                 END IF;
                 IF finds > 0 AND told_bytes + size > enough_bytes THEN
-                    status := 7;
+                    status := {AGAIN};
                 ELSE
                     IF written = 0 THEN
                         SELECT k.value INTO current FROM linchpin.keys AS k
@@ -217,24 +215,24 @@ BEGIN
                     found_numbers := found_numbers || ARRAY[seen.created, seen.version, left_us];
                 END IF;
             END IF;
-            IF status = 3 THEN
+            IF status = {REFUSED_BY} THEN
                 o_found[t] := place;
                 did := ARRAY[place::text];
             END IF;
         END IF;
         IF is_replay THEN
-            statuses[t] := status + 10; revisions[t] := had.revision; details[t] := had.detail;
-            results[t] := CASE status WHEN 3 THEN place::text ELSE had.results END;
+            statuses[t] := status + {REPLAYED}; revisions[t] := had.revision; details[t] := had.detail;
+            results[t] := CASE status WHEN {REFUSED_BY} THEN place::text ELSE had.results END;
             CONTINUE;
         END IF;
 
-        IF status = 1 THEN
+        IF status = {COMMITTED} THEN
             -- Everything is decided before the first change.
             next_sum := cardinality(sums);
             FOR i IN first + guards .. last LOOP
                 kind := kinds[i];
                 s := slots[i];
-                IF kind = 12 THEN
+                IF kind = {ADD} THEN
                     IF s_version[s] = 0 THEN
                         summed := numbers[i];
                     ELSE
@@ -245,52 +243,52 @@ BEGIN
                             current := CASE WHEN s_value[s] > 0 THEN all_values[s_value[s]] ELSE sums[-s_value[s]] END;
                         END IF;
                         IF length(current) > 20 OR encode(current, 'escape') !~ '^(0|-?[1-9][0-9]*)$' THEN
-                            status := 4;
+                            status := {NO_COUNTER};
                         ELSE
                             summed := encode(current, 'escape')::numeric;
                             IF summed NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
-                                status := 4;
+                                status := {NO_COUNTER};
                             END IF;
                             summed := summed + numbers[i];
                         END IF;
                     END IF;
-                    IF status = 1 AND summed NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
-                        status := 5;
+                    IF status = {COMMITTED} AND summed NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
+                        status := {OVERFLOW};
                     END IF;
-                    IF status <> 1 THEN
+                    IF status <> {COMMITTED} THEN
                         detail := i - first - guards;
                         EXIT;
                     END IF;
                     sums := sums || convert_to(summed::text, 'UTF8');
                     ticks := true;
-                ELSIF kind = 10 OR kind = 11 AND s_version[s] <> 0 THEN
+                ELSIF kind = {PUT} OR kind = {DELETE} AND s_version[s] <> 0 THEN
                     ticks := true;
                 END IF;
             END LOOP;
         END IF;
-        IF status = 1 THEN
+        IF status = {COMMITTED} THEN
             IF ticks THEN
                 reached := greatest(reached + 1, now);
             END IF;
             FOR i IN first + guards .. last LOOP
                 kind := kinds[i];
                 s := slots[i];
-                IF kind = 10 OR kind = 12 THEN
+                IF kind = {PUT} OR kind = {ADD} THEN
                     -- A counter that is there keeps its end.
-                    IF kind = 10 OR s_version[s] = 0 THEN
+                    IF kind = {PUT} OR s_version[s] = 0 THEN
                         s_ends[s] := CASE WHEN ttls[i] = 0 THEN 0 ELSE now + ttls[i] END;
                     END IF;
                     IF s_version[s] = 0 THEN
                         s_created[s] := reached;
                     END IF;
                     s_version[s] := reached;
-                    IF s_write[s] IN (0, 3) THEN
+                    IF s_write[s] IN ({KEEP}, {MOVE_END}) THEN
                         touched := touched || s;
                     END IF;
-                    s_write[s] := 1;
+                    s_write[s] := {WRITE};
                     writes := true;
                     c_slots := c_slots || s; c_created := c_created || s_created[s]; c_versions := c_versions || reached;
-                    IF kind = 10 THEN
+                    IF kind = {PUT} THEN
                         s_value[s] := numbers[i];
                         did := did || (s_created[s] || ':' || ttls[i]);
                     ELSE
@@ -299,14 +297,14 @@ BEGIN
                         did := did || (encode(sums[-s_value[s]], 'escape') || ':' || s_created[s] || ':'
                             || CASE WHEN s_ends[s] = 0 THEN 0 ELSE s_ends[s] - now END);
                     END IF;
-                ELSIF kind = 11 THEN
+                ELSIF kind = {DELETE} THEN
                     did := did || CASE WHEN s_version[s] = 0 THEN '0' ELSE '1' END;
                     IF s_version[s] <> 0 THEN
                         s_version[s] := 0;
-                        IF s_write[s] IN (0, 3) THEN
+                        IF s_write[s] IN ({KEEP}, {MOVE_END}) THEN
                             touched := touched || s;
                         END IF;
-                        s_write[s] := 2;
+                        s_write[s] := {REMOVE};
                         removes := true;
                         c_slots := c_slots || s; c_created := c_created || 0::bigint; c_versions := c_versions || reached;
                     END IF;
@@ -314,8 +312,8 @@ BEGIN
                     -- Never earlier than before, and no new version.
                     IF s_ends[s] <> 0 AND now + ttls[i] > s_ends[s] THEN
                         s_ends[s] := now + ttls[i];
-                        IF s_write[s] = 0 THEN
-                            s_write[s] := 3;
+                        IF s_write[s] = {KEEP} THEN
+                            s_write[s] := {MOVE_END};
                             extends := true;
                         END IF;
                     END IF;
@@ -334,13 +332,13 @@ BEGIN
 
     IF removes THEN
         DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
-            SELECT all_keys[n] FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = 2));
+            SELECT all_keys[n] FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = {REMOVE}));
     END IF;
     IF writes THEN
         INSERT INTO linchpin.keys AS k (namespace, key, value, created, version, ends)
             SELECT held.id, all_keys[n], CASE WHEN s_value[n] > 0 THEN all_values[s_value[n]] ELSE sums[-s_value[n]] END,
                 s_created[n], s_version[n], nullif(s_ends[n], 0)
-            FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = 1
+            FROM generate_series(1, cardinality(s_write)) AS n WHERE s_write[n] = {WRITE}
             ON CONFLICT ON CONSTRAINT keys_pkey DO UPDATE SET value = excluded.value, created = excluded.created,
                 version = excluded.version, ends = excluded.ends;
     END IF;
@@ -349,14 +347,14 @@ BEGIN
         UPDATE linchpin.keys AS k SET ends = longer.ends FROM (
             SELECT found.ctid AS place, s_ends[n] AS ends FROM generate_series(1, cardinality(s_write)) AS n, LATERAL (
                 SELECT k.ctid FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = all_keys[n] OFFSET 0
-            ) AS found WHERE s_write[n] = 3
+            ) AS found WHERE s_write[n] = {MOVE_END}
         ) AS longer WHERE k.ctid = longer.place;
     END IF;
     IF remembers THEN
         INSERT INTO linchpin.outcomes
             SELECT held.id, ids[n], fingerprints[n], now, statuses[n], revisions[n], details[n], results[n],
                 found_keys[o_found[n]], found_numbers[o_found[n] * 3 - 1]
-            FROM generate_series(1, cardinality(statuses)) AS n WHERE ids[n] IS NOT NULL AND statuses[n] < 6;
+            FROM generate_series(1, cardinality(statuses)) AS n WHERE ids[n] IS NOT NULL AND statuses[n] < {ID_TAKEN};
         -- Now and then, more than were added since, so that they never pile up, also where all are refused and the
         -- revision stands still.
         IF random() < 0.125 OR cardinality(statuses) > 1 THEN

@@ -12,6 +12,6 @@ BEGIN
     INSERT INTO linchpin.messages SELECT space, spilled.id, now, spilled.payload
         FROM unnest(ids, payloads) AS spilled (id, payload);
     DELETE FROM linchpin.messages AS m WHERE m.ctid = ANY (ARRAY(
-        SELECT old.ctid FROM linchpin.messages AS old WHERE old.at < now - 60 * 1000000
+        SELECT old.ctid FROM linchpin.messages AS old WHERE old.at < now - {ID_WINDOW_US}
             ORDER BY old.at LIMIT 8 + 2 * cardinality(ids) FOR UPDATE SKIP LOCKED));
 END $$;

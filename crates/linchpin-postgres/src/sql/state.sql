@@ -94,7 +94,7 @@ $$;
 -- for nobody. -> whether some may be left
 CREATE FUNCTION linchpin.forget(most integer) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    window_us constant bigint := 60 * 1000000;
+    window_us constant bigint := {ID_WINDOW_US};
     outcomes bigint;
     messages bigint;
     ids bigint;

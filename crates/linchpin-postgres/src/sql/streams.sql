@@ -243,7 +243,7 @@ CREATE FUNCTION linchpin.claim_records(
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    enough_bytes constant bigint := 1048576;
+    enough_bytes constant bigint := {ENOUGH_BYTES};
     -- The group is held for so long: others wait for it.
     enough_looks constant integer := 8192;
     enough_burials constant integer := 4096;
@@ -421,7 +421,7 @@ CREATE FUNCTION linchpin.settle_records(
 #variable_conflict use_variable
 DECLARE
     space linchpin.namespaces := linchpin.space(namespace);
-    settled integer[] := array_fill(0, ARRAY[cardinality(positions)]);
+    settled integer[] := array_fill({STALE}, ARRAY[cardinality(positions)]);
     home_ids bigint[];
     group_ids bigint[];
     now bigint;
@@ -439,7 +439,7 @@ BEGIN
                 WHERE s.namespace = space.id AND s.name = q.stream AND g.name = q."group" OFFSET 0
         ) AS f ON true;
     now := linchpin.time(space, coalesce(now, 0));
-    IF 3 = ANY (actions) THEN
+    IF {REJECT} = ANY (actions) THEN
         -- All that is pending first: streams of dead letters are waited for after it, as whoever claims does.
         PERFORM FROM (
                 SELECT DISTINCT group_ids[asked.slot] AS "group", asked.position
@@ -465,25 +465,25 @@ BEGIN
                     FOR UPDATE
             ) AS p
         LOOP
-            settled[seen.n] := 1;
-            IF seen.action = 0 THEN
+            settled[seen.n] := {SETTLED};
+            IF seen.action = {ACK} THEN
                 acked := acked || seen.ctid;
-            ELSIF seen.action = 3 THEN
+            ELSIF seen.action = {REJECT} THEN
                 rejected := rejected || seen.n::integer;
                 acked := acked || seen.ctid;
             ELSE
                 until := now + times[seen.n];
                 IF until < seen.due THEN
-                    settled[seen.n] := 2;
+                    settled[seen.n] := {SHORTENED};
                 END IF;
                 UPDATE linchpin.pending AS p
-                    SET due = until, member = CASE WHEN seen.action = 1 THEN NULL ELSE p.member END
+                    SET due = until, member = CASE WHEN seen.action = {RETRY} THEN NULL ELSE p.member END
                     WHERE p."group" = group_ids[seen.slot] AND p.position = seen.position;
             END IF;
         END LOOP;
         DELETE FROM linchpin.pending AS p WHERE p.ctid = ANY (acked);
     END LOOP;
-    IF 1 = ANY (actions) OR 2 = ANY (actions) THEN
+    IF {RETRY} = ANY (actions) OR {PROLONG} = ANY (actions) THEN
         PERFORM linchpin.note_time(home_ids, group_ids, now, 100000);
     END IF;
     FOR seen IN SELECT slots[r.n] AS slot, array_agg(positions[r.n] ORDER BY r.o) AS places,
@@ -665,7 +665,7 @@ CREATE FUNCTION linchpin.append_later(
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    name constant bytea := linchpin.admit(namespace, 'a stream''s name', stream, 512);
+    name constant bytea := linchpin.admit(namespace, 'a stream''s name', stream, {MAX_NAME});
     known constant bytea := convert_to(id, 'UTF8');
     micros constant bigint := ceil(extract(epoch FROM delay) * 1000000)::bigint;
     size constant bigint := length(payload) + coalesce((
@@ -679,16 +679,17 @@ BEGIN
     IF length(known) NOT BETWEEN 1 AND 256 THEN
         RAISE EXCEPTION 'a record''s id has 1 to 256 bytes, not %', length(known) USING ERRCODE = '22023';
     END IF;
-    IF size IS NULL OR size > 1048576 THEN
-        RAISE EXCEPTION 'a record has a payload, and with its headers at most 1048576 bytes' USING ERRCODE = '22023';
+    IF size IS NULL OR size > {MAX_BYTES} THEN
+        RAISE EXCEPTION 'a record has a payload, and with its headers at most {MAX_BYTES} bytes' USING ERRCODE = '22023';
     END IF;
     IF cardinality(headers) % 2 = 1 OR array_position(headers, NULL) IS NOT NULL THEN
         RAISE EXCEPTION 'headers are names and values in turn, none of them null' USING ERRCODE = '22023';
     END IF;
     SELECT '[' || string_agg('[' || to_json(headers[i]) || ',' || to_json(headers[i + 1]) || ']', ',' ORDER BY i) || ']'
         INTO written FROM generate_series(1, cardinality(headers), 2) AS i;
-    SELECT * INTO did FROM linchpin.append_records(namespace, name, 120 * 1000000::bigint, ARRAY[known], ARRAY[micros],
-        ARRAY[written], ARRAY[payload]);
+    SELECT * INTO did FROM linchpin.append_records(
+        namespace => namespace, stream => name, memory => {DEDUPE_WINDOW_US}, ids => ARRAY[known], delays => ARRAY[micros],
+        headers => ARRAY[written], payloads => ARRAY[payload]);
     IF NOT did.duplicates[1] THEN
         PERFORM linchpin.tell(namespace, '{s}', ARRAY[linchpin.base64(name)]);
     END IF;
@@ -699,4 +700,5 @@ END $$;
 CREATE FUNCTION linchpin.append(
     namespace text, stream text, payload bytea, id text DEFAULT NULL, VARIADIC headers text[] DEFAULT '{}'
 ) RETURNS bigint LANGUAGE sql AS
-$$ SELECT linchpin.append_later(namespace, stream, payload, NULL, id, VARIADIC headers) $$;
+$$ SELECT linchpin.append_later(
+    namespace => namespace, stream => stream, payload => payload, delay => NULL, id => id, VARIADIC headers => headers) $$;
