@@ -1,6 +1,7 @@
 //! A case is data: what it proves, what it needs, how.
 
 use crate::context::Context;
+use crate::contract::Clause;
 use crate::failure::Failure;
 use crate::need::Need;
 use futures::future::BoxFuture;
@@ -15,6 +16,7 @@ pub type CaseBody = fn(Context) -> BoxFuture<'static, CaseResult>;
 
 /// One thing that the contract says, and how to see whether an adapter does it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Case {
     /// Names the case: its area and what happens, `state.put_then_get`.
     pub id: &'static str,
@@ -22,6 +24,10 @@ pub struct Case {
     pub area: Area,
     /// The sentence of the contract that it proves.
     pub sentence: &'static str,
+    /// The clause of the contract that it belongs to.
+    pub(crate) clause: &'static Clause,
+    /// What broke elsewhere, and does not here.
+    pub(crate) regressions: &'static [&'static Clause],
     /// What the backend must declare for the sentence to apply. Where it does not, the case is not
     /// skipped: the refusal is tested instead.
     pub needs: &'static [Need],
@@ -113,14 +119,17 @@ impl fmt::Display for Area {
     }
 }
 
-/// The cases of a module, one line each: the function's name, what it needs, the sentence it proves.
+/// The cases of a module, one line each: the function's name, what it needs, its clause of the contract and what broke
+/// elsewhere, the sentence it proves.
 macro_rules! cases {
-    ($area:ident $prefix:literal; $($body:ident [$($need:ident),*] $sentence:literal;)+) => {
+    ($area:ident $prefix:literal; $($body:ident [$($need:ident),*] $clause:ident $(+ $bug:ident)* $sentence:literal;)+) => {
         pub(crate) const CASES: &[$crate::case::Case] = &[$(
             $crate::case::Case {
                 id: concat!($prefix, ".", stringify!($body)),
                 area: $crate::case::Area::$area,
                 sentence: $sentence,
+                clause: &$crate::contract::clauses::$clause,
+                regressions: &[$(&$crate::contract::clauses::$bug),*],
                 needs: &[$($crate::need::Need::$need),*],
                 body: |ctx| Box::pin($body(ctx)),
             }

@@ -6,23 +6,23 @@ use crate::waiting::timed;
 use linchpin_core::{Limits, MAX_TTL};
 
 cases! { Capabilities "capabilities";
-    backend_has_a_name_and_a_version []
+    backend_has_a_name_and_a_version [] BACKEND_HAS_A_NAME_AND_A_VERSION
         "Capabilities are graded data, beginning with the backend and its version";
-    limits_are_at_least_the_minimum []
+    limits_are_at_least_the_minimum [] LIMITS_ARE_AT_LEAST_THE_MINIMUM
         "`Limits::MINIMUM` is what every backend offers at least";
-    limits_can_be_reached []
+    limits_can_be_reached [] LIMITS_CAN_BE_REACHED
         "What is declared is tested: a limit no client could reach would be none";
-    ttl_support_makes_sense [Ttl]
+    ttl_support_makes_sense [Ttl] TTL_SUPPORT_MAKES_SENSE
         "A backend that counts in seconds says so in its capabilities: granularity, minimum, slack";
-    windows_are_longer_than_nothing []
+    windows_are_longer_than_nothing [] WINDOWS_ARE_LONGER_THAN_NOTHING
         "A transaction's id and a record's id are remembered for the window that is declared";
-    durability_has_a_reason []
+    durability_has_a_reason [] DURABILITY_HAS_A_REASON
         "Durability says what it rests on, in the backend's own words";
-    every_handle_declares_the_same []
+    every_handle_declares_the_same [] EVERY_HANDLE_DECLARES_THE_SAME
         "Capabilities are what the backend can do, whichever handle is asked";
-    what_is_not_declared_is_refused []
+    what_is_not_declared_is_refused [] WHAT_IS_NOT_DECLARED_IS_REFUSED + OMNIQUEUE_RS_182
         "What is not declared is refused with `Unsupported` before the backend is touched: all of it";
-    health_is_answered []
+    health_is_answered [] HEALTH_IS_ANSWERED
         "Health is how long the question took to be answered, and why the backend works but not as it should";
 }
 

@@ -11,17 +11,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 cases! { Errors "errors";
-    closing_ends_a_waiting_claim [Streams]
+    closing_ends_a_waiting_claim [Streams] CLOSING_ENDS_A_WAITING_CLAIM
         "`close` ends every wait of its handle with `Closed`, within a second: that of a claim";
-    closing_ends_watches_in_time [Watch]
+    closing_ends_watches_in_time [Watch] CLOSING_ENDS_A_WAITING_CLAIM
         "`close` ends every wait of its handle, within a second: that for the next event of a watch";
-    closing_ends_subscriptions_in_time [Messages]
+    closing_ends_subscriptions_in_time [Messages] CLOSING_ENDS_A_WAITING_CLAIM
         "`close` ends every wait of its handle, within a second: that for the next message";
-    a_claim_that_was_closed_holds_nothing [Streams]
+    a_claim_that_was_closed_holds_nothing [Streams] CLAIM_THAT_WAS_CLOSED_HOLDS_NOTHING
         "A claim that ended because its handle was closed takes nothing that is appended later";
-    closed_leaves_no_doubt []
+    closed_leaves_no_doubt [] CLOSED_LEAVES_NO_DOUBT
         "A call on a handle that was closed before was surely not applied, and its error says so";
-    closed_says_whether_there_is_doubt []
+    closed_says_whether_there_is_doubt [] CLOSED_LEAVES_NO_DOUBT
         "A write under way when its handle is closed is done, or fails with `Closed`, which says if it may have been applied";
 }
 

@@ -15,37 +15,37 @@ use std::error::Error as _;
 use std::fmt;
 
 cases! { Errors "errors";
-    an_oversize_value_is_told_by_its_key []
+    an_oversize_value_is_told_by_its_key [] OVERSIZE_VALUE_IS_TOLD_BY_ITS_KEY
         "An error has its operation and key; no payload";
-    an_oversize_message_is_told_by_its_channel [Messages]
+    an_oversize_message_is_told_by_its_channel [Messages] OVERSIZE_VALUE_IS_TOLD_BY_ITS_KEY
         "An error has its operation and channel; no payload";
-    an_oversize_record_is_told_by_its_stream [Streams]
+    an_oversize_record_is_told_by_its_stream [Streams] OVERSIZE_VALUE_IS_TOLD_BY_ITS_KEY
         "An error has its operation and stream; no payload";
-    a_conflict_is_told_by_its_key []
+    a_conflict_is_told_by_its_key [] OVERSIZE_VALUE_IS_TOLD_BY_ITS_KEY
         "An error has its operation and key: of a counter that is none";
-    what_is_refused_was_not_applied []
+    what_is_refused_was_not_applied [] WHAT_IS_REFUSED_WAS_NOT_APPLIED
         "Retry: `Never`, sending it again will not help; nothing was sent";
-    display_is_one_line []
+    display_is_one_line [] DISPLAY_IS_ONE_LINE
         "Display: one line, lower case, no secret, no payload";
-    a_closed_handle_answers_closed []
+    a_closed_handle_answers_closed [] CLOSED_HANDLE_ANSWERS_CLOSED
         "After `close`, later calls fail with `Closed`";
-    a_closed_handle_has_no_messages [Messages]
+    a_closed_handle_has_no_messages [Messages] CLOSED_HANDLE_ANSWERS_CLOSED
         "After `close`, later calls fail with `Closed`: publishing and subscribing too";
-    a_closed_handle_has_no_streams [Streams]
+    a_closed_handle_has_no_streams [Streams] CLOSED_HANDLE_ANSWERS_CLOSED
         "After `close`, later calls fail with `Closed`: every call about streams too";
-    a_closed_handle_watches_nothing [Watch]
+    a_closed_handle_watches_nothing [Watch] CLOSED_HANDLE_WATCHES_NOTHING
         "`close` ends watches; later ones fail with `Closed`";
-    closing_ends_subscriptions [Messages]
+    closing_ends_subscriptions [Messages] CLOSED_HANDLE_WATCHES_NOTHING
         "`close` ends subscriptions";
-    closing_twice_does_nothing []
+    closing_twice_does_nothing [] CLOSING_TWICE_DOES_NOTHING
         "A second `close` does nothing";
-    closing_one_handle_leaves_the_others []
+    closing_one_handle_leaves_the_others [] CLOSING_ONE_HANDLE_LEAVES_THE_OTHERS
         "`close` ends a handle's background tasks and connections, and no other handle's";
-    a_lost_answer_is_not_applied_twice [TransactionIds]
+    a_lost_answer_is_not_applied_twice [TransactionIds] RETRIES_APPLY_NOTHING_TWICE
         "`Unknown` is repeated only when the call is idempotent, as a transaction with an id is: nothing is applied twice";
-    exhausted_retries_say_never []
+    exhausted_retries_say_never [] EXHAUSTED_RETRIES_SAY_NEVER
         "After the last attempt the error is marked `Never`, and still says whether it may have been applied";
-    an_attempt_ends_in_time []
+    an_attempt_ends_in_time [] ATTEMPT_ENDS_IN_TIME
         "An attempt that gets no answer ends after its timeout: a write may have been applied then, a read was not";
 }
 

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 cases! { History "history";
-    state_is_linearizable []
+    state_is_linearizable [] ONE_OF_MANY_CREATORS_WINS
         "`get` and `commit` are linearizable: whatever many clients are told at once, one order explains it all";
-    transactions_are_atomic_under_load [MultiKey]
+    transactions_are_atomic_under_load [MultiKey] TRANSFERS_KEEP_THE_SUM
         "All or nothing, linearizable: nobody sees a part of a transaction, however many there are at once";
-    streams_deliver_and_settle [Streams]
+    streams_deliver_and_settle [Streams] CLAIM_IS_EXCLUSIVE
         "A group sees every record, one member at a time, until it is acknowledged, and never after that";
-    locks_never_overlap [Ttl, Watch]
+    locks_never_overlap [Ttl, Watch] ONE_HOLDER_AT_A_TIME
         "However many contend for a lock, no two hold it at the same time, and tokens grow in the order of holding";
 }
 

@@ -12,13 +12,13 @@ use linchpin_core::layers::{Layers, RetryPolicy};
 use linchpin_core::{Action, Page, Pattern, Range, Record, Retention, Revision, Settlement, StreamName, TransactionId};
 
 cases! { Errors "errors";
-    what_may_have_been_applied_is_repeated_if_that_is_harmless []
+    what_may_have_been_applied_is_repeated_if_that_is_harmless [] RETRIES_APPLY_NOTHING_TWICE
         "`Unknown` is repeated only when the call is idempotent: a read, a check, an extend, what has an id, a claim";
-    what_was_surely_not_applied_is_repeated []
+    what_was_surely_not_applied_is_repeated [] RETRIES_APPLY_NOTHING_TWICE
         "`Safe` is repeated, whatever the call; a health check is not, it tells how it is now";
-    what_will_not_help_is_not_repeated []
+    what_will_not_help_is_not_repeated [] RETRIES_APPLY_NOTHING_TWICE
         "`Never` is not repeated, whatever the call";
-    a_waiting_claim_is_repeated_for_what_is_left [Streams]
+    a_waiting_claim_is_repeated_for_what_is_left [Streams] WAITING_CLAIM_IS_REPEATED_FOR_WHAT_IS_LEFT
         "A claim that breaks while it waits is repeated for what is left of its wait, which does not count as time spent on retries";
 }
 

@@ -10,11 +10,11 @@ use linchpin_core::{Channel, Pattern, Range, Subscription, SubscriptionEvent, Wa
 use tokio::time::Instant;
 
 cases! { Errors "errors";
-    a_handle_that_outlives_its_runtime_works_or_says_so []
+    a_handle_that_outlives_its_runtime_works_or_says_so [] HANDLE_THAT_OUTLIVES_ITS_RUNTIME_WORKS_OR_SAYS_SO
         "A handle whose runtime has ended works in another one, or every call fails with `Closed` and says why";
-    a_watch_that_outlives_its_runtime_is_not_silent [Watch]
+    a_watch_that_outlives_its_runtime_is_not_silent [Watch] HANDLE_THAT_OUTLIVES_ITS_RUNTIME_WORKS_OR_SAYS_SO
         "A handle whose runtime has ended works in another one, or its watches end with `Closed`: they are never silent";
-    a_subscription_that_outlives_its_runtime_is_not_silent [Messages]
+    a_subscription_that_outlives_its_runtime_is_not_silent [Messages] HANDLE_THAT_OUTLIVES_ITS_RUNTIME_WORKS_OR_SAYS_SO
         "A handle whose runtime has ended works in another one, or its subscriptions end with `Closed`: they are never silent";
 }
 

@@ -9,27 +9,27 @@ use linchpin_core::{Area, Page, Range};
 use tokio::task::JoinHandle;
 
 cases! { Election "election";
-    nobody_leads_until_one_is_elected [Ttl, Watch]
+    nobody_leads_until_one_is_elected [Ttl, Watch] NOBODY_LEADS_UNTIL_ONE_IS_ELECTED
         "`campaign` waits until this node leads, and leads at once if nobody does";
-    candidates_lead_in_turn [Ttl, Watch]
+    candidates_lead_in_turn [Ttl, Watch] NOBODY_LEADS_UNTIL_ONE_IS_ELECTED
         "Candidates lead in the order in which they came";
-    terms_grow_with_every_leader [Ttl, Watch]
+    terms_grow_with_every_leader [Ttl, Watch] TERMS_GROW_WITH_EVERY_LEADER
         "The term is a fencing token: it grows with every leader, also after a clear";
-    a_change_of_leader_is_constant_work [Ttl, Watch]
+    a_change_of_leader_is_constant_work [Ttl, Watch] CHANGE_OF_LEADER_IS_CONSTANT_WORK + SPRING_INTEGRATION_3690
         "The requests that a change of leader makes do not grow with the number of candidates";
-    a_candidate_that_gives_up_is_skipped [Ttl, Watch]
+    a_candidate_that_gives_up_is_skipped [Ttl, Watch] CANDIDATE_THAT_GIVES_UP_IS_SKIPPED
         "Dropping a campaign gives up the candidacy and leaves nothing behind";
-    a_dead_candidate_never_blocks_the_others [Ttl, Watch]
+    a_dead_candidate_never_blocks_the_others [Ttl, Watch] CANDIDATE_THAT_GIVES_UP_IS_SKIPPED + REDISSON_1104
         "A candidate that dies is skipped when its key expires";
-    nobody_leads_by_a_place_that_has_gone [Ttl, Watch]
+    nobody_leads_by_a_place_that_has_gone [Ttl, Watch] NOBODY_LEADS_BY_A_PLACE_THAT_HAS_GONE + CHARTS_326 + ETCD_19597
         "A candidate whose own key has gone is no phantom leader: it stands again, behind the others";
-    try_campaign_does_not_wait [Ttl, Watch]
+    try_campaign_does_not_wait [Ttl, Watch] TRY_CAMPAIGN_DOES_NOT_WAIT
         "`try_campaign` leads if nobody does, and says so at once otherwise";
-    one_of_many_leads [Ttl, Watch]
+    one_of_many_leads [Ttl, Watch] ONE_OF_MANY_LEADS
         "One leader at a time among all who name an election alike";
-    other_names_are_other_elections [Ttl, Watch]
+    other_names_are_other_elections [Ttl, Watch] OTHER_NAMES_ARE_OTHER_ELECTIONS
         "Two names are two elections, whatever characters they are made of";
-    bad_elections_are_refused [Ttl, Watch]
+    bad_elections_are_refused [Ttl, Watch] BAD_ELECTIONS_ARE_REFUSED
         "A name that is no name and a TTL that is too short are `InvalidArgument` before anything is sent";
 }
 

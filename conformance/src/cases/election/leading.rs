@@ -8,31 +8,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 cases! { Election "election";
-    a_leadership_outlives_its_ttl [Ttl, Watch]
+    a_leadership_outlives_its_ttl [Ttl, Watch] LEADERSHIP_OUTLIVES_ITS_TTL
         "A leadership is renewed at a third of its TTL: it is held for longer while its holder lives";
-    the_leader_knows_before_the_next_leads [Ttl, Watch]
+    the_leader_knows_before_the_next_leads [Ttl, Watch] LEADER_KNOWS_BEFORE_THE_NEXT_LEADS + CURATOR_1121
         "Past its own deadline a leader counts itself out, before the backend can pass the leadership on";
-    a_removed_leader_is_lost [Ttl, Watch]
+    a_removed_leader_is_lost [Ttl, Watch] REMOVED_LEADER_IS_LOST
         "A leadership that was removed from behind its holder is reported lost with the next renewal";
-    a_stale_term_writes_nothing [Ttl, Watch, MultiKey]
+    a_stale_term_writes_nothing [Ttl, Watch, MultiKey] STALE_TERM_WRITES_NOTHING
         "A guarded write is refused unless this term is the newest, whatever the leadership believes";
-    a_guarded_write_follows_a_proclamation [Ttl, Watch, MultiKey]
+    a_guarded_write_follows_a_proclamation [Ttl, Watch, MultiKey] STALE_TERM_WRITES_NOTHING
         "A leader that has proclaimed still writes under its term";
-    proclaiming_keeps_the_term [Ttl, Watch]
+    proclaiming_keeps_the_term [Ttl, Watch] PROCLAIMING_KEEPS_THE_TERM
         "`proclaim` tells something new in the same term, and the leadership is renewed as before";
-    a_lost_leader_proclaims_nothing [Ttl, Watch]
+    a_lost_leader_proclaims_nothing [Ttl, Watch] LOST_LEADER_PROCLAIMS_NOTHING + CURATOR_1121
         "A leader that has lost proclaims nothing, and resigning late spares the next leader";
-    a_body_runs_while_it_leads [Ttl, Watch]
+    a_body_runs_while_it_leads [Ttl, Watch] BODY_RUNS_WHILE_IT_LEADS
         "`run_while_leader` runs the body while this node leads and resigns after it";
-    a_body_ends_with_the_leadership [Ttl, Watch]
+    a_body_ends_with_the_leadership [Ttl, Watch] BODY_RUNS_WHILE_IT_LEADS
         "If the leadership is lost the body of `run_while_leader` is dropped before it can pass to another";
-    an_election_tells_what_happens [Ttl, Watch]
+    an_election_tells_what_happens [Ttl, Watch] ELECTION_TELLS_WHAT_HAPPENS
         "The callbacks tell of each election with its term, of each failed renewal, and once of the loss";
-    shutdown_spares_others_of_its_name [Ttl, Watch]
+    shutdown_spares_others_of_its_name [Ttl, Watch] SHUTDOWN_SPARES_OTHERS_OF_ITS_NAME
         "`shutdown` takes back what this coordinator said, and nothing that another of the same node id did";
-    shutdown_resigns [Ttl, Watch]
+    shutdown_resigns [Ttl, Watch] SHUTDOWN_SPARES_OTHERS_OF_ITS_NAME
         "`shutdown` resigns every leadership and candidacy";
-    a_dropped_leadership_resigns [Ttl, Watch]
+    a_dropped_leadership_resigns [Ttl, Watch] DROPPED_LEADERSHIP_RESIGNS
         "Dropping a leadership resigns in the background";
 }
 

@@ -9,13 +9,13 @@ use linchpin::Leader;
 use linchpin::election::LeaderStream;
 
 cases! { Election "election";
-    an_observer_is_told_who_leads_now [Ttl, Watch]
+    an_observer_is_told_who_leads_now [Ttl, Watch] OBSERVER_IS_TOLD_WHO_LEADS_NOW
         "`observe` tells first who leads now, or that nobody does";
-    every_leader_is_told_in_order [Ttl, Watch]
+    every_leader_is_told_in_order [Ttl, Watch] OBSERVER_IS_TOLD_WHO_LEADS_NOW
         "`observe` tells all leaders in the order of their terms, what they proclaim, and that nobody leads";
-    the_last_leader_is_never_missed [Ttl, Watch]
+    the_last_leader_is_never_missed [Ttl, Watch] LAST_LEADER_IS_NEVER_MISSED
         "An observer that reads too slowly may miss leaders in between, never the last one";
-    an_expired_leader_is_told [Ttl, Watch]
+    an_expired_leader_is_told [Ttl, Watch] EXPIRED_LEADER_IS_TOLD
         "`observe` tells that a leader has died once its TTL has passed";
 }
 

@@ -6,15 +6,15 @@ use crate::waiting::{LONG, soon};
 use linchpin_core::DEFAULT_GROUP;
 
 cases! { Election "election";
-    a_leader_of_the_port_is_seen [Ttl, Watch]
+    a_leader_of_the_port_is_seen [Ttl, Watch] LEADER_OF_THE_PORT_IS_SEEN
         "A leader that was acquired through the port is seen by the election called `default`";
-    an_elected_leader_is_the_ports [Ttl, Watch]
+    an_elected_leader_is_the_ports [Ttl, Watch] LEADER_OF_THE_PORT_IS_SEEN
         "The leader of the election called `default` is the port's leader";
-    a_candidate_waits_for_a_leader_of_the_port [Ttl, Watch]
+    a_candidate_waits_for_a_leader_of_the_port [Ttl, Watch] LEADER_OF_THE_PORT_IS_SEEN
         "A candidate waits for a leader that was acquired through the port, and leads after it";
-    the_port_does_not_cut_a_leader_short [Ttl, Watch]
+    the_port_does_not_cut_a_leader_short [Ttl, Watch] PORT_DOES_NOT_CUT_A_LEADER_SHORT
         "A leader that asks again through the port is told `true`, and its leadership is not cut short";
-    the_port_can_end_a_leadership [Ttl, Watch]
+    the_port_can_end_a_leadership [Ttl, Watch] PORT_CAN_END_A_LEADERSHIP
         "`release_leadership` of a leader's own node ends its leadership, which is reported lost";
 }
 

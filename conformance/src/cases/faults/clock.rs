@@ -13,21 +13,21 @@ use linchpin_core::Action;
 use tokio::time::Instant;
 
 cases! { Faults "faults";
-    a_clock_that_steps_back_revives_nothing [Ttl]
+    a_clock_that_steps_back_revives_nothing [Ttl] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "The server's clock decides, and one that steps back revives nothing and stops no time";
-    a_clock_that_steps_back_under_reads_stops_no_time [Ttl]
+    a_clock_that_steps_back_under_reads_stops_no_time [Ttl] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "A server's clock that steps back stops no time, though nobody has written since the key was";
-    a_clock_that_steps_back_under_renewals_stops_no_time [Ttl]
+    a_clock_that_steps_back_under_renewals_stops_no_time [Ttl] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "A server's clock that steps back stops no time, though there were only renewals";
-    a_clock_that_steps_back_under_writes_stops_no_time [Ttl]
+    a_clock_that_steps_back_under_writes_stops_no_time [Ttl] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "A server's clock that steps back stops no time, whatever else is written";
-    a_clock_that_steps_back_keeps_no_dead_holder [Ttl, Watch]
+    a_clock_that_steps_back_keeps_no_dead_holder [Ttl, Watch] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "A lock whose holder died passes on in time although the server's clock steps back";
-    a_clock_that_steps_back_keeps_no_dead_member [Streams]
+    a_clock_that_steps_back_keeps_no_dead_member [Streams] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "What a member that died has claimed comes again in time although the server's clock steps back";
-    a_clock_that_steps_forward_takes_no_more_than_it_went [Ttl]
+    a_clock_that_steps_forward_takes_no_more_than_it_went [Ttl] CLOCK_THAT_STEPS_FORWARD_TAKES_NO_MORE_THAN_IT_WENT
         "A server's clock that steps forward ends a key early by no more than it went, and time goes on";
-    a_clock_that_is_put_right_stops_no_time [Ttl]
+    a_clock_that_is_put_right_stops_no_time [Ttl] CLOCK_THAT_STEPS_BACK_REVIVES_NOTHING
         "A server's clock that was ahead and is put right stops no time and revives nothing";
 }
 

@@ -10,17 +10,17 @@ use linchpin::Coordinator;
 use linchpin_core::{Action, Range, StreamName, SubscriptionEvent, WatchEvent};
 
 cases! { Faults "faults";
-    a_cut_is_an_error_in_time []
+    a_cut_is_an_error_in_time [] WHAT_IS_SAFE_WAS_NOT_APPLIED
         "A call whose connection is cut fails in time, and one that is refused a connection was surely not applied";
-    a_watch_learns_what_went_meanwhile [Watch, Ttl]
+    a_watch_learns_what_went_meanwhile [Watch, Ttl] WATCH_LEARNS_WHAT_WENT_MEANWHILE
         "A watch that was cut off learns what was deleted, expired and written meanwhile, and is not synced again";
-    a_subscription_goes_on_and_marks_the_gap [Messages]
+    a_subscription_goes_on_and_marks_the_gap [Messages] SUBSCRIPTION_GOES_ON_AND_MARKS_THE_GAP
         "A subscription that was cut off comes back by itself, and marks the gap with `Lagged`";
-    a_gap_is_marked_before_what_comes_after_it [Messages]
+    a_gap_is_marked_before_what_comes_after_it [Messages] SUBSCRIPTION_GOES_ON_AND_MARKS_THE_GAP
         "`Lagged` comes before the first message after the gap, however many are published meanwhile";
-    a_claim_of_who_is_cut_off_is_exclusive_still [Streams]
+    a_claim_of_who_is_cut_off_is_exclusive_still [Streams] CLAIM_OF_WHO_IS_CUT_OFF_IS_EXCLUSIVE_STILL
         "A claim stays its member's while that is cut off, and can be settled after; nothing is lost";
-    a_slow_network_is_no_fault [Watch]
+    a_slow_network_is_no_fault [Watch] SLOW_NETWORK_IS_NO_FAULT
         "On a slow network everything works, only slower";
 }
 

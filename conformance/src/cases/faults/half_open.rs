@@ -10,11 +10,11 @@ use crate::waiting::soon;
 use linchpin_core::Range;
 
 cases! { Faults "faults";
-    a_half_open_connection_is_noticed [Watch, Messages]
+    a_half_open_connection_is_noticed [Watch, Messages] HALF_OPEN_CONNECTION_IS_NOTICED
         "A watch and a subscription on a half-open connection come back by themselves, and the gap is marked";
-    answers_that_never_come_are_unknown []
+    answers_that_never_come_are_unknown [] TIMED_OUT_WRITE_IS_UNKNOWN
         "A write whose answer is lost is `Unknown`, and it was applied once";
-    requests_that_never_arrive_end_in_time []
+    requests_that_never_arrive_end_in_time [] SILENT_SERVER_IS_A_TIMEOUT
         "A call whose request is lost ends in time, and the handle works again afterwards";
 }
 

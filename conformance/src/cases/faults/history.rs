@@ -8,7 +8,7 @@ use linchpin::RetryPolicy;
 use linchpin_core::layers::Layers;
 
 cases! { Faults "faults";
-    histories_hold_while_connections_break []
+    histories_hold_while_connections_break [] HISTORIES_HOLD_WHILE_CONNECTIONS_BREAK
         "While connections break what clients are told is linearizable: an unknown write is applied once or never";
 }
 

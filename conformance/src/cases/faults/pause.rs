@@ -6,17 +6,17 @@ use crate::waiting::{LONG, eventually, soon};
 use linchpin_core::{Channel, Claim, GroupName, MemberName, Pattern, Range, Record, Retry, StreamName};
 
 cases! { Faults "faults";
-    a_silent_server_is_a_timeout []
+    a_silent_server_is_a_timeout [] SILENT_SERVER_IS_A_TIMEOUT
         "A server that does not answer is `Timeout` or `Unavailable` within the time that an attempt has: nothing hangs";
-    a_timed_out_write_is_unknown []
+    a_timed_out_write_is_unknown [] TIMED_OUT_WRITE_IS_UNKNOWN
         "A timeout of a write is `Unknown`, not failure: it may have been applied, and a read is not";
-    what_is_refused_needs_no_server []
+    what_is_refused_needs_no_server [] WHAT_IS_REFUSED_NEEDS_NO_SERVER
         "Bad input is refused before anything is sent, also while the server does not answer";
-    health_of_a_silent_server_is_an_error []
+    health_of_a_silent_server_is_an_error [] HEALTH_OF_A_SILENT_SERVER_IS_AN_ERROR
         "`health` is an error if the backend does not answer, and answers again when it does";
-    a_claim_beside_one_that_waits_is_told_of_an_outage [Streams]
+    a_claim_beside_one_that_waits_is_told_of_an_outage [Streams] CLAIM_BESIDE_ONE_THAT_WAITS_IS_TOLD_OF_AN_OUTAGE
         "A claim that waits says that there is nothing only if the server said so, also while another waits in its group";
-    all_goes_on_after_a_pause []
+    all_goes_on_after_a_pause [] ALL_GOES_ON_AFTER_A_PAUSE
         "After a pause everything works as before: calls, subscriptions, watches and claims";
 }
 

@@ -14,25 +14,26 @@ use std::time::Instant;
 const OUTAGE: Duration = Duration::from_secs(20);
 
 cases! { Faults "faults";
-    a_lock_outlives_a_short_outage [Ttl, Watch]
+    a_lock_outlives_a_short_outage [Ttl, Watch] LOCK_OUTLIVES_A_SHORT_OUTAGE
         "A lock whose TTL is longer than an outage is held through it, with the same token";
-    a_lock_is_lost_in_a_long_pause [Ttl, Watch, MultiKey]
+    a_lock_is_lost_in_a_long_pause [Ttl, Watch, MultiKey] LOCK_IS_LOST_IN_A_LONG_PAUSE
         "A lock whose server stood still for longer than its TTL is reported lost, and its token writes nothing";
-    a_holder_that_is_cut_off_knows_before_the_next_holds [Ttl, Watch]
+    a_holder_that_is_cut_off_knows_before_the_next_holds [Ttl, Watch] HOLDER_THAT_IS_CUT_OFF_KNOWS_BEFORE_THE_NEXT_HOLDS
         "A holder that is cut off reports lost before another can hold the lock";
-    a_lock_that_is_granted_too_late_is_not_held [Ttl, Watch]
+    a_lock_that_is_granted_too_late_is_not_held [Ttl, Watch] HOLDER_THAT_IS_CUT_OFF_KNOWS_BEFORE_THE_NEXT_HOLDS
         "A lock whose grant arrives after its TTL is not handed out: another may hold it by then";
-    a_waiter_is_served_after_a_cut [Ttl, Watch]
+    a_waiter_is_served_after_a_cut [Ttl, Watch] WAITER_IS_SERVED_AFTER_A_CUT + REDISSON_5761
         "A waiter that was cut off when the lock was released gets it: no wake-up is lost";
-    one_leader_after_a_cut [Ttl, Watch]
+    one_leader_after_a_cut [Ttl, Watch] HOLDER_THAT_IS_CUT_OFF_KNOWS_BEFORE_THE_NEXT_HOLDS + CURATOR_1121
         "A leader that is cut off counts itself out before the next leads, and comes back as no leader";
-    a_member_that_was_cut_off_is_back [Ttl]
+    a_member_that_was_cut_off_is_back [Ttl] MEMBER_THAT_WAS_CUT_OFF_IS_BACK
         "A member that was cut off for longer than its TTL is gone, and joins again by itself";
     a_lock_that_is_dropped_in_an_outage_passes_on_after_it [Ttl, Watch]
+        LOCK_THAT_IS_DROPPED_IN_AN_OUTAGE_PASSES_ON_AFTER_IT
         "What was given up while the backend was away is given back when it is there again, also if its TTL was shortened";
-    a_failed_release_passes_on_in_time [Ttl, Watch]
+    a_failed_release_passes_on_in_time [Ttl, Watch] FAILED_RELEASE_PASSES_ON_IN_TIME + CURATOR_1193
         "A release that fails leaves nothing behind for longer than the TTL";
-    a_shutdown_that_is_given_up_renews_nothing [Ttl, Watch]
+    a_shutdown_that_is_given_up_renews_nothing [Ttl, Watch] SHUTDOWN_THAT_IS_GIVEN_UP_RENEWS_NOTHING
         "A shutdown that is given up renews nothing any more: what it did not release passes with its TTL";
 }
 

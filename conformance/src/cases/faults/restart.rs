@@ -14,24 +14,24 @@ use linchpin_core::{
 use std::collections::BTreeMap;
 
 cases! { Faults "faults";
-    all_goes_on_after_a_restart []
+    all_goes_on_after_a_restart [] ALL_GOES_ON_AFTER_A_PAUSE
         "After a restart everything goes on by itself: calls, subscriptions, watches and claims";
-    revisions_grow_across_a_restart []
+    revisions_grow_across_a_restart [] REVISIONS_GROW_ACROSS_A_RESTART
         "A namespace's revisions only grow, across a restart too";
-    revisions_grow_across_lost_data []
+    revisions_grow_across_lost_data [] REVISIONS_GROW_ACROSS_LOST_DATA
         "A namespace's revisions grow across lost data too, as far as the backend can know";
-    lost_data_are_told_though_nobody_writes [Watch]
+    lost_data_are_told_though_nobody_writes [Watch] LOST_DATA_ARE_TOLD_THOUGH_NOBODY_WRITES
         "A watch tells what the server has lost within 10 seconds, though nobody writes";
-    older_data_that_come_back_are_told [Watch]
+    older_data_that_come_back_are_told [Watch] OLDER_DATA_THAT_COME_BACK_ARE_TOLD
         "After a server came back with older data a watch tells what a read says, and a key that is gone again at a greater \
          revision";
-    what_is_declared_to_survive_survives []
+    what_is_declared_to_survive_survives [] WHAT_IS_DECLARED_TO_SURVIVE_SURVIVES
         "What was acknowledged is there after a crash, if the backend declares that it survives a restart";
-    transaction_ids_survive_a_restart [TransactionIds]
+    transaction_ids_survive_a_restart [TransactionIds] TRANSACTION_IDS_SURVIVE_A_RESTART
         "A transaction is applied at most once however often it is sent, across a restart too";
-    streams_survive_a_restart [Streams]
+    streams_survive_a_restart [Streams] STREAMS_SURVIVE_A_RESTART
         "Appended records survive as the backend promises: what is claimed stays claimed, what is settled is settled";
-    every_call_recovers_after_an_outage []
+    every_call_recovers_after_an_outage [] EVERY_CALL_RECOVERS_AFTER_AN_OUTAGE + COMPONENTS_CONTRIB_4563
         "After an outage, however long, every kind of call works again without a new handle";
 }
 

@@ -9,11 +9,11 @@ use linchpin_core::{Range, Record, WatchEvent};
 use std::num::NonZeroU32;
 
 cases! { Faults "faults";
-    large_records_come_over_a_slow_line [Streams]
+    large_records_come_over_a_slow_line [Streams] LARGE_RECORDS_COME_OVER_A_SLOW_LINE
         "Every claim brings some of what is there, however long all of it would be on its way";
-    a_large_range_is_watched_over_a_slow_line [Watch]
+    a_large_range_is_watched_over_a_slow_line [Watch] LARGE_RECORDS_COME_OVER_A_SLOW_LINE
         "A range is watched that takes longer to arrive than an attempt may take";
-    a_claim_that_was_closed_under_way_holds_nothing [Streams]
+    a_claim_that_was_closed_under_way_holds_nothing [Streams] CLAIM_THAT_WAS_CLOSED_HOLDS_NOTHING
         "A claim that was on its way when its handle was closed takes nothing that is appended later";
 }
 

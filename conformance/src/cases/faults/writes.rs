@@ -10,9 +10,9 @@ use linchpin::{Coordinator, RetryPolicy};
 use std::time::Instant;
 
 cases! { Faults "faults";
-    retries_apply_nothing_twice [TransactionIds]
+    retries_apply_nothing_twice [TransactionIds] RETRIES_APPLY_NOTHING_TWICE
         "With retries a write whose outcome is unknown is sent again, and never applied twice";
-    what_is_safe_was_not_applied []
+    what_is_safe_was_not_applied [] WHAT_IS_SAFE_WAS_NOT_APPLIED
         "Without retries every error tells the truth: what says not applied was not, what is unknown was at most once";
 }
 

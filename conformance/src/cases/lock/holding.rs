@@ -11,35 +11,35 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 cases! { Lock "lock";
-    one_holder_at_a_time [Ttl, Watch, MultiKey]
+    one_holder_at_a_time [Ttl, Watch, MultiKey] ONE_HOLDER_AT_A_TIME + REDISSON_5761
         "One holder at a time among all who name a lock alike: what is read and written under it is never lost";
-    tokens_grow_with_every_holder [Ttl, Watch]
+    tokens_grow_with_every_holder [Ttl, Watch] TOKENS_GROW_WITH_EVERY_HOLDER
         "The fencing token grows with every holder, also after a clear";
-    try_acquire_does_not_wait [Ttl, Watch]
+    try_acquire_does_not_wait [Ttl, Watch] TRY_ACQUIRE_DOES_NOT_WAIT
         "`try_acquire` takes the lock if nobody holds it or waits for it, and says so at once otherwise";
-    a_free_lock_costs_two_requests [Ttl, Watch, MultiKey, PrefixGuards]
+    a_free_lock_costs_two_requests [Ttl, Watch, MultiKey, PrefixGuards] FREE_LOCK_COSTS_TWO_REQUESTS
         "A free lock is taken with one request, and released with one";
-    a_held_lock_outlives_its_ttl [Ttl, Watch]
+    a_held_lock_outlives_its_ttl [Ttl, Watch] HELD_LOCK_OUTLIVES_ITS_TTL + REDISSON_5697
         "A lease is renewed at a third of its TTL: a lock is held for longer than its TTL while its holder lives";
-    a_released_lock_is_renewed_no_more [Ttl, Watch]
+    a_released_lock_is_renewed_no_more [Ttl, Watch] RELEASED_LOCK_IS_RENEWED_NO_MORE + REDISSON_7272
         "What was released, dropped or cancelled is renewed no more, and leaves nothing behind";
-    renewals_go_in_batches [Ttl, Watch, MultiKey]
+    renewals_go_in_batches [Ttl, Watch, MultiKey] RENEWALS_GO_IN_BATCHES + ELSEWHERE_RENEWALS_GO_IN_BATCHES
         "All leases of a coordinator are renewed together in batches";
-    without_renewal_it_runs_out [Ttl, Watch]
+    without_renewal_it_runs_out [Ttl, Watch] WITHOUT_RENEWAL_IT_RUNS_OUT
         "A lock without renewal passes on after its TTL, and can be extended by hand";
-    other_names_are_other_locks [Ttl, Watch]
+    other_names_are_other_locks [Ttl, Watch] OTHER_NAMES_ARE_OTHER_LOCKS + SPRING_INTEGRATION_11157
         "Two names are two locks, whatever characters they are made of";
-    a_guarded_write_is_read_by_the_port [Ttl, Watch, MultiKey]
+    a_guarded_write_is_read_by_the_port [Ttl, Watch, MultiKey] GUARDED_WRITE_IS_READ_BY_THE_PORT
         "A guarded write writes a key of the port's in one transaction with the check of the token";
-    with_lock_releases_after_the_body [Ttl, Watch]
+    with_lock_releases_after_the_body [Ttl, Watch] WITH_LOCK_RELEASES_AFTER_THE_BODY
         "`with_lock` runs the body while holding the lock and releases it after";
-    shutdown_releases_everything [Ttl, Watch]
+    shutdown_releases_everything [Ttl, Watch] SHUTDOWN_RELEASES_EVERYTHING
         "`shutdown` releases every lock; later calls fail with `Closed`";
-    a_dropped_guard_releases [Ttl, Watch]
+    a_dropped_guard_releases [Ttl, Watch] DROPPED_GUARD_RELEASES
         "Dropping a guard releases the lock in the background";
-    any_wait_will_do [Ttl, Watch]
+    any_wait_will_do [Ttl, Watch] ANY_WAIT_WILL_DO
         "A free lock is taken even with no time to wait, and a wait may be as long as can be written";
-    bad_input_is_refused [Ttl, Watch]
+    bad_input_is_refused [Ttl, Watch] BAD_INPUT_IS_REFUSED
         "A name that is no name and a TTL that is too short are `InvalidArgument` before anything is sent";
 }
 

@@ -9,24 +9,25 @@ use std::time::Instant;
 
 cases! { Lock "lock";
     the_holder_knows_before_the_next_one_holds [Ttl, Watch]
+        HOLDER_KNOWS_BEFORE_THE_NEXT_ONE_HOLDS + REDISSON_5697 + ETCD_10811
         "Past its own deadline the guard reports lost, before the backend can grant the lock again";
-    the_deadline_moves_with_every_renewal [Ttl, Watch]
+    the_deadline_moves_with_every_renewal [Ttl, Watch] DEADLINE_MOVES_WITH_EVERY_RENEWAL
         "`held_until` moves on with every renewal, passes before another can hold the lock, and is `None` after the loss";
-    a_removed_lock_is_lost [Ttl, Watch]
+    a_removed_lock_is_lost [Ttl, Watch] REMOVED_LOCK_IS_LOST + ETCD_10811 + ELSEWHERE_REMOVED_LOCK_IS_LOST
         "A lock that was removed from behind its holder is reported lost with the next renewal";
-    a_stale_token_writes_nothing [Ttl, Watch, MultiKey]
+    a_stale_token_writes_nothing [Ttl, Watch, MultiKey] STALE_TOKEN_WRITES_NOTHING
         "A guarded write is applied only while the lock is its writer's, whatever the guard believes";
-    callbacks_tell_of_failure_and_loss [Ttl, Watch]
+    callbacks_tell_of_failure_and_loss [Ttl, Watch] CALLBACKS_TELL_OF_FAILURE_AND_LOSS + REDISSON_5697
         "A failed renewal is told each time, the loss of the lock once";
-    once_lost_it_stays_lost [Ttl, Watch]
+    once_lost_it_stays_lost [Ttl, Watch] ONCE_LOST_IT_STAYS_LOST
         "A lock that was lost stays lost: it can be neither extended nor released nor written under";
-    a_lost_lock_can_be_taken_again [Ttl, Watch]
+    a_lost_lock_can_be_taken_again [Ttl, Watch] LOST_LOCK_CAN_BE_TAKEN_AGAIN + REDISSON_3194
         "A lock that was lost can be taken again, by the same node too, and is renewed as any other";
-    what_a_body_finished_is_never_an_error [Ttl, Watch]
+    what_a_body_finished_is_never_an_error [Ttl, Watch] WITH_LOCK_RELEASES_AFTER_THE_BODY
         "Once the body of `with_lock` has finished its result is returned, whatever becomes of the release";
-    a_callback_that_panics_harms_nobody_else [Ttl, Watch]
+    a_callback_that_panics_harms_nobody_else [Ttl, Watch] CALLBACKS_TELL_OF_FAILURE_AND_LOSS + REDISSON_5697
         "A callback that panics does not end the renewal of the other leases";
-    with_lock_ends_the_body_when_it_is_lost [Ttl, Watch]
+    with_lock_ends_the_body_when_it_is_lost [Ttl, Watch] WITH_LOCK_ENDS_THE_BODY_WHEN_IT_IS_LOST + ETCD_10811
         "If the lock is lost the body of `with_lock` is dropped, and the error is `Lost`";
 }
 

@@ -12,23 +12,23 @@ use std::task::Poll;
 use tokio::task::JoinHandle;
 
 cases! { Lock "lock";
-    first_come_first_served [Ttl, Watch]
+    first_come_first_served [Ttl, Watch] FIRST_COME_FIRST_SERVED + REDISSON_5761
         "Waiters hold the lock in the order in which they came";
-    one_release_wakes_one_waiter [Ttl, Watch]
+    one_release_wakes_one_waiter [Ttl, Watch] ONE_RELEASE_WAKES_ONE_WAITER + SPRING_INTEGRATION_3690
         "A release wakes one waiter: a hand-over is one request, however long the queue";
-    a_wait_ends_in_time_and_leaves_nothing [Ttl, Watch]
+    a_wait_ends_in_time_and_leaves_nothing [Ttl, Watch] WAIT_ENDS_IN_TIME_AND_LEAVES_NOTHING
         "A wait that ends in `Timeout` leaves no place in the queue behind";
-    a_waiter_that_gives_up_is_skipped [Ttl, Watch]
+    a_waiter_that_gives_up_is_skipped [Ttl, Watch] WAITER_THAT_GIVES_UP_IS_SKIPPED + REDISSON_1104
         "Dropping a waiter's future gives up its place";
-    a_dead_waiter_never_blocks_the_queue [Ttl, Watch]
+    a_dead_waiter_never_blocks_the_queue [Ttl, Watch] WAITER_THAT_GIVES_UP_IS_SKIPPED + REDISSON_1104
         "A waiter that dies is skipped when its key expires";
-    many_dead_waiters_cost_one_ttl [Ttl, Watch]
+    many_dead_waiters_cost_one_ttl [Ttl, Watch] WAITER_THAT_GIVES_UP_IS_SKIPPED + REDISSON_1104 + REDISSON_2099
         "However many waiters die, the next one that lives is served within one TTL, whoever waited in vain meanwhile";
-    a_waiter_that_lost_its_place_queues_up_again [Ttl, Watch]
+    a_waiter_that_lost_its_place_queues_up_again [Ttl, Watch] WAITER_THAT_LOST_ITS_PLACE_QUEUES_UP_AGAIN + ETCD_19597
         "A waiter whose place has gone does not win by it: it notices, and queues up again behind the others";
-    a_cancelled_attempt_leaves_nothing [Ttl, Watch]
+    a_cancelled_attempt_leaves_nothing [Ttl, Watch] RELEASED_LOCK_IS_RENEWED_NO_MORE + REDISSON_7272
         "Wherever an attempt is cut off, nothing of it is left: neither a place in the queue nor a lock";
-    shutdown_ends_every_wait [Ttl, Watch]
+    shutdown_ends_every_wait [Ttl, Watch] SHUTDOWN_ENDS_EVERY_WAIT
         "`shutdown` ends every wait with `Closed`, and no place in a queue is left when it returns";
 }
 

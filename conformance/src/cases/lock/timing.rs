@@ -10,11 +10,11 @@ use linchpin_core::Area;
 use tokio::time::{Instant, timeout};
 
 cases! { Lock "lock";
-    a_holder_counts_itself_out_before_its_ttl [Ttl, Watch]
+    a_holder_counts_itself_out_before_its_ttl [Ttl, Watch] HOLDER_COUNTS_ITSELF_OUT_BEFORE_ITS_TTL
         "A holder's deadline is its TTL from when it last asked, less 1 % and 50 ms at least";
-    a_lease_is_renewed_at_a_third_of_its_ttl [Ttl, Watch]
+    a_lease_is_renewed_at_a_third_of_its_ttl [Ttl, Watch] HELD_LOCK_OUTLIVES_ITS_TTL
         "A lease is renewed at a third of its TTL, neither at once nor when it is nearly over";
-    an_attempt_cut_off_at_the_backend_leaves_nothing [Ttl, Watch]
+    an_attempt_cut_off_at_the_backend_leaves_nothing [Ttl, Watch] RELEASED_LOCK_IS_RENEWED_NO_MORE
         "An attempt that is dropped while the backend is silent leaves nothing, whether or not its place was taken by then";
 }
 

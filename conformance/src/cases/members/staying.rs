@@ -9,33 +9,33 @@ use linchpin_core::Area;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 cases! { Members "members";
-    a_member_is_listed [Ttl]
+    a_member_is_listed [Ttl] MEMBER_IS_LISTED
         "`join` announces a member with its metadata and capabilities; `list` tells who is there, ascending";
-    a_member_outlives_its_ttl [Ttl]
+    a_member_outlives_its_ttl [Ttl] MEMBER_OUTLIVES_ITS_TTL
         "Heartbeats are automatic: a member is there for as long as its process lives";
-    heartbeats_go_with_the_leases [Ttl, Watch]
+    heartbeats_go_with_the_leases [Ttl, Watch] HEARTBEATS_GO_WITH_THE_LEASES
         "The heartbeats of members and the renewals of locks are sent together in batches";
-    a_dead_member_is_gone_in_time [Ttl]
+    a_dead_member_is_gone_in_time [Ttl] DEAD_MEMBER_IS_GONE_IN_TIME
         "A dead member disappears within its TTL plus the stated slack, and not before its TTL";
-    leaving_is_seen_at_once [Ttl]
+    leaving_is_seen_at_once [Ttl] WHO_LEFT_CAN_JOIN_AGAIN_AT_ONCE
         "Who leaves is gone when `leave` returns; dropping the membership leaves in the background";
-    updates_are_seen [Ttl]
+    updates_are_seen [Ttl] UPDATES_ARE_SEEN
         "`update` and `update_capabilities` change what a member says, and the member stays";
-    a_member_joins_again [Ttl]
+    a_member_joins_again [Ttl] MEMBER_JOINS_AGAIN
         "A member that the backend has lost joins again by itself, with what it said last";
-    who_left_can_join_again_at_once [Ttl]
+    who_left_can_join_again_at_once [Ttl] WHO_LEFT_CAN_JOIN_AGAIN_AT_ONCE
         "Who left, or was dropped, can join again at once: what is removed of the first time is not the second";
-    an_update_joins_again [Ttl]
+    an_update_joins_again [Ttl] MEMBER_JOINS_AGAIN
         "An update of a member that the backend has lost joins again";
-    a_failed_heartbeat_is_told [Ttl]
+    a_failed_heartbeat_is_told [Ttl] FAILED_HEARTBEAT_IS_TOLD
         "A heartbeat that failed is told each time";
-    shutdown_leaves [Ttl]
+    shutdown_leaves [Ttl] SHUTDOWN_LEAVES
         "`shutdown` takes the members of this coordinator off the list";
-    one_id_is_one_member [Ttl]
+    one_id_is_one_member [Ttl] ONE_ID_IS_ONE_MEMBER
         "Two who join under one id are one member, which says what the last of them said";
-    groups_are_apart [Ttl]
+    groups_are_apart [Ttl] GROUPS_ARE_APART
         "Two names are two groups, whatever characters they are made of";
-    bad_members_are_refused [Ttl]
+    bad_members_are_refused [Ttl] BAD_MEMBERS_ARE_REFUSED
         "A group, id, capability or TTL that is not allowed is `InvalidArgument` before anything is sent";
 }
 

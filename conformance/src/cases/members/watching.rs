@@ -9,13 +9,13 @@ use linchpin::MemberEvent;
 use linchpin::members::MemberStream;
 
 cases! { Members "members";
-    who_is_there_comes_first [Ttl, Watch]
+    who_is_there_comes_first [Ttl, Watch] WHO_IS_THERE_COMES_FIRST
         "`watch` tells first who is there, then `Synced`, then changes";
-    joins_updates_and_leaves_are_told [Ttl, Watch]
+    joins_updates_and_leaves_are_told [Ttl, Watch] WHO_IS_THERE_COMES_FIRST
         "`watch` tells who joins, what it says, and who leaves";
-    the_dead_are_told_in_time [Ttl, Watch]
+    the_dead_are_told_in_time [Ttl, Watch] DEAD_ARE_TOLD_IN_TIME
         "`watch` tells that a member has died once its TTL has passed, plus the stated slack";
-    heartbeats_are_no_changes [Ttl, Watch]
+    heartbeats_are_no_changes [Ttl, Watch] HEARTBEATS_ARE_NO_CHANGES
         "A heartbeat is no change, neither automatic ones nor those of the port";
 }
 

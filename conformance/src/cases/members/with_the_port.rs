@@ -6,11 +6,11 @@ use crate::waiting::LONG;
 use linchpin_core::DEFAULT_GROUP;
 
 cases! { Members "members";
-    a_node_of_the_port_is_seen [Ttl]
+    a_node_of_the_port_is_seen [Ttl] NODE_OF_THE_PORT_IS_SEEN
         "A node that was registered through the port is seen by the members of the group `default`";
-    a_member_is_a_node_of_the_port [Ttl]
+    a_member_is_a_node_of_the_port [Ttl] NODE_OF_THE_PORT_IS_SEEN
         "A member of the group `default` is a node of the port, with its metadata";
-    a_heartbeat_of_the_port_spares_a_member [Ttl]
+    a_heartbeat_of_the_port_spares_a_member [Ttl] HEARTBEAT_OF_THE_PORT_SPARES_A_MEMBER
         "Heartbeats and registrations through the port do not take a member off the list";
 }
 

@@ -6,19 +6,19 @@ use crate::readers::Listener;
 use crate::waiting::together;
 
 cases! { Messages "messages";
-    a_message_arrives [Messages]
+    a_message_arrives [Messages] MESSAGE_ARRIVES
         "A message reaches those subscribed when it is sent, with its channel and payload";
-    a_subscription_is_live_when_it_is_returned [Messages]
+    a_subscription_is_live_when_it_is_returned [Messages] SUBSCRIPTION_IS_LIVE_WHEN_IT_IS_RETURNED
         "`subscribe` returns once the subscription is live at the server";
-    nothing_arrives_from_before [Messages]
+    nothing_arrives_from_before [Messages] NOTHING_ARRIVES_FROM_BEFORE
         "A message reaches those subscribed when it is sent, and nobody who subscribes later";
-    messages_keep_their_order [Messages]
+    messages_keep_their_order [Messages] MESSAGES_KEEP_THEIR_ORDER
         "Messages are ordered per publisher and channel";
-    each_publisher_keeps_its_order [Messages]
+    each_publisher_keeps_its_order [Messages] MESSAGES_KEEP_THEIR_ORDER
         "Messages are ordered per publisher and channel, whatever others publish";
-    own_messages_arrive [Messages]
+    own_messages_arrive [Messages] MESSAGE_ARRIVES
         "A message reaches those subscribed when it is sent, the publisher's own handle too";
-    each_message_arrives_once [Messages]
+    each_message_arrives_once [Messages] EACH_MESSAGE_ARRIVES_ONCE
         "At most once: no message is delivered twice to a subscription";
 }
 

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use linchpin_core::SubscriptionEvent;
 
 cases! { Messages "messages";
-    a_slow_subscriber_is_told_what_it_missed [Messages]
+    a_slow_subscriber_is_told_what_it_missed [Messages] SLOW_SUBSCRIBER_IS_TOLD_WHAT_IT_MISSED
         "A subscriber that lags past its bound gets an explicit `Lagged(n)` item, never silence";
-    a_slow_subscriber_goes_on [Messages]
+    a_slow_subscriber_goes_on [Messages] SLOW_SUBSCRIBER_IS_TOLD_WHAT_IT_MISSED
         "The subscription goes on after `Lagged`";
-    a_slow_subscriber_holds_nobody_up [Messages]
+    a_slow_subscriber_holds_nobody_up [Messages] SLOW_SUBSCRIBER_HOLDS_NOBODY_UP
         "A subscriber that is not read loses messages; other subscribers and publishers do not notice";
-    large_messages_are_bounded_as_well [Messages]
+    large_messages_are_bounded_as_well [Messages] LARGE_MESSAGES_ARE_BOUNDED_AS_WELL
         "A subscriber that lags past its bound gets `Lagged(n)`, never unbounded memory";
 }
 

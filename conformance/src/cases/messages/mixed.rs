@@ -5,9 +5,9 @@ use crate::readers::Listener;
 use bytes::Bytes;
 
 cases! { Messages "messages";
-    small_and_large_messages_keep_their_order [Messages]
+    small_and_large_messages_keep_their_order [Messages] MESSAGES_KEEP_THEIR_ORDER
         "Messages are ordered per publisher and channel, small and large ones among each other";
-    a_second_subscription_hears_nothing_from_before [Messages]
+    a_second_subscription_hears_nothing_from_before [Messages] NOTHING_ARRIVES_FROM_BEFORE
         "A message reaches nobody who subscribes later, though its handle is receiving that very channel";
 }
 

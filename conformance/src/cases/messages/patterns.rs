@@ -6,21 +6,21 @@ use crate::readers::Listener;
 use linchpin_core::Pattern;
 
 cases! { Messages "messages";
-    a_star_is_any_run [Messages]
+    a_star_is_any_run [Messages] STAR_IS_ANY_RUN
         "Pattern: `*` any run; `*` crosses separators";
-    a_question_mark_is_one_character [Messages]
+    a_question_mark_is_one_character [Messages] QUESTION_MARK_IS_ONE_CHARACTER
         "Pattern: `?` one character";
-    a_class_is_one_of_its_characters [Messages]
+    a_class_is_one_of_its_characters [Messages] CLASS_IS_ONE_OF_ITS_CHARACTERS
         "Pattern: `[a-z]` one of, `[^a]` none of";
-    a_backslash_takes_the_next_as_it_is [Messages]
+    a_backslash_takes_the_next_as_it_is [Messages] BACKSLASH_TAKES_THE_NEXT_AS_IT_IS
         "Pattern: `\\` takes the next character as it is";
-    a_name_without_wildcards_is_that_channel [Messages]
+    a_name_without_wildcards_is_that_channel [Messages] NAME_WITHOUT_WILDCARDS_IS_THAT_CHANNEL
         "A pattern without wildcards matches that name, and no longer or shorter one";
-    what_looks_like_another_syntax_is_text [Messages]
+    what_looks_like_another_syntax_is_text [Messages] NAME_WITHOUT_WILDCARDS_IS_THAT_CHANNEL
         "Pattern: only `^` at the start of a class excludes, a class is of characters, and braces are text";
-    every_backend_matches_alike [Messages]
+    every_backend_matches_alike [Messages] EVERY_BACKEND_MATCHES_ALIKE
         "One matcher in core: a backend's own filter may only narrow what the matcher then decides";
-    a_costly_pattern_costs_little [Messages]
+    a_costly_pattern_costs_little [Messages] COSTLY_PATTERN_COSTS_LITTLE
         "One matcher, linear time: no pattern can blow it up";
 }
 

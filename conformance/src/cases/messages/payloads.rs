@@ -6,15 +6,15 @@ use crate::readers::Listener;
 use bytes::Bytes;
 
 cases! { Messages "messages";
-    any_bytes_are_a_payload [Messages]
+    any_bytes_are_a_payload [Messages] ANY_BYTES_ARE_A_PAYLOAD
         "A message arrives with its payload as it was published, whatever bytes it holds";
-    an_empty_payload_arrives [Messages]
+    an_empty_payload_arrives [Messages] ANY_BYTES_ARE_A_PAYLOAD
         "A message arrives with its payload as it was published, if that is empty too";
-    payload_at_the_limit [Messages]
+    payload_at_the_limit [Messages] ANY_BYTES_ARE_A_PAYLOAD
         "`limits.message`: a payload of exactly the limit is delivered";
-    payload_over_the_limit_is_refused [Messages]
+    payload_over_the_limit_is_refused [Messages] PAYLOAD_OVER_THE_LIMIT_IS_REFUSED
         "Over the limit is `InvalidArgument` before anything is sent: a message's payload";
-    equal_payloads_are_messages_each [Messages]
+    equal_payloads_are_messages_each [Messages] MANY_PATTERNS_ON_ONE_HANDLE
         "Every message arrives, also if it is the same as the one before";
 }
 

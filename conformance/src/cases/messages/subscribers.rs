@@ -6,23 +6,23 @@ use crate::waiting::eventually;
 use linchpin_core::Reach;
 
 cases! { Messages "messages";
-    every_subscriber_gets_it [Messages]
+    every_subscriber_gets_it [Messages] MESSAGE_ARRIVES
         "A message reaches those subscribed when it is sent: every one of them";
-    overlapping_patterns_deliver_once [Messages]
+    overlapping_patterns_deliver_once [Messages] EACH_MESSAGE_ARRIVES_ONCE
         "Overlapping patterns deliver once to each subscription";
-    many_patterns_on_one_handle [Messages]
+    many_patterns_on_one_handle [Messages] MANY_PATTERNS_ON_ONE_HANDLE
         "A subscription yields the messages that match its pattern, whatever else its handle is subscribed to";
-    others_come_and_go_unnoticed [Messages]
+    others_come_and_go_unnoticed [Messages] MANY_PATTERNS_ON_ONE_HANDLE
         "Each message arrives once, whatever overlapping patterns the same handle subscribes to and drops meanwhile";
-    dropping_ends_a_subscription [Messages]
+    dropping_ends_a_subscription [Messages] DROPPING_ENDS_A_SUBSCRIPTION + REDISSON_4064 + CURATOR_1170
         "Dropping a subscription ends it, at the server too";
-    dropping_leaves_the_others [Messages]
+    dropping_leaves_the_others [Messages] DROPPING_ENDS_A_SUBSCRIPTION
         "Dropping a subscription ends it, and no other of the same pattern";
-    subscribing_again_works [Messages]
+    subscribing_again_works [Messages] SUBSCRIPTION_IS_LIVE_WHEN_IT_IS_RETURNED
         "`subscribe` returns once the subscription is live, also where one was dropped before";
-    nobody_is_told_apart [Messages]
+    nobody_is_told_apart [Messages] NOBODY_IS_TOLD_APART
         "`Reach`: 0 means surely nobody, `None` unknown";
-    reach_is_never_too_low [Messages]
+    reach_is_never_too_low [Messages] NOBODY_IS_TOLD_APART
         "`Reach`: at most this many subscribers or subscribed processes";
 }
 

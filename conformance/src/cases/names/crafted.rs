@@ -9,13 +9,13 @@ use crate::waiting::LONG;
 use linchpin_core::{Action, Area, Range, Retention, StreamName};
 
 cases! { Names "names";
-    crafted_keys_do_not_reach_out []
+    crafted_keys_do_not_reach_out [] CRAFTED_KEYS_DO_NOT_REACH_OUT
         "No key, channel or pattern, however crafted, reaches out of its namespace";
-    crafted_channels_do_not_reach_out [Messages]
+    crafted_channels_do_not_reach_out [Messages] CRAFTED_KEYS_DO_NOT_REACH_OUT
         "No key, channel or pattern, however crafted, reaches out of its namespace: no channel either";
-    crafted_patterns_do_not_reach_out [Messages]
+    crafted_patterns_do_not_reach_out [Messages] CRAFTED_PATTERNS_DO_NOT_REACH_OUT
         "No pattern, however crafted, reaches out of its namespace: neither to others' channels nor to their keys";
-    crafted_streams_do_not_reach_out [Streams]
+    crafted_streams_do_not_reach_out [Streams] CRAFTED_PATTERNS_DO_NOT_REACH_OUT
         "No name of a stream, group or member, however crafted, reaches out of its namespace";
 }
 

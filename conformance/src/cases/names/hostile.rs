@@ -10,21 +10,21 @@ use futures::StreamExt;
 use linchpin_core::{Action, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, Pattern, Range, Record, StreamName};
 
 cases! { Names "names";
-    any_text_is_a_key []
+    any_text_is_a_key [] ANY_TEXT_IS_A_KEY + SPRING_INTEGRATION_11157
         "Key: any UTF-8 of 1 to 512 bytes without NUL; adapters encode, a user never learns of a backend's alphabet";
-    any_text_is_a_watched_key [Watch]
+    any_text_is_a_watched_key [Watch] ANY_TEXT_IS_A_WATCHED_KEY
         "Key: any UTF-8 of 1 to 512 bytes without NUL, as a watcher is told it too";
-    any_text_is_a_channel [Messages]
+    any_text_is_a_channel [Messages] ANY_TEXT_IS_A_KEY
         "Channel: any UTF-8 of 1 to 512 bytes without NUL";
-    any_text_is_a_stream [Streams]
+    any_text_is_a_stream [Streams] ANY_TEXT_IS_A_KEY
         "Stream name: any UTF-8 of 1 to 512 bytes without NUL";
-    any_text_is_a_group_and_a_member [Streams]
+    any_text_is_a_group_and_a_member [Streams] ANY_TEXT_IS_A_GROUP_AND_A_MEMBER
         "Group and member: any UTF-8 of 1 to 128 bytes without NUL";
-    any_text_is_a_record_id [RecordIds]
+    any_text_is_a_record_id [RecordIds] ANY_TEXT_IS_A_RECORD_ID
         "A record's id is any text of 1 to 256 bytes";
-    any_text_has_dead_letters [DeadLetters]
+    any_text_has_dead_letters [DeadLetters] ANY_TEXT_IS_A_WATCHED_KEY
         "The dead letters of each group of each stream are a stream of their own";
-    a_layers_prefix_has_room []
+    a_layers_prefix_has_room [] LAYERS_PREFIX_HAS_ROOM
         "A driver may be handed names of up to 768 bytes: a user's name and what layers and recipes put in front of it";
 }
 

@@ -8,19 +8,19 @@ use crate::stream_calls::{append, claim, take_nothing, take_one, text};
 use linchpin_core::{Range, StreamInfo, StreamName};
 
 cases! { Names "names";
-    keys_stay_in_their_namespace []
+    keys_stay_in_their_namespace [] KEYS_STAY_IN_THEIR_NAMESPACE
         "Everything a driver touches lies in one namespace: the same key is another one elsewhere";
-    watches_stay_in_their_namespace [Watch]
+    watches_stay_in_their_namespace [Watch] KEYS_STAY_IN_THEIR_NAMESPACE
         "Everything a driver touches lies in one namespace: watchers are told of no other's keys";
-    messages_stay_in_their_namespace [Messages]
+    messages_stay_in_their_namespace [Messages] KEYS_STAY_IN_THEIR_NAMESPACE
         "Everything a driver touches lies in one namespace, channels included";
-    streams_stay_in_their_namespace [Streams]
+    streams_stay_in_their_namespace [Streams] KEYS_STAY_IN_THEIR_NAMESPACE
         "Everything a driver touches lies in one namespace, streams and groups included";
-    clear_stays_in_its_namespace []
+    clear_stays_in_its_namespace [] CLEAR_STAYS_IN_ITS_NAMESPACE
         "`clear` and `flush_all` never touch anything outside";
-    clear_leaves_other_streams [Streams]
+    clear_leaves_other_streams [Streams] CLEAR_STAYS_IN_ITS_NAMESPACE
         "`clear` and `flush_all` never touch anything outside, streams included";
-    handles_of_one_namespace_share_it []
+    handles_of_one_namespace_share_it [] HANDLES_OF_ONE_NAMESPACE_SHARE_IT
         "Every handle to a namespace sees the same";
 }
 

@@ -8,11 +8,11 @@ use crate::stream_calls::{append, claim, settle_own, take_one, text};
 use linchpin_core::{Action, MAX_NAME, MAX_SHORT_NAME, Range, Record, StreamName};
 
 cases! { Names "names";
-    long_keys_differ_in_their_last_byte []
+    long_keys_differ_in_their_last_byte [] ANY_TEXT_IS_A_WATCHED_KEY
         "Key: of 512 bytes every one counts, the last too";
-    long_channels_differ_in_their_last_byte [Messages]
+    long_channels_differ_in_their_last_byte [Messages] ANY_TEXT_IS_A_WATCHED_KEY
         "Channel: of 512 bytes every one counts, the last too";
-    long_streams_differ_in_their_last_byte [Streams]
+    long_streams_differ_in_their_last_byte [Streams] ANY_TEXT_IS_A_WATCHED_KEY
         "Stream name, group and record id: of 512, 128 and 256 bytes every one counts, the last too";
 }
 

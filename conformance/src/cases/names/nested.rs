@@ -9,9 +9,9 @@ use linchpin_core::layers::{Layers, NamespaceLayer};
 use linchpin_core::{Action, Namespace, Range, TransactionId};
 
 cases! { Names "names";
-    a_nested_namespace_is_a_namespace []
+    a_nested_namespace_is_a_namespace [] NESTED_NAMESPACE_IS_A_NAMESPACE
         "A nested namespace is one of its own: what has the same name in it, around it and beside it is never mixed up";
-    a_nested_namespace_has_transaction_ids_of_its_own [TransactionIds]
+    a_nested_namespace_has_transaction_ids_of_its_own [TransactionIds] NESTED_NAMESPACE_IS_A_NAMESPACE
         "A transaction id is one in its own namespace, and another around it and beside it";
 }
 

@@ -4,15 +4,15 @@ use super::super::prelude::*;
 use linchpin_core::Namespace;
 
 cases! { Names "names";
-    bad_keys_are_refused []
+    bad_keys_are_refused [] BAD_KEYS_ARE_REFUSED
         "A key has 1 to 512 bytes without NUL: another is `InvalidArgument`, before anything is sent";
-    bad_channels_are_refused []
+    bad_channels_are_refused [] BAD_KEYS_ARE_REFUSED
         "A channel has 1 to 512 bytes without NUL: another is `InvalidArgument`, before anything is sent";
-    bad_nodes_are_refused []
+    bad_nodes_are_refused [] BAD_KEYS_ARE_REFUSED
         "A node has 1 to 128 bytes without NUL: another is `InvalidArgument`, before anything is sent";
-    bad_patterns_are_refused []
+    bad_patterns_are_refused [] BAD_PATTERNS_ARE_REFUSED
         "A malformed pattern is `InvalidArgument`, before anything is sent";
-    namespaces_have_a_small_alphabet []
+    namespaces_have_a_small_alphabet [] NAMESPACES_HAVE_A_SMALL_ALPHABET
         "A namespace is `[a-z0-9][a-z0-9._-]{0,62}`";
 }
 

@@ -8,19 +8,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 cases! { Port "port";
-    an_acknowledged_message_returns [Messages]
+    an_acknowledged_message_returns [Messages] ACKNOWLEDGED_MESSAGE_RETURNS
         "`publish_with_ack` waits until a subscriber took the message out of its stream, and returns how many have";
-    the_message_arrives_as_any_other [Messages]
+    the_message_arrives_as_any_other [Messages] MESSAGE_ARRIVES_AS_ANY_OTHER
         "`publish_with_ack`: the subscriber gets the message as it was published";
-    the_first_acknowledgement_is_enough [Messages]
+    the_first_acknowledgement_is_enough [Messages] FIRST_ACKNOWLEDGEMENT_IS_ENOUGH
         "`publish_with_ack` returns as soon as one subscriber has taken the message";
-    nobody_taking_it_is_a_timeout [Messages]
+    nobody_taking_it_is_a_timeout [Messages] NOBODY_TAKING_IT_IS_A_TIMEOUT
         "`publish_with_ack`: `Timeout` if no subscriber took the message in time";
-    nobody_subscribed_is_told [Messages]
+    nobody_subscribed_is_told [Messages] NOBODY_SUBSCRIBED_IS_TOLD
         "`publish_with_ack`: `NoSubscribers` at once where the backend can know that nobody is subscribed";
-    acknowledgements_are_not_mixed_up [Messages]
+    acknowledgements_are_not_mixed_up [Messages] ACKNOWLEDGEMENTS_ARE_NOT_MIXED_UP
         "`publish_with_ack` returns the acknowledgements of its message, and of no other";
-    closing_ends_a_wait_for_acknowledgements [Messages]
+    closing_ends_a_wait_for_acknowledgements [Messages] CLOSING_ENDS_A_WAIT_FOR_ACKNOWLEDGEMENTS
         "`close` ends every wait of its handle with `Closed`, within a second: that for an acknowledgement";
 }
 

@@ -7,21 +7,21 @@ use crate::waiting::{LONG, timed};
 use linchpin_core::{Area, DEFAULT_GROUP};
 
 cases! { Port "port";
-    a_registered_node_is_listed [Ttl]
+    a_registered_node_is_listed [Ttl] REGISTERED_NODE_IS_LISTED
         "`register_node` announces a node; `list_nodes`: the nodes that are alive, ascending";
-    a_node_has_its_metadata [Ttl]
+    a_node_has_its_metadata [Ttl] NODE_HAS_ITS_METADATA
         "`get_node_metadata`: the metadata of a node that is alive; without any it has `{}`";
-    registering_again_replaces_the_metadata [Ttl]
+    registering_again_replaces_the_metadata [Ttl] NODE_HAS_ITS_METADATA
         "`register_node` announces a node with the metadata given";
-    a_registration_lasts_a_minute [Ttl]
+    a_registration_lasts_a_minute [Ttl] REGISTRATION_LASTS_A_MINUTE
         "`register_node` announces a node: it is listed for 60 seconds, or as long as its heartbeats say";
-    a_heartbeat_alone_expires_a_node [Ttl]
+    a_heartbeat_alone_expires_a_node [Ttl] HEARTBEATS_KEEP_A_NODE
         "`heartbeat` keeps a node listed for `ttl` from now: this TTL alone is what expires it";
-    heartbeats_keep_a_node [Ttl]
+    heartbeats_keep_a_node [Ttl] HEARTBEATS_KEEP_A_NODE
         "`heartbeat` keeps a node listed for `ttl` from now, each time again";
-    a_late_heartbeat_lists_it_again [Ttl]
+    a_late_heartbeat_lists_it_again [Ttl] LATE_HEARTBEAT_LISTS_IT_AGAIN
         "A node that had expired is listed again, with the metadata that this handle registered it with";
-    a_heartbeat_of_a_stranger_lists_it [Ttl]
+    a_heartbeat_of_a_stranger_lists_it [Ttl] LATE_HEARTBEAT_LISTS_IT_AGAIN
         "`heartbeat` keeps a node listed for `ttl` from now, also one that nobody registered";
 }
 

@@ -10,35 +10,35 @@ use bytes::Bytes;
 use linchpin_core::{Area, StreamInfo, StreamName};
 
 cases! { Port "port";
-    set_then_get []
+    set_then_get [] SET_THEN_GET
         "`set` writes a key, `get` has its value";
-    set_for_a_time [Ttl]
+    set_for_a_time [Ttl] SET_THEN_GET
         "`set` writes a key, for ever or for a time";
-    exists_tells_whether_it_does []
+    exists_tells_whether_it_does [] EXISTS_TELLS_WHETHER_IT_DOES
         "`exists`: whether a key exists";
-    ttl_tells_how_long [Ttl]
+    ttl_tells_how_long [Ttl] TTL_TELLS_HOW_LONG
         "`ttl`: how long a key has left; `None` if it does not exist or lives for ever";
-    incr_counts []
+    incr_counts [] INCR_COUNTS
         "`incr` adds to a counter and returns its new value; an absent one counts as 0";
-    incr_keeps_its_ttl [Ttl]
+    incr_keeps_its_ttl [Ttl] INCR_COUNTS
         "`incr`: an absent counter lives for `ttl`";
-    incr_of_text_is_a_conflict []
+    incr_of_text_is_a_conflict [] INCR_OF_TEXT_IS_A_CONFLICT
         "`Conflict`: what is stored stands in the way";
-    delete_tells_whether_it_existed []
+    delete_tells_whether_it_existed [] DELETE_TELLS_WHETHER_IT_EXISTED
         "`delete` deletes a key; returns whether it existed";
-    delete_many_counts_what_existed []
+    delete_many_counts_what_existed [] DELETE_TELLS_WHETHER_IT_EXISTED
         "`delete_many` deletes keys; returns how many existed";
-    delete_many_takes_any_number []
+    delete_many_takes_any_number [] DELETE_TELLS_WHETHER_IT_EXISTED
         "`delete_many` is atomic up to the backend's limit of operations per transaction, in several transactions beyond";
-    delete_many_is_atomic [MultiKey]
+    delete_many_is_atomic [MultiKey] DELETE_MANY_IS_ATOMIC
         "`delete_many` is atomic up to the backend's limit of operations per transaction: a reader sees all of them or none";
-    too_large_a_value_is_refused []
+    too_large_a_value_is_refused [] INCR_OF_TEXT_IS_A_CONFLICT
         "`InvalidArgument` for a value that is not allowed, before anything is sent";
-    flush_all_removes_everything []
+    flush_all_removes_everything [] FLUSH_ALL_REMOVES_EVERYTHING
         "`flush_all` removes everything in this namespace, and nothing outside it";
-    flush_all_removes_the_cluster [Ttl]
+    flush_all_removes_the_cluster [Ttl] FLUSH_ALL_REMOVES_EVERYTHING
         "`flush_all` removes everything in this namespace: keys, nodes, leadership";
-    flush_all_removes_locks_and_streams [Ttl, Watch, Streams]
+    flush_all_removes_locks_and_streams [Ttl, Watch, Streams] FLUSH_ALL_REMOVES_LOCKS_AND_STREAMS
         "`flush_all` removes everything in this namespace: locks and streams";
 }
 

@@ -4,21 +4,21 @@ use super::super::prelude::*;
 use crate::waiting::{LONG, timed, together};
 
 cases! { Port "port";
-    the_first_becomes_leader [Ttl]
+    the_first_becomes_leader [Ttl] FIRST_BECOMES_LEADER
         "`try_acquire_leadership`: becomes leader for `ttl` if nobody is";
-    a_second_does_not [Ttl]
+    a_second_does_not [Ttl] FIRST_BECOMES_LEADER
         "`try_acquire_leadership`: becomes leader for `ttl` if nobody is, and not otherwise";
-    a_leader_extends_its_term [Ttl]
+    a_leader_extends_its_term [Ttl] LEADER_EXTENDS_ITS_TERM
         "A leader that asks again extends its own term to `ttl` from now and gets `true`";
-    a_term_ends [Ttl]
+    a_term_ends [Ttl] TERM_ENDS + CURATOR_1121
         "`try_acquire_leadership`: leader for `ttl`, never seen after it";
-    a_leader_steps_down [Ttl]
+    a_leader_steps_down [Ttl] LEADER_STEPS_DOWN
         "`release_leadership` steps down";
-    nobody_else_steps_down_for_it [Ttl]
+    nobody_else_steps_down_for_it [Ttl] NOBODY_ELSE_STEPS_DOWN_FOR_IT
         "`release_leadership`: `false` if this node is not the leader";
-    a_late_release_spares_the_next_leader [Ttl]
+    a_late_release_spares_the_next_leader [Ttl] NOBODY_ELSE_STEPS_DOWN_FOR_IT
         "`release_leadership`: `false` if this node is not the leader any more";
-    one_of_many_candidates_wins [Ttl]
+    one_of_many_candidates_wins [Ttl] ONE_OF_MANY_CANDIDATES_WINS
         "`try_acquire_leadership`: of many that ask at the same time, one becomes leader";
 }
 

@@ -5,19 +5,19 @@ use crate::readers::{next_item, next_message};
 use std::time::SystemTime;
 
 cases! { Port "port";
-    publish_reaches_subscribers [Messages]
+    publish_reaches_subscribers [Messages] PUBLISH_REACHES_SUBSCRIBERS
         "`subscribe` to the channels that match a pattern: what is published after this returned arrives, in order";
-    messages_tell_when_they_were_published [Messages]
+    messages_tell_when_they_were_published [Messages] MESSAGES_TELL_WHEN_THEY_WERE_PUBLISHED
         "`Message::timestamp`: when it was published, by the publisher's clock";
-    payloads_are_untouched [Messages]
+    payloads_are_untouched [Messages] PAYLOADS_ARE_UNTOUCHED
         "`Message::payload`: the payload as it was published";
-    largest_payload [Messages]
+    largest_payload [Messages] PAYLOADS_ARE_UNTOUCHED
         "A message has at least 512 KiB of payload on every backend";
-    too_large_a_message_is_refused [Messages]
+    too_large_a_message_is_refused [Messages] TOO_LARGE_A_MESSAGE_IS_REFUSED
         "A value that is not allowed is `InvalidArgument`, before anything is sent";
-    a_gap_is_marked_and_the_stream_goes_on [Messages]
+    a_gap_is_marked_and_the_stream_goes_on [Messages] GAP_IS_MARKED_AND_THE_STREAM_GOES_ON
         "A `Lagged` error in a subscription marks missed messages, and the stream goes on";
-    channels_are_the_users_own [Messages]
+    channels_are_the_users_own [Messages] CHANNELS_ARE_THE_USERS_OWN
         "What a user names lives behind the area's prefix, which the user never sees";
 }
 

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use linchpin_core::Area;
 
 cases! { Port "port";
-    keys_are_those_that_match []
+    keys_are_those_that_match [] KEYS_ARE_THOSE_THAT_MATCH
         "`keys`: the keys that match a pattern, ascending";
-    patterns_take_hostile_characters_literally []
+    patterns_take_hostile_characters_literally [] NAME_WITHOUT_WILDCARDS_IS_THAT_CHANNEL
         "Pattern: `\\` escapes; what is no wildcard is taken as it is";
-    many_keys_are_found []
+    many_keys_are_found [] KEYS_ARE_THOSE_THAT_MATCH
         "`keys` reads every key with the pattern's literal prefix, page by page";
-    delete_pattern_deletes_what_matches []
+    delete_pattern_deletes_what_matches [] DELETE_PATTERN_DELETES_WHAT_MATCHES
         "`delete_pattern` deletes the keys that match a pattern; returns how many";
-    delete_pattern_deletes_many []
+    delete_pattern_deletes_many [] DELETE_PATTERN_DELETES_WHAT_MATCHES
         "`delete_pattern` deletes the keys that match a pattern, however many";
-    user_keys_are_apart [Ttl]
+    user_keys_are_apart [Ttl] USER_KEYS_ARE_APART
         "A user's key can never be taken for a node, a lock or a leader";
 }
 

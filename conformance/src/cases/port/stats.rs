@@ -5,17 +5,17 @@ use crate::readers::next_message;
 use crate::waiting::{LONG, eventually};
 
 cases! { Port "port";
-    a_healthy_backend_is_healthy []
+    a_healthy_backend_is_healthy [] HEALTHY_BACKEND_IS_HEALTHY
         "`health_check`: `true` if the backend is healthy";
-    stats_name_the_backend []
+    stats_name_the_backend [] STATS_NAME_THE_BACKEND
         "`CoordinationStats::metadata`: `backend`, `version`, `latency_ms`, `window_seconds`";
-    stats_know_the_cluster [Ttl]
+    stats_know_the_cluster [Ttl] STATS_KNOW_THE_CLUSTER
         "`CoordinationStats`: nodes that are alive, and the leader, if there is one";
-    stats_count_messages [Messages]
+    stats_count_messages [Messages] STATS_COUNT_MESSAGES
         "`CoordinationStats`: messages that this handle published and its subscribers took, per second";
-    shared_handles_count_together [Messages]
+    shared_handles_count_together [Messages] STATS_COUNT_MESSAGES
         "`CoordinationStats`: a handle and those that it shares count as one";
-    stats_count_subscriptions [Messages]
+    stats_count_subscriptions [Messages] STATS_COUNT_MESSAGES + REDISSON_4064
         "`CoordinationStats::active_subscriptions`: subscriptions of this handle that are open";
 }
 

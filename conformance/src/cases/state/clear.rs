@@ -6,13 +6,13 @@ use bytes::Bytes;
 use linchpin_core::Range;
 
 cases! { State "state";
-    clear_removes_every_key []
+    clear_removes_every_key [] CLEAR_REMOVES_WHAT_STARTS_WITH_THE_PREFIX
         "`clear` removes every key, all with the empty prefix";
-    clear_removes_what_starts_with_the_prefix []
+    clear_removes_what_starts_with_the_prefix [] CLEAR_REMOVES_WHAT_STARTS_WITH_THE_PREFIX
         "`clear` removes every key whose name starts with `prefix`, and nothing else";
-    clearing_nothing_is_no_error []
+    clearing_nothing_is_no_error [] CLEAR_REMOVES_WHAT_STARTS_WITH_THE_PREFIX
         "`clear` removes every key there is, so nothing where there is none";
-    many_keys_are_cleared []
+    many_keys_are_cleared [] CLEAR_REMOVES_WHAT_STARTS_WITH_THE_PREFIX
         "`clear` removes every key, however many there are";
 }
 

@@ -13,21 +13,21 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 cases! { State "state";
-    a_large_get_is_of_one_revision [MultiKey]
+    a_large_get_is_of_one_revision [MultiKey] SNAPSHOT_IS_OF_ONE_REVISION
         "`get` reads keys all as of one revision, also hundreds of them";
-    a_large_page_is_of_one_revision [MultiKey]
+    a_large_page_is_of_one_revision [MultiKey] PAGE_IS_OF_ONE_REVISION
         "All of a page is of one revision, also if it has hundreds of entries";
-    keys_that_start_others_are_told_once []
+    keys_that_start_others_are_told_once [] SCAN_PAGES_ARE_COMPLETE
         "Pages one after the other tell every key once, also keys that others start with";
-    expired_keys_leave_their_page_whole [Ttl]
+    expired_keys_leave_their_page_whole [Ttl] SCAN_PAGES_ARE_COMPLETE
         "Pages tell every key once, and whether there may be more, also where some of theirs have expired";
-    equal_revisions_say_equal_things []
+    equal_revisions_say_equal_things [] EQUAL_REVISIONS_SAY_EQUAL_THINGS
         "Reads of one revision say the same of a key, whoever reads it and how";
-    an_expiry_has_a_revision_of_its_own [Ttl]
+    an_expiry_has_a_revision_of_its_own [Ttl] EQUAL_REVISIONS_SAY_EQUAL_THINGS
         "Reads of one revision say the same of a key: once it has expired the revision is a greater one";
-    a_ttl_is_told_alike_by_every_read [Ttl]
+    a_ttl_is_told_alike_by_every_read [Ttl] TTL_IS_TOLD_ALIKE_BY_EVERY_READ
         "How long an entry has left to live is told alike by `get`, by `scan` with and without values, and by a refusal";
-    a_watcher_is_told_the_ttl [Ttl, Watch]
+    a_watcher_is_told_the_ttl [Ttl, Watch] TTL_IS_TOLD_ALIKE_BY_EVERY_READ
         "How long an entry has left to live is told to a watcher too: of a present entry and of a change";
 }
 

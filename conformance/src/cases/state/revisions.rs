@@ -7,23 +7,24 @@ use linchpin_core::Revision;
 use std::collections::HashSet;
 
 cases! { State "state";
-    versions_grow_and_created_stays []
+    versions_grow_and_created_stays [] VERSIONS_GROW_AND_CREATED_STAYS + ELSEWHERE_VERSIONS_GROW_AND_CREATED_STAYS
         "An entry has `created` (revision at which the key came to be) and `version` (revision of its last write)";
-    recreating_is_a_new_key []
+    recreating_is_a_new_key [] RECREATING_IS_A_NEW_KEY
         "`created` is the fencing token of whoever created it: a key created again has a greater one";
-    revisions_grow_across_deletes []
+    revisions_grow_across_deletes [] REVISIONS_GROW_ACROSS_DELETES
         "A namespace's revisions only grow, across deletes";
-    revisions_grow_across_clear []
+    revisions_grow_across_clear [] REVISIONS_GROW_ACROSS_DELETES
         "A namespace's revisions only grow, across `clear`";
-    revisions_grow_across_keys_and_handles []
+    revisions_grow_across_keys_and_handles [] REVISIONS_GROW_ACROSS_KEYS_AND_HANDLES
         "A namespace's revisions only grow, whichever key and handle writes";
-    revisions_grow_across_closed_handles []
+    revisions_grow_across_closed_handles [] REVISIONS_GROW_ACROSS_KEYS_AND_HANDLES
         "A namespace's revisions only grow, though every handle to it was closed meanwhile";
     concurrent_commits_have_revisions_of_their_own []
+        CONCURRENT_COMMITS_HAVE_REVISIONS_OF_THEIR_OWN + ELSEWHERE_VERSIONS_GROW_AND_CREATED_STAYS
         "The outcome carries the revision: that of its writes, and of no other transaction's";
-    reads_are_at_or_after_what_they_show []
+    reads_are_at_or_after_what_they_show [] READS_ARE_AT_OR_AFTER_WHAT_THEY_SHOW
         "The entries are all as of one revision, which is at least that of each";
-    revisions_fit_into_every_language []
+    revisions_fit_into_every_language [] REVISIONS_FIT_INTO_EVERY_LANGUAGE
         "Revisions stay below 2^53, so that every language and script can hold them exactly";
 }
 

@@ -7,25 +7,25 @@ use bytes::Bytes;
 use linchpin_core::{Page, Range};
 
 cases! { State "state";
-    scan_ascends_by_bytes []
+    scan_ascends_by_bytes [] SCAN_ASCENDS_BY_BYTES
         "`scan` reads a range ascending by the keys' bytes";
-    scan_pages_are_complete []
+    scan_pages_are_complete [] SCAN_PAGES_ARE_COMPLETE
         "A page has at most `limit` entries; pages one after the other tell every key once";
-    a_large_range_is_read_in_pages []
+    a_large_range_is_read_in_pages [] LARGE_RANGE_IS_READ_IN_PAGES
         "A page has at most 1,000 entries, and says whether there may be more";
-    a_page_starts_after_a_key_that_need_not_exist []
+    a_page_starts_after_a_key_that_need_not_exist [] SCAN_PAGES_ARE_COMPLETE
         "A page starts after the key given, whether or not it exists";
-    a_prefix_is_every_key_that_starts_with_it []
+    a_prefix_is_every_key_that_starts_with_it [] RANGE_OF_ONE_KEY_IS_THAT_KEY
         "A prefix is every key that starts with this text, and no other";
-    a_prefix_is_taken_literally []
+    a_prefix_is_taken_literally [] RANGE_OF_ONE_KEY_IS_THAT_KEY
         "A prefix is text: no character in it is a wildcard";
-    a_range_of_one_key_is_that_key []
+    a_range_of_one_key_is_that_key [] RANGE_OF_ONE_KEY_IS_THAT_KEY
         "A range is one key, or all that start with a prefix";
-    keys_are_read_without_values []
+    keys_are_read_without_values [] KEYS_ARE_READ_WITHOUT_VALUES
         "Without values, entries have empty values; keys and versions are the same";
-    an_empty_range_is_an_empty_page []
+    an_empty_range_is_an_empty_page [] LARGE_RANGE_IS_READ_IN_PAGES
         "A page of a range in which there is nothing is empty, and there is no more";
-    bad_pages_are_refused []
+    bad_pages_are_refused [] BAD_PAGES_ARE_REFUSED
         "A page's limit is at least 1 and at most `Page::MAX_LIMIT`";
 }
 

@@ -10,19 +10,19 @@ use std::time::Instant;
 use tokio::task::yield_now;
 
 cases! { State "state";
-    entries_come_in_the_order_asked []
+    entries_come_in_the_order_asked [] ENTRIES_COME_IN_THE_ORDER_ASKED
         "`get` answers an entry per key, in their order";
-    many_keys_are_read_at_once []
+    many_keys_are_read_at_once [] ENTRIES_COME_IN_THE_ORDER_ASKED
         "`get` reads keys, all as of one revision: an entry per key";
-    no_keys_are_no_entries []
+    no_keys_are_no_entries [] ENTRIES_COME_IN_THE_ORDER_ASKED
         "`get` answers an entry per key, so none for none";
-    a_write_is_read_through_another_handle []
+    a_write_is_read_through_another_handle [] PUT_THEN_GET
         "`get` is linearizable: a read through any handle sees every write that was answered before it began";
-    reads_never_go_back []
+    reads_never_go_back [] PUT_THEN_GET
         "`get` is linearizable: a later read never returns an older version";
-    a_snapshot_is_of_one_revision [MultiKey]
+    a_snapshot_is_of_one_revision [MultiKey] SNAPSHOT_IS_OF_ONE_REVISION
         "`get` reads keys all as of one revision: never half of a transaction";
-    a_page_is_of_one_revision [MultiKey]
+    a_page_is_of_one_revision [MultiKey] PAGE_IS_OF_ONE_REVISION
         "`scan` reads one page of a range, all of it as of one revision";
 }
 

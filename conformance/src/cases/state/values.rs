@@ -6,25 +6,25 @@ use bytes::Bytes;
 use linchpin_core::MutationResult;
 
 cases! { State "state";
-    put_then_get []
+    put_then_get [] PUT_THEN_GET
         "`get` is linearizable: what a commit wrote, every later read returns";
-    absent_is_nothing []
+    absent_is_nothing [] ABSENT_IS_NOTHING
         "A snapshot has `None` where the key does not exist";
-    an_empty_value_is_a_value []
+    an_empty_value_is_a_value [] ANY_BYTES_ARE_A_VALUE
         "Values are bytes: a key with an empty value exists";
-    any_bytes_are_a_value []
+    any_bytes_are_a_value [] ANY_BYTES_ARE_A_VALUE
         "Values are bytes, whatever they are";
-    a_rewrite_replaces_the_whole_value []
+    a_rewrite_replaces_the_whole_value [] REWRITE_REPLACES_THE_WHOLE_VALUE
         "`Put` writes the value: nothing of an older, longer one is left";
-    put_reports_when_the_key_came_to_be []
+    put_reports_when_the_key_came_to_be [] VERSIONS_GROW_AND_CREATED_STAYS
         "`Put` reports when the key came to be, the transaction's revision if this created it, and the TTL granted";
-    delete_removes_and_reports []
+    delete_removes_and_reports [] DELETE_REMOVES_AND_REPORTS
         "`Delete` removes the key, if it exists, and reports whether there was something to delete";
-    a_key_without_ttl_lives_for_ever []
+    a_key_without_ttl_lives_for_ever [] KEY_WITHOUT_TTL_LIVES_FOR_EVER
         "An entry's TTL is how long it has left to live; `None` is for ever";
-    value_at_the_limit []
+    value_at_the_limit [] VALUE_AT_THE_LIMIT
         "Values are bytes, at least 512 KiB of them: one of exactly the limit is stored";
-    value_over_the_limit_is_refused []
+    value_over_the_limit_is_refused [] VALUE_OVER_THE_LIMIT_IS_REFUSED
         "Over the limit is `InvalidArgument` before anything is sent";
 }
 

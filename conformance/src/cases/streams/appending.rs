@@ -8,33 +8,33 @@ use linchpin_core::{Action, Appended, Position, Record, Retention, StreamName};
 use tokio::time::sleep;
 
 cases! { Streams "streams";
-    positions_grow_by_one [Streams]
+    positions_grow_by_one [Streams] POSITIONS_GROW_BY_ONE
         "`Position`: where a record stands in its stream, 1 for the first, growing by one";
-    a_batch_stands_together [Streams]
+    a_batch_stands_together [Streams] BATCH_STANDS_TOGETHER
         "`append` appends records, in their order, next to each other";
-    each_stream_counts_for_itself [Streams]
+    each_stream_counts_for_itself [Streams] POSITIONS_GROW_BY_ONE
         "`Position`: where a record stands in its stream; another stream has its own";
-    records_come_as_appended [Streams]
+    records_come_as_appended [Streams] RECORDS_COME_AS_APPENDED
         "A delivery has the payload, id and headers as appended";
-    records_outlive_the_handle [Streams]
+    records_outlive_the_handle [Streams] RECORDS_OUTLIVE_THE_HANDLE
         "Appended records survive, whatever becomes of the handle that appended them";
-    appending_nothing_appends_nothing [Streams]
+    appending_nothing_appends_nothing [Streams] BATCH_STANDS_TOGETHER
         "`append` answers one `Appended` per record, so none for none";
-    a_record_id_is_appended_once [RecordIds]
+    a_record_id_is_appended_once [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window";
-    a_record_id_is_once_within_a_batch [RecordIds]
+    a_record_id_is_once_within_a_batch [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window, also within one call";
-    a_record_id_is_once_for_all_handles [RecordIds]
+    a_record_id_is_once_for_all_handles [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window, whoever appends it and when";
-    a_record_id_belongs_to_its_stream [RecordIds]
+    a_record_id_belongs_to_its_stream [RecordIds] RECORD_ID_BELONGS_TO_ITS_STREAM
         "A record's id is known in the stream that it was appended to, and in no other";
-    a_settled_record_keeps_its_id [RecordIds]
+    a_settled_record_keeps_its_id [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window, though it was settled since";
-    a_trimmed_record_keeps_its_id [RecordIds]
+    a_trimmed_record_keeps_its_id [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window, though it was dropped since";
-    a_record_id_is_remembered_for_a_while [RecordIds]
+    a_record_id_is_remembered_for_a_while [RecordIds] RECORD_ID_IS_APPENDED_ONCE
         "A record with an id is appended once per dedupe window, not only while others are appended";
-    a_cleared_stream_knows_no_ids [RecordIds]
+    a_cleared_stream_knows_no_ids [RecordIds] CLEARED_STREAM_KNOWS_NO_IDS
         "`clear` forgets the ids of records with their streams: what is appended after it is new";
 }
 

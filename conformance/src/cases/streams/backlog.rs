@@ -7,11 +7,11 @@ use crate::waiting::{LONG, PATIENCE};
 use linchpin_core::{Action, Claim, Record, Settled, Settlement, StreamName};
 
 cases! { Streams "streams";
-    delayed_records_hold_nothing_up [Delays]
+    delayed_records_hold_nothing_up [Delays] DELAYED_RECORDS_HOLD_NOTHING_UP
         "A delay holds back its record, and none behind it, however many are delayed";
-    exhausted_records_hold_nothing_up [DeadLetters]
+    exhausted_records_hold_nothing_up [DeadLetters] DELAYED_RECORDS_HOLD_NOTHING_UP
         "A record delivered as often as the claim allows is not delivered, and holds back none behind it";
-    large_records_come_in_several_claims [Streams]
+    large_records_come_in_several_claims [Streams] CLAIM_BRINGS_NO_MORE_THAN_ASKED
         "`Claim::max`: at most; what is left of many large records comes with the next claim";
 }
 

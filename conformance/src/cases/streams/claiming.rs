@@ -7,19 +7,19 @@ use linchpin_core::Action;
 use std::collections::HashSet;
 
 cases! { Streams "streams";
-    a_claim_is_exclusive [Streams]
+    a_claim_is_exclusive [Streams] CLAIM_IS_EXCLUSIVE + COMPONENTS_CONTRIB_4577
         "A member's claim is exclusive until settled or its visibility time passes";
-    a_claim_brings_no_more_than_asked [Streams]
+    a_claim_brings_no_more_than_asked [Streams] CLAIM_BRINGS_NO_MORE_THAN_ASKED
         "`Claim::max`: how many records at most";
-    a_claim_of_nothing_looks_once [Streams]
+    a_claim_of_nothing_looks_once [Streams] WAITING_CLAIM_WAKES_FOR_A_RECORD
         "A claim that does not wait looks once: empty if nothing is there";
-    first_deliveries_are_in_order [Streams]
+    first_deliveries_are_in_order [Streams] FIRST_DELIVERIES_ARE_IN_ORDER
         "Records are appended in their order, and delivered for the first time in it";
-    members_share_the_records [Streams]
+    members_share_the_records [Streams] MEMBERS_SHARE_THE_RECORDS
         "A group sees every record; each record goes to one of its members";
-    concurrent_claims_are_disjoint [Streams]
+    concurrent_claims_are_disjoint [Streams] MEMBERS_SHARE_THE_RECORDS + COMPONENTS_CONTRIB_4577
         "A member's claim is exclusive, however many claim at the same time";
-    streams_do_not_mix [Streams]
+    streams_do_not_mix [Streams] EVERY_GROUP_SEES_EVERY_RECORD
         "A claim brings records of its stream";
 }
 

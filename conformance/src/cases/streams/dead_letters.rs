@@ -11,23 +11,23 @@ use linchpin_core::{
 };
 
 cases! { Streams "streams";
-    a_rejected_record_is_a_dead_letter_once [DeadLetters]
+    a_rejected_record_is_a_dead_letter_once [DeadLetters] REJECTED_RECORD_IS_A_DEAD_LETTER_ONCE
         "Rejected records go to the group's dead letters, once, and are never delivered again";
-    a_dead_letter_keeps_what_it_was [DeadLetters]
+    a_dead_letter_keeps_what_it_was [DeadLetters] DEAD_LETTER_KEEPS_WHAT_IT_WAS
         "A dead letter has its payload and headers, and besides them why, how often and where";
-    an_exhausted_record_is_a_dead_letter_once [DeadLetters]
+    an_exhausted_record_is_a_dead_letter_once [DeadLetters] EXHAUSTED_RECORD_IS_A_DEAD_LETTER_ONCE + WATERMILL_414
         "A record delivered this often without being acknowledged goes to the dead letters instead of being delivered again";
-    an_abandoned_record_is_exhausted_too [DeadLetters]
+    an_abandoned_record_is_exhausted_too [DeadLetters] EXHAUSTED_RECORD_IS_A_DEAD_LETTER_ONCE
         "A record delivered this often without being acknowledged goes to the dead letters, though nobody gave it back";
-    without_a_limit_nothing_is_given_up [DeadLetters]
+    without_a_limit_nothing_is_given_up [DeadLetters] WITHOUT_A_LIMIT_NOTHING_IS_GIVEN_UP
         "`Claim::max_deliveries`: `None` never gives up";
-    dead_letters_are_the_groups_own [DeadLetters]
+    dead_letters_are_the_groups_own [DeadLetters] DEAD_LETTERS_ARE_THE_GROUPS_OWN
         "Rejected records go to the group's dead letters; another group still gets the record";
-    dead_letters_are_a_stream [DeadLetters]
+    dead_letters_are_a_stream [DeadLetters] DEAD_LETTERS_ARE_A_STREAM
         "The dead letters of a group are read, claimed and trimmed like any other stream";
-    a_dead_letter_has_no_dead_letters [DeadLetters]
+    a_dead_letter_has_no_dead_letters [DeadLetters] DEAD_LETTER_HAS_NO_DEAD_LETTERS
         "A dead letter that any group rejects, or was given too often, is dropped for that group, as if acknowledged";
-    a_stale_reject_makes_no_dead_letter [DeadLetters]
+    a_stale_reject_makes_no_dead_letter [DeadLetters] REJECTED_RECORD_IS_A_DEAD_LETTER_ONCE
         "Settling with a stale claim is refused, and nothing is changed";
 }
 

@@ -7,21 +7,21 @@ use crate::waiting::{LONG, Timed, Window, timed};
 use linchpin_core::{Action, Delivery, MAX_TTL, Position, Record};
 
 cases! { Streams "streams";
-    a_delay_is_honoured [Delays]
+    a_delay_is_honoured [Delays] DELAY_IS_HONOURED + OMNIQUEUE_RS_182
         "`Record::delay`: not delivered before this time has passed since it was appended";
-    a_delayed_record_blocks_no_other [Delays]
+    a_delayed_record_blocks_no_other [Delays] DELAYED_RECORD_BLOCKS_NO_OTHER
         "A delay holds back its record, and none behind it";
-    a_delay_is_the_same_for_every_group [Delays]
+    a_delay_is_the_same_for_every_group [Delays] DELAY_IS_THE_SAME_FOR_EVERY_GROUP
         "A delay counts from when the record was appended, whenever a group first asks";
-    delays_end_each_at_its_time [Delays]
+    delays_end_each_at_its_time [Delays] DELAY_IS_HONOURED
         "A delayed record is delivered when its time has come, whatever others wait for";
-    no_delay_is_none [Delays]
+    no_delay_is_none [Delays] DELAY_IS_HONOURED
         "A delay of zero holds nothing back";
-    a_retry_after_is_honoured [Delays]
+    a_retry_after_is_honoured [Delays] RETRY_AFTER_IS_HONOURED + OMNIQUEUE_RS_182 + WATERMILL_414
         "`Retry after d` is honoured: deliver it again, not before `after` has passed";
-    a_retry_after_blocks_no_other [Delays]
+    a_retry_after_blocks_no_other [Delays] DELAYED_RECORD_BLOCKS_NO_OTHER
         "`Retry after d` holds back its record, and none behind it";
-    a_hundred_years_of_delay_are_held_back [Delays]
+    a_hundred_years_of_delay_are_held_back [Delays] HUNDRED_YEARS_OF_DELAY_ARE_HELD_BACK
         "The longest delay is 100 years: every backend can count that far";
 }
 

@@ -8,23 +8,23 @@ use crate::waiting::LONG;
 use linchpin_core::{Action, GroupInfo, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
-    every_group_sees_every_record [Streams]
+    every_group_sees_every_record [Streams] EVERY_GROUP_SEES_EVERY_RECORD
         "A group sees every record";
-    a_group_sees_what_was_before_it [Streams]
+    a_group_sees_what_was_before_it [Streams] EVERY_GROUP_SEES_EVERY_RECORD
         "A group comes to be with its first claim and sees every record still in the stream";
-    a_receipt_is_of_its_group [Streams]
+    a_receipt_is_of_its_group [Streams] RECEIPT_IS_OF_ITS_GROUP
         "A receipt is one delivery of one record to one group";
-    inspect_counts [Streams]
+    inspect_counts [Streams] INSPECT_COUNTS
         "`inspect`: what a stream holds, and where each group stands";
-    inspect_counts_what_waits [Delays]
+    inspect_counts_what_waits [Delays] INSPECT_COUNTS
         "`GroupInfo::pending`: records delivered but not settled, or waiting for a retry or a delay";
-    inspect_counts_what_is_left_of_a_trim [Streams]
+    inspect_counts_what_is_left_of_a_trim [Streams] INSPECT_COUNTS
         "`GroupInfo::lag`: records that the group has not looked at yet, without those that were dropped";
-    inspect_lists_groups_in_order [Streams]
+    inspect_lists_groups_in_order [Streams] INSPECT_COUNTS
         "`StreamInfo::groups`: the groups, ascending by name";
-    inspect_of_nothing_is_zero [Streams]
+    inspect_of_nothing_is_zero [Streams] INSPECT_OF_NOTHING_IS_ZERO
         "`inspect`: all zero for a stream that nobody appended to";
-    inspect_counts_dead_letters [DeadLetters]
+    inspect_counts_dead_letters [DeadLetters] INSPECT_COUNTS
         "`GroupInfo::dead`: records in its dead letters";
 }
 

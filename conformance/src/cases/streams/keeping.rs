@@ -9,35 +9,35 @@ use crate::waiting::LONG;
 use linchpin_core::{Action, Position, Record, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
-    the_newest_are_kept [Streams]
+    the_newest_are_kept [Streams] NEWEST_ARE_KEPT
         "`Retention::Newest`: the newest so many records";
-    what_stands_from_a_position_is_kept [Streams]
+    what_stands_from_a_position_is_kept [Streams] NEWEST_ARE_KEPT
         "`Retention::From`: records at or after this position";
-    what_is_not_settled_is_kept [Streams]
+    what_is_not_settled_is_kept [Streams] WHAT_IS_NOT_SETTLED_IS_KEPT + COMPONENTS_CONTRIB_4174
         "`trim` drops old records, but none that a group has not settled";
-    what_is_settled_is_trimmed [Streams]
+    what_is_settled_is_trimmed [Streams] WHAT_IS_NOT_SETTLED_IS_KEPT
         "`trim` drops old records, and returns how many";
-    what_was_given_back_is_kept [Streams]
+    what_was_given_back_is_kept [Streams] WHAT_IS_NOT_SETTLED_IS_KEPT
         "`trim` drops none that a group has not settled: what was given back is not";
-    what_is_delayed_is_kept [Delays]
+    what_is_delayed_is_kept [Delays] WHAT_IS_NOT_SETTLED_IS_KEPT
         "`trim` drops none that a group has not settled: what waits for its delay is not";
-    what_some_group_has_not_settled_is_kept [Streams]
+    what_some_group_has_not_settled_is_kept [Streams] WHAT_SOME_GROUP_HAS_NOT_SETTLED_IS_KEPT
         "`Retention::Unsettled`: what some group has not settled; everything, where there is no group";
-    trimming_nothing_is_no_error [Streams]
+    trimming_nothing_is_no_error [Streams] NEWEST_ARE_KEPT
         "`trim` returns how many records it dropped: none where there is nothing";
-    positions_go_on_after_trimming [Streams]
+    positions_go_on_after_trimming [Streams] POSITIONS_GO_ON_AFTER_TRIMMING
         "`Position`: growing by one, and never used twice";
-    positions_go_on_after_clearing_an_empty_stream [Streams]
+    positions_go_on_after_clearing_an_empty_stream [Streams] POSITIONS_GO_ON_AFTER_TRIMMING
         "After a `clear` no position of a name comes twice, though nothing was left in the stream";
-    a_cleared_stream_says_no_last_position [Streams]
+    a_cleared_stream_says_no_last_position [Streams] CLEARED_STREAM_SAYS_NO_LAST_POSITION
         "`StreamInfo::last`: the newest record ever appended, also if it was dropped since; `None` after a `clear`";
-    clear_removes_streams_and_groups [Streams]
+    clear_removes_streams_and_groups [Streams] CLEAR_REMOVES_STREAMS_BY_PREFIX + DAPR_4302
         "`clear` removes every stream with its groups";
-    a_receipt_from_before_a_clear_is_stale [Streams]
+    a_receipt_from_before_a_clear_is_stale [Streams] POSITIONS_GO_ON_AFTER_TRIMMING
         "After a `clear` no position of a name comes twice: a receipt from before fits nothing that came after";
-    clear_removes_streams_by_prefix [Streams]
+    clear_removes_streams_by_prefix [Streams] CLEAR_REMOVES_STREAMS_BY_PREFIX
         "`clear` removes every stream whose name starts with `prefix`, and nothing else";
-    clear_removes_dead_letters [DeadLetters]
+    clear_removes_dead_letters [DeadLetters] CLEAR_REMOVES_STREAMS_BY_PREFIX
         "`clear` removes every stream with its groups and dead letters";
 }
 

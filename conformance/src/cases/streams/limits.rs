@@ -6,21 +6,21 @@ use bytes::Bytes;
 use linchpin_core::{Action, MAX_TTL, Position, Receipt, Record, Settled, Settlement, StreamName};
 
 cases! { Streams "streams";
-    record_at_the_limit [Streams]
+    record_at_the_limit [Streams] RECORD_AT_THE_LIMIT
         "`limits.record`: a record of exactly the limit, payload and headers, is appended";
-    record_over_the_limit_is_refused [Streams]
+    record_over_the_limit_is_refused [Streams] RECORD_OVER_THE_LIMIT_IS_REFUSED
         "Over the limit is `InvalidArgument` before anything is sent: a record's payload and headers";
-    batch_at_the_limit [Streams]
+    batch_at_the_limit [Streams] BATCH_AT_THE_LIMIT
         "`limits.batch`: as many records or settlements of one call as declared";
-    batches_over_the_limit_are_refused [Streams]
+    batches_over_the_limit_are_refused [Streams] RECORD_OVER_THE_LIMIT_IS_REFUSED
         "Over the limit is `InvalidArgument` before anything is sent: records or settlements of one call";
-    senseless_claims_are_refused [Streams]
+    senseless_claims_are_refused [Streams] SENSELESS_CLAIMS_ARE_REFUSED
         "A claim's `max`, visibility and `max_deliveries` are greater than zero";
-    senseless_settlements_are_refused [Streams]
+    senseless_settlements_are_refused [Streams] SENSELESS_SETTLEMENTS_ARE_REFUSED
         "A visibility of zero, or a time over 100 years, is `InvalidArgument`";
-    a_long_reason_is_refused [DeadLetters]
+    a_long_reason_is_refused [DeadLetters] LONG_REASON_IS_REFUSED
         "`Reject`: why, at most 512 bytes";
-    a_long_delay_is_refused [Delays]
+    a_long_delay_is_refused [Delays] HUNDRED_YEARS_OF_DELAY_ARE_HELD_BACK
         "A delay over 100 years is `InvalidArgument`";
 }
 

@@ -7,19 +7,19 @@ use crate::waiting::{LONG, together};
 use linchpin_core::{Action, GroupName, Retention, Settled, StreamInfo, StreamName};
 
 cases! { Streams "streams";
-    a_removed_group_is_gone [Streams]
+    a_removed_group_is_gone [Streams] REMOVED_GROUP_IS_GONE
         "`remove_group` removes a group, and returns whether there was one";
-    a_removed_group_holds_nothing_back [Streams]
+    a_removed_group_holds_nothing_back [Streams] REMOVED_GROUP_IS_GONE
         "`remove_group` removes what the group has pending: it holds no `trim` back";
-    a_removed_group_begins_anew [Streams]
+    a_removed_group_begins_anew [Streams] REMOVED_GROUP_BEGINS_ANEW
         "After `remove_group` a claim under the name makes a new group, which sees every record still there";
-    removing_a_group_leaves_the_others [Streams]
+    removing_a_group_leaves_the_others [Streams] REMOVED_GROUP_IS_GONE
         "`remove_group` removes one group: the records and the other groups stay as they are";
-    a_removed_group_takes_its_dead_letters [DeadLetters]
+    a_removed_group_takes_its_dead_letters [DeadLetters] REMOVED_GROUP_IS_GONE
         "`remove_group` removes the group's dead letters, and no other's";
-    removing_a_reader_of_dead_letters_leaves_them [DeadLetters]
+    removing_a_reader_of_dead_letters_leaves_them [DeadLetters] REMOVED_GROUP_IS_GONE
         "`remove_group` of a group that reads dead letters leaves them, and those of a group of its name";
-    members_leave_nothing [Streams]
+    members_leave_nothing [Streams] MEMBERS_LEAVE_NOTHING
         "A member comes to be by claiming, and leaves nothing once what it claimed is settled";
 }
 

@@ -7,23 +7,23 @@ use crate::waiting::{LONG, timed};
 use linchpin_core::{Action, Position, Receipt, Settled, Settlement};
 
 cases! { Streams "streams";
-    acknowledged_is_never_seen_again [Streams]
+    acknowledged_is_never_seen_again [Streams] ACKNOWLEDGED_IS_NEVER_SEEN_AGAIN
         "`Ack`: done, the group never sees it again";
-    a_retry_comes_again_at_once [Streams]
+    a_retry_comes_again_at_once [Streams] RETRY_COMES_AGAIN_AT_ONCE + COMPONENTS_CONTRIB_4174
         "`Retry`: deliver it again, with a higher delivery count";
-    settled_is_stale [Streams]
+    settled_is_stale [Streams] SETTLED_IS_STALE
         "`Stale`: the record was settled before; nothing was changed";
-    delivered_again_is_stale [Streams]
+    delivered_again_is_stale [Streams] SETTLED_IS_STALE + COMPONENTS_CONTRIB_4577
         "Settling with a stale claim is refused: the record was delivered again";
-    another_handle_may_settle [Streams]
+    another_handle_may_settle [Streams] ANOTHER_HANDLE_MAY_SETTLE
         "A settlement refers to a delivery by its receipt, whichever handle it came through";
-    each_settlement_is_on_its_own [Streams]
+    each_settlement_is_on_its_own [Streams] EACH_SETTLEMENT_IS_ON_ITS_OWN
         "`settle` settles deliveries each on its own: one `Settled` per settlement, in their order";
-    settling_nothing_settles_nothing [Streams]
+    settling_nothing_settles_nothing [Streams] EACH_SETTLEMENT_IS_ON_ITS_OWN
         "`settle` answers one `Settled` per settlement, so none for none";
-    a_delivery_that_never_was_is_stale [Streams]
+    a_delivery_that_never_was_is_stale [Streams] SETTLED_IS_STALE
         "Settling with a stale claim is refused, and so is one with a claim that never was";
-    a_late_acknowledgement_counts_until_redelivery [Streams]
+    a_late_acknowledgement_counts_until_redelivery [Streams] LATE_ACKNOWLEDGEMENT_COUNTS_UNTIL_REDELIVERY
         "A receipt is stale once the record was delivered again or settled, not before";
 }
 

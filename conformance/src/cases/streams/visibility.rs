@@ -7,17 +7,17 @@ use crate::waiting::{LONG, Timed, timed};
 use linchpin_core::{Action, Claim, Delivery};
 
 cases! { Streams "streams";
-    an_abandoned_record_comes_again [Streams]
+    an_abandoned_record_comes_again [Streams] ABANDONED_RECORD_COMES_AGAIN + COMPONENTS_CONTRIB_4174
         "A claim is exclusive until its visibility time passes, then the record is redelivered with a higher delivery count";
-    every_redelivery_counts [Streams]
+    every_redelivery_counts [Streams] EVERY_REDELIVERY_COUNTS + OMNIQUEUE_RS_102
         "Redelivered with a higher delivery count, each time";
-    each_claim_has_its_visibility [Streams]
+    each_claim_has_its_visibility [Streams] CLAIM_IS_EXCLUSIVE
         "`Claim::visibility`: for how long a delivered record is this member's alone, whatever others asked for";
-    visibility_counts_from_the_claim [Streams]
+    visibility_counts_from_the_claim [Streams] CLAIM_IS_EXCLUSIVE + OMNIQUEUE_RS_102
         "`Claim::visibility` counts from the claim, however long the record had been there before";
-    an_extended_record_is_kept [Streams]
+    an_extended_record_is_kept [Streams] EXTENDED_RECORD_IS_KEPT
         "`Extend`: keep it for this long from now";
-    an_extended_record_is_let_go_in_time [Streams]
+    an_extended_record_is_let_go_in_time [Streams] EXTENDED_RECORD_IS_KEPT
         "`Extend`: keep it for this long from now, and no longer, also if that is shorter than before";
 }
 

@@ -8,31 +8,31 @@ use linchpin_core::{Action, Claim, Record};
 use tokio::time::{Instant, sleep};
 
 cases! { Streams "streams";
-    a_waiting_claim_wakes_for_a_record [Streams]
+    a_waiting_claim_wakes_for_a_record [Streams] WAITING_CLAIM_WAKES_FOR_A_RECORD
         "`claim` waits up to `wait` for the first record, and no longer once it is there";
-    a_waiting_claim_ends_empty [Streams]
+    a_waiting_claim_ends_empty [Streams] WAITING_CLAIM_WAKES_FOR_A_RECORD
         "`claim` waits up to `wait` for the first record; empty if none came";
-    a_waiting_claim_wakes_for_a_retry [Streams]
+    a_waiting_claim_wakes_for_a_retry [Streams] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record that was given back";
-    a_waiting_claim_wakes_for_an_abandoned_record [Streams]
+    a_waiting_claim_wakes_for_an_abandoned_record [Streams] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record whose visibility time has passed, within the slack";
-    a_waiting_claim_wakes_for_a_delayed_record [Delays]
+    a_waiting_claim_wakes_for_a_delayed_record [Delays] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record whose delay has passed, within the slack";
-    a_waiting_claim_wakes_for_what_is_delayed_meanwhile [Delays]
+    a_waiting_claim_wakes_for_what_is_delayed_meanwhile [Delays] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record that is appended with a delay, when that has passed";
-    a_waiting_claim_wakes_for_a_late_retry [Streams]
+    a_waiting_claim_wakes_for_a_late_retry [Streams] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record that was given back to be retried later, when that time has come";
-    a_waiting_claim_wakes_for_a_shortened_claim [Streams]
+    a_waiting_claim_wakes_for_a_shortened_claim [Streams] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll is woken by a record that is held for less than before, when that time has passed";
-    a_waiting_claim_wakes_for_a_dead_letter [DeadLetters]
+    a_waiting_claim_wakes_for_a_dead_letter [DeadLetters] WAITING_CLAIM_WAKES_FOR_A_RETRY
         "A long poll of dead letters is woken by a record that is rejected, or was delivered too often";
-    a_waiting_claim_wakes_for_a_removed_group [Streams]
+    a_waiting_claim_wakes_for_a_removed_group [Streams] REMOVED_GROUP_BEGINS_ANEW
         "A long poll whose group is removed is that of a new group, which sees what is still there";
-    a_claim_that_nobody_polls_holds_nobody_up [Streams]
+    a_claim_that_nobody_polls_holds_nobody_up [Streams] WAITING_CLAIM_WAKES_FOR_A_RECORD
         "A claim whose future is kept and not polled keeps no other of its group and handle from what comes";
-    one_record_wakes_one_of_many [Streams]
+    one_record_wakes_one_of_many [Streams] MEMBERS_SHARE_THE_RECORDS + COMPONENTS_CONTRIB_4577
         "A member's claim is exclusive: of many that wait, one gets the record";
-    a_waiting_claim_outlives_a_clear [Streams]
+    a_waiting_claim_outlives_a_clear [Streams] WAITING_CLAIM_OUTLIVES_A_CLEAR + DAPR_4302
         "A claim that waits while its stream is cleared, or the next one, brings what is appended afterwards";
 }
 

@@ -7,21 +7,21 @@ use crate::waiting::{Meanwhile, together};
 use linchpin_core::{MutationResult, Range};
 
 cases! { Transactions "transactions";
-    all_or_nothing [MultiKey]
+    all_or_nothing [MultiKey] ALL_OR_NOTHING
         "All mutations are applied if all guards hold, and none otherwise";
-    a_failed_add_undoes_the_rest [MultiKey]
+    a_failed_add_undoes_the_rest [MultiKey] FAILED_ADD_UNDOES_THE_REST
         "Overflow, or a value that is no counter, fails the whole transaction with `Conflict`";
-    one_result_per_mutation_in_order [MultiKey]
+    one_result_per_mutation_in_order [MultiKey] ONE_RESULT_PER_MUTATION_IN_ORDER
         "`Committed` has one result per mutation, in their order";
-    all_writes_have_the_same_revision [MultiKey]
+    all_writes_have_the_same_revision [MultiKey] ALL_WRITES_HAVE_THE_SAME_REVISION
         "The outcome carries the revision: that of its writes";
-    guards_see_what_was_before []
+    guards_see_what_was_before [] GUARDS_SEE_WHAT_WAS_BEFORE
         "The guards are checked, then the mutations are applied";
-    transfers_keep_the_sum [MultiKey]
+    transfers_keep_the_sum [MultiKey] TRANSFERS_KEEP_THE_SUM
         "Transactions are linearizable: transfers between accounts never make or lose anything, whenever one looks";
-    a_fenced_write_is_refused [MultiKey]
+    a_fenced_write_is_refused [MultiKey] FENCED_WRITE_IS_REFUSED
         "`created` is the fencing token of whoever created it: a write guarded by a lock that was lost is refused";
-    moving_a_key_is_seen_whole [MultiKey]
+    moving_a_key_is_seen_whole [MultiKey] TRANSFERS_KEEP_THE_SUM
         "All or nothing, linearizable: a value moved from key to key is always at exactly one of them";
 }
 

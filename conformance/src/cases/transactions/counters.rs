@@ -8,23 +8,23 @@ use bytes::Bytes;
 use std::collections::HashSet;
 
 cases! { Transactions "transactions";
-    an_absent_counter_counts_as_zero []
+    an_absent_counter_counts_as_zero [] ABSENT_COUNTER_COUNTS_AS_ZERO
         "`Add`: an absent key counts as 0";
-    a_counter_is_decimal_text []
+    a_counter_is_decimal_text [] COUNTER_IS_DECIMAL_TEXT
         "`Add` adds to the signed 64-bit counter that the key holds as decimal text";
-    counters_go_below_zero []
+    counters_go_below_zero [] COUNTER_IS_DECIMAL_TEXT
         "`Add` adds to a signed counter";
-    counters_are_exact []
+    counters_are_exact [] COUNTER_IS_DECIMAL_TEXT
         "`Add` adds to a 64-bit counter, exact over its whole range";
-    overflow_is_a_conflict []
+    overflow_is_a_conflict [] OVERFLOW_IS_A_CONFLICT
         "Overflow fails the whole transaction with `Conflict`";
-    what_is_no_counter_is_a_conflict []
+    what_is_no_counter_is_a_conflict [] OVERFLOW_IS_A_CONFLICT
         "A value that is no counter fails the whole transaction with `Conflict`";
-    another_way_to_write_a_number_is_no_counter []
+    another_way_to_write_a_number_is_no_counter [] ANOTHER_WAY_TO_WRITE_A_NUMBER_IS_NO_COUNTER
         "A counter's text is the number as `Add` writes it: no plus, no leading zero, no `-0`, no other digits";
-    concurrent_adds_all_count []
+    concurrent_adds_all_count [] CONCURRENT_ADDS_ALL_COUNT
         "Transactions are linearizable: every `Add` counts, and each sees a result of its own";
-    an_add_is_a_write []
+    an_add_is_a_write [] ADD_IS_A_WRITE
         "An `Add` was written at the transaction's revision";
 }
 

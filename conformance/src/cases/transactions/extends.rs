@@ -7,15 +7,15 @@ use crate::waiting::LONG;
 use linchpin_core::{MutationResult, Revision};
 
 cases! { Transactions "transactions";
-    extend_is_no_new_version [Ttl]
+    extend_is_no_new_version [Ttl] EXTEND_IS_NO_NEW_VERSION
         "`Extend` is not a new version: extending a TTL is not a write";
-    extend_of_another_version_does_nothing [Ttl]
+    extend_of_another_version_does_nothing [Ttl] EXTEND_OF_ANOTHER_VERSION_DOES_NOTHING + ELSEWHERE_REMOVED_LOCK_IS_LOST
         "`Extend` sets the remaining TTL if the key's version is still `version`";
-    extend_of_an_absent_key_does_nothing [Ttl]
+    extend_of_an_absent_key_does_nothing [Ttl] EXTEND_OF_ANOTHER_VERSION_DOES_NOTHING
         "`Extended` has no TTL if the key was gone or had another version";
-    a_failed_extend_does_not_fail_the_rest [Ttl, MultiKey]
+    a_failed_extend_does_not_fail_the_rest [Ttl, MultiKey] FAILED_EXTEND_DOES_NOT_FAIL_THE_REST
         "`Extend` is alone in not failing the whole if it cannot";
-    many_leases_are_extended_at_once [Ttl, MultiKey]
+    many_leases_are_extended_at_once [Ttl, MultiKey] MANY_LEASES_ARE_EXTENDED_AT_ONCE
         "Several `Extend`s renew thousands of leases in few round trips";
 }
 

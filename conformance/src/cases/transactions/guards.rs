@@ -7,35 +7,35 @@ use crate::waiting::{eventually, together};
 use linchpin_core::Revision;
 
 cases! { Transactions "transactions";
-    absent_holds_where_there_is_no_key []
+    absent_holds_where_there_is_no_key [] ABSENT_HOLDS_WHERE_THERE_IS_NO_KEY
         "`Absent`: the key does not exist";
-    present_holds_where_there_is_one []
+    present_holds_where_there_is_one [] PRESENT_HOLDS_WHERE_THERE_IS_ONE
         "`Present`: the key exists";
-    version_holds_at_that_write_only []
+    version_holds_at_that_write_only [] VERSION_HOLDS_AT_THAT_WRITE_ONLY
         "`VersionIs`: the key exists and its last write was at this revision";
-    version_never_holds_for_an_absent_key []
+    version_never_holds_for_an_absent_key [] VERSION_HOLDS_AT_THAT_WRITE_ONLY
         "`VersionIs`: the key exists; one that was deleted has no version";
-    prefix_absent_holds_where_no_key_starts_so [PrefixGuards, MultiKey]
+    prefix_absent_holds_where_no_key_starts_so [PrefixGuards, MultiKey] PREFIX_ABSENT_HOLDS_WHERE_NO_KEY_STARTS_SO
         "`PrefixAbsent`: no key exists that starts with this one; one that does is what stood there";
-    prefix_absent_does_not_see_what_expired [PrefixGuards, MultiKey, Ttl]
+    prefix_absent_does_not_see_what_expired [PrefixGuards, MultiKey, Ttl] PREFIX_ABSENT_HOLDS_WHERE_NO_KEY_STARTS_SO
         "`PrefixAbsent`: no key exists that starts with this one; one that expired or was deleted does not";
-    one_of_many_takes_an_empty_prefix [PrefixGuards, MultiKey]
+    one_of_many_takes_an_empty_prefix [PrefixGuards, MultiKey] PREFIX_ABSENT_HOLDS_WHERE_NO_KEY_STARTS_SO
         "Transactions are linearizable: of many that write under a prefix that is empty, exactly one does";
-    a_version_never_comes_back []
+    a_version_never_comes_back [] VERSION_NEVER_COMES_BACK + ELSEWHERE_VERSIONS_GROW_AND_CREATED_STAYS
         "A namespace's revisions only grow: a key deleted and written again with the same value has another version";
-    a_refusal_tells_what_stood_there []
+    a_refusal_tells_what_stood_there [] FIRST_FAILING_GUARD_IS_TOLD
         "The outcome says which guard failed and what stood there";
-    the_first_failing_guard_is_told [MultiKey]
+    the_first_failing_guard_is_told [MultiKey] FIRST_FAILING_GUARD_IS_TOLD
         "`Refused` has the index of the first guard that did not hold, and what stood at its key";
-    every_guard_must_hold []
+    every_guard_must_hold [] ALL_OR_NOTHING
         "All mutations are applied if all guards hold, and none otherwise";
-    a_check_changes_nothing []
+    a_check_changes_nothing [] CHECK_CHANGES_NOTHING
         "Without mutations it is a check: the outcome says whether the guards hold";
-    guarded_deletes_delete_what_was_read []
+    guarded_deletes_delete_what_was_read [] VERSION_HOLDS_AT_THAT_WRITE_ONLY
         "A mutation is applied if all guards hold: a delete guarded by a version spares a newer write";
-    one_of_many_creators_wins []
+    one_of_many_creators_wins [] ONE_OF_MANY_CREATORS_WINS
         "Transactions are linearizable: of many that create the same key, exactly one does";
-    one_of_many_swappers_wins []
+    one_of_many_swappers_wins [] ONE_OF_MANY_CREATORS_WINS
         "Transactions are linearizable: of many that replace the same version, exactly one does";
 }
 

@@ -6,27 +6,27 @@ use crate::waiting::{LONG, together};
 use linchpin_core::{Range, Revision, TransactionId};
 
 cases! { Transactions "transactions";
-    a_repeat_gets_the_first_outcome [TransactionIds]
+    a_repeat_gets_the_first_outcome [TransactionIds] REPEAT_GETS_THE_FIRST_OUTCOME
         "A transaction with an id is applied at most once; the repeat gets the first outcome";
-    a_repeat_is_blind_to_what_came_after [TransactionIds]
+    a_repeat_is_blind_to_what_came_after [TransactionIds] REPEAT_GETS_THE_FIRST_OUTCOME
         "The repeat gets the first outcome, whatever has happened to its keys since";
-    a_guarded_repeat_gets_the_first_outcome [TransactionIds]
+    a_guarded_repeat_gets_the_first_outcome [TransactionIds] REPEAT_GETS_THE_FIRST_OUTCOME
         "The repeat gets the first outcome, though its guards hold no more";
-    a_repeat_through_another_handle_is_one [TransactionIds]
+    a_repeat_through_another_handle_is_one [TransactionIds] CONCURRENT_REPEATS_APPLY_ONCE
         "Applied at most once within the backend's window, however often and by whatever handle it is sent";
-    concurrent_repeats_apply_once [TransactionIds]
+    concurrent_repeats_apply_once [TransactionIds] CONCURRENT_REPEATS_APPLY_ONCE
         "Applied at most once within the backend's window, however often it is sent, also at the same time";
-    ids_of_a_contended_key_are_remembered [TransactionIds]
+    ids_of_a_contended_key_are_remembered [TransactionIds] CONCURRENT_REPEATS_APPLY_ONCE
         "Applied at most once within the backend's window, however many others write the same key at the same time";
-    a_refusal_is_kept_too [TransactionIds]
+    a_refusal_is_kept_too [TransactionIds] REFUSAL_IS_KEPT_TOO
         "The repeat gets the first outcome, a refusal too: a late attempt cannot apply what was refused";
-    a_conflict_is_kept_too [TransactionIds]
+    a_conflict_is_kept_too [TransactionIds] CONFLICT_IS_KEPT_TOO
         "The repeat gets the first outcome, a conflict too: a late attempt cannot apply what failed";
-    ids_are_remembered_for_their_window [TransactionIds]
+    ids_are_remembered_for_their_window [TransactionIds] CONCURRENT_REPEATS_APPLY_ONCE
         "Applied at most once within the backend's window, as long as that is declared";
-    other_ids_are_other_transactions [TransactionIds]
+    other_ids_are_other_transactions [TransactionIds] OTHER_IDS_ARE_OTHER_TRANSACTIONS
         "An id names one transaction: the same changes under another id are applied again";
-    a_reused_id_is_a_conflict [TransactionIds]
+    a_reused_id_is_a_conflict [TransactionIds] REUSED_ID_IS_A_CONFLICT
         "An id names one transaction: another one under it fails with `Conflict` and changes nothing";
 }
 

@@ -6,17 +6,17 @@ use bytes::Bytes;
 use linchpin_core::Range;
 
 cases! { Transactions "transactions";
-    as_many_operations_as_declared [MultiKey]
+    as_many_operations_as_declared [MultiKey] AS_MANY_OPERATIONS_AS_DECLARED
         "`limits.transaction_operations`: guards and mutations of one transaction, 128 at least";
-    too_many_operations_are_refused []
+    too_many_operations_are_refused [] TOO_MANY_OPERATIONS_ARE_REFUSED
         "Too many operations are `InvalidArgument`, and nothing is applied";
-    as_many_bytes_as_declared [MultiKey]
+    as_many_bytes_as_declared [MultiKey] AS_MANY_BYTES_AS_DECLARED
         "`limits.transaction_bytes`: all values of one transaction, 1 MiB at least";
-    too_many_bytes_are_refused [MultiKey]
+    too_many_bytes_are_refused [MultiKey] TOO_MANY_OPERATIONS_ARE_REFUSED
         "Over the limit is `InvalidArgument` before anything is sent: all values of one transaction";
-    a_key_is_changed_once []
+    a_key_is_changed_once [] KEY_IS_CHANGED_ONCE
         "Each key may be mutated once";
-    a_key_may_be_guarded_more_than_once []
+    a_key_may_be_guarded_more_than_once [] KEY_IS_CHANGED_ONCE
         "Each key may be mutated once, and guarded as often as one likes";
 }
 

@@ -9,19 +9,19 @@ use crate::waiting::{LONG, timed, together};
 use linchpin_core::{Range, Retry, Revision, TransactionId};
 
 cases! { Transactions "transactions";
-    an_id_outlasts_thousands_of_others [TransactionIds]
+    an_id_outlasts_thousands_of_others [TransactionIds] CONCURRENT_REPEATS_APPLY_ONCE
         "Applied at most once within the backend's window, however many other transactions come meanwhile";
-    an_id_survives_a_clear [TransactionIds]
+    an_id_survives_a_clear [TransactionIds] REPEAT_GETS_THE_FIRST_OUTCOME
         "The repeat gets the first outcome, though everything was cleared since";
-    the_id_of_a_check_is_known [TransactionIds]
+    the_id_of_a_check_is_known [TransactionIds] REPEAT_GETS_THE_FIRST_OUTCOME
         "The repeat gets the first outcome, of a transaction too that changes nothing";
-    a_repeat_renews_nothing [TransactionIds, Ttl]
+    a_repeat_renews_nothing [TransactionIds, Ttl] REPEAT_RENEWS_NOTHING
         "The repeat gets the first outcome and does nothing: it extends no lease once more";
-    a_refused_repeat_tells_what_still_stands [TransactionIds]
+    a_refused_repeat_tells_what_still_stands [TransactionIds] REFUSED_REPEAT_TELLS_WHAT_STILL_STANDS
         "A refusal that is repeated tells what stood there if that very version still does, and no value that has gone";
-    every_part_of_a_transaction_tells_it_apart [TransactionIds]
+    every_part_of_a_transaction_tells_it_apart [TransactionIds] REUSED_ID_IS_A_CONFLICT
         "An id names one transaction: one that differs in any part fails with `Conflict` and changes nothing";
-    a_conflict_under_an_id_is_not_sent_again [TransactionIds]
+    a_conflict_under_an_id_is_not_sent_again [TransactionIds] REUSED_ID_IS_A_CONFLICT
         "Retry: `Never`, for a conflict too that is remembered, or that an id was used before: surely nothing was applied";
 }
 

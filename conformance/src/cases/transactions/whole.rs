@@ -8,15 +8,15 @@ use crate::waiting::LONG;
 use linchpin_core::{MutationResult, Revision};
 
 cases! { Transactions "transactions";
-    a_conflict_undoes_deletes [MultiKey]
+    a_conflict_undoes_deletes [MultiKey] FAILED_ADD_UNDOES_THE_REST
         "If one mutation fails none is applied: what the others delete is still there";
-    a_conflict_undoes_extends [MultiKey, Ttl]
+    a_conflict_undoes_extends [MultiKey, Ttl] FAILED_ADD_UNDOES_THE_REST
         "If one mutation fails none is applied: what the others extend lives as long as before";
-    a_conflict_undoes_ttls [MultiKey, Ttl]
+    a_conflict_undoes_ttls [MultiKey, Ttl] STALE_EXTEND_LEAVES_IT
         "If one mutation fails none is applied: what the others write keeps the TTL that it had, and has none if it had none";
-    a_refusal_changes_no_ttl [Ttl]
+    a_refusal_changes_no_ttl [Ttl] STALE_EXTEND_LEAVES_IT
         "Nothing was changed if a guard did not hold: neither is a lease extended, nor what it would be given";
-    every_lease_of_a_transaction_is_extended [Ttl, MultiKey]
+    every_lease_of_a_transaction_is_extended [Ttl, MultiKey] MANY_LEASES_ARE_EXTENDED_AT_ONCE
         "`Extend` sets the remaining TTL, of every key of a transaction, as many as it may have";
 }
 

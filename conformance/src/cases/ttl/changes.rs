@@ -6,25 +6,25 @@ use crate::lease::Lease;
 use crate::waiting::LONG;
 
 cases! { Ttl "ttl";
-    a_put_without_ttl_clears_it [Ttl]
+    a_put_without_ttl_clears_it [Ttl] PUT_WITH_TTL_REPLACES_IT
         "`Put`: without a TTL the key lives for ever, whatever it had before";
-    a_put_with_ttl_replaces_it [Ttl]
+    a_put_with_ttl_replaces_it [Ttl] PUT_WITH_TTL_REPLACES_IT
         "`Put` writes the value and how long it lives, whatever it had before";
-    an_add_keeps_it [Ttl]
+    an_add_keeps_it [Ttl] ADD_KEEPS_IT
         "`Add`: a counter that exists keeps its TTL";
-    an_add_gives_none_to_what_lives_for_ever [Ttl]
+    an_add_gives_none_to_what_lives_for_ever [Ttl] ADD_KEEPS_IT
         "`Add`: a counter that exists keeps its TTL, also if that is none";
-    an_extend_lengthens_it [Ttl]
+    an_extend_lengthens_it [Ttl] EXTEND_LENGTHENS_IT
         "`Extend` sets the remaining TTL: a longer one than before";
-    an_extend_never_shortens_it [Ttl]
+    an_extend_never_shortens_it [Ttl] EXTEND_NEVER_SHORTENS_IT
         "`Extend` never shortens a TTL: one that arrives late cannot cut short what another has granted since";
-    an_extend_leaves_what_lives_for_ever [Ttl]
+    an_extend_leaves_what_lives_for_ever [Ttl] EXTEND_NEVER_SHORTENS_IT
         "`Extend` never shortens a TTL: what lives for ever goes on doing so";
-    a_stale_extend_leaves_it [Ttl]
+    a_stale_extend_leaves_it [Ttl] STALE_EXTEND_LEAVES_IT
         "`Extend` sets the remaining TTL if the key's version is still `version`, and else leaves it";
-    a_refused_put_leaves_it [Ttl]
+    a_refused_put_leaves_it [Ttl] STALE_EXTEND_LEAVES_IT
         "Nothing was changed if a guard did not hold, the TTL included";
-    a_lease_can_be_kept_for_long [Ttl]
+    a_lease_can_be_kept_for_long [Ttl] EXTEND_LENGTHENS_IT + ELSEWHERE_FRACTIONS_OF_A_SECOND_COUNT
         "A lease that is extended in time, again and again, never ends in between";
 }
 

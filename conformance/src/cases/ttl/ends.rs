@@ -8,27 +8,27 @@ use crate::waiting::timed;
 use linchpin_core::{MutationResult, Range};
 
 cases! { Ttl "ttl";
-    a_key_lives_its_ttl_and_no_longer [Ttl]
+    a_key_lives_its_ttl_and_no_longer [Ttl] KEY_LIVES_ITS_TTL_AND_NO_LONGER
         "A key is never seen after its TTL plus the stated slack, never gone before it";
-    fractions_of_a_second_count [Ttl]
+    fractions_of_a_second_count [Ttl] FRACTIONS_OF_A_SECOND_COUNT + ELSEWHERE_FRACTIONS_OF_A_SECOND_COUNT
         "TTLs are Durations: one of a second and a half is neither one of a second nor one of two";
-    many_keys_end_each_at_its_time [Ttl]
+    many_keys_end_each_at_its_time [Ttl] FRACTIONS_OF_A_SECOND_COUNT
         "A key is never seen after its TTL plus the stated slack, however many end";
-    what_ended_stays_gone [Ttl]
+    what_ended_stays_gone [Ttl] WHAT_ENDED_STAYS_GONE
         "The server's clock decides, and an expired key does not come back";
-    an_expired_key_is_not_in_its_range [Ttl]
+    an_expired_key_is_not_in_its_range [Ttl] EXPIRED_KEY_IS_NOT_IN_ITS_RANGE
         "A key is never seen after its TTL plus the stated slack: not by `scan` either";
-    an_expired_key_is_absent_for_guards [Ttl]
+    an_expired_key_is_absent_for_guards [Ttl] EXPIRED_KEY_IS_NOT_IN_ITS_RANGE
         "A key is never seen after its TTL plus the stated slack: for guards it is absent";
-    an_expired_key_is_not_deleted [Ttl]
+    an_expired_key_is_not_deleted [Ttl] EXPIRED_KEY_IS_NOT_IN_ITS_RANGE
         "`Delete` reports whether there was something to delete: an expired key is nothing";
-    created_changes_after_expiry [Ttl]
+    created_changes_after_expiry [Ttl] REVISIONS_GROW_ACROSS_DELETES
         "A namespace's revisions only grow, across expiry: a key written again came to be again";
-    an_expired_counter_starts_again [Ttl]
+    an_expired_counter_starts_again [Ttl] EXPIRED_KEY_IS_NOT_IN_ITS_RANGE
         "`Add`: an absent key counts as 0, an expired one too";
-    an_expired_version_is_not_extended [Ttl]
+    an_expired_version_is_not_extended [Ttl] EXTEND_OF_ANOTHER_VERSION_DOES_NOTHING
         "`Extended` has no TTL if the key was gone";
-    a_key_outlives_the_handle_that_wrote_it [Ttl]
+    a_key_outlives_the_handle_that_wrote_it [Ttl] KEY_OUTLIVES_THE_HANDLE_THAT_WROTE_IT
         "The TTL alone ends a key: closing the handle that wrote it does not";
 }
 

@@ -9,21 +9,21 @@ use crate::waiting::{LONG, timed};
 use linchpin_core::{MAX_TTL, MutationResult, Revision};
 
 cases! { Ttl "ttl";
-    granted_is_asked_rounded_up [Ttl]
+    granted_is_asked_rounded_up [Ttl] GRANTED_IS_ASKED_ROUNDED_UP + ELSEWHERE_FRACTIONS_OF_A_SECOND_COUNT
         "The TTL granted is never shorter than asked: a multiple of the granularity, rounded up";
-    an_add_grants_the_same [Ttl]
+    an_add_grants_the_same [Ttl] GRANTED_IS_ASKED_ROUNDED_UP
         "`Add`: a counter that this creates lives for its TTL, granted as any other";
-    an_extend_grants_the_same [Ttl]
+    an_extend_grants_the_same [Ttl] GRANTED_IS_ASKED_ROUNDED_UP + ELSEWHERE_FRACTIONS_OF_A_SECOND_COUNT
         "`Extended` has the TTL granted, never shorter than asked";
-    zero_is_refused [Ttl]
+    zero_is_refused [Ttl] ZERO_IS_REFUSED
         "A TTL of zero is `InvalidArgument`";
-    less_than_the_minimum_is_refused [Ttl]
+    less_than_the_minimum_is_refused [Ttl] ZERO_IS_REFUSED + ELSEWHERE_FRACTIONS_OF_A_SECOND_COUNT
         "A TTL below the backend's minimum is refused";
-    more_than_the_maximum_is_refused [Ttl]
+    more_than_the_maximum_is_refused [Ttl] HUNDRED_YEARS_ARE_GRANTED
         "The longest TTL is 100 years; a longer one is `InvalidArgument`";
-    a_hundred_years_are_granted [Ttl]
+    a_hundred_years_are_granted [Ttl] HUNDRED_YEARS_ARE_GRANTED
         "The longest TTL is 100 years: every backend can count that far";
-    remaining_time_is_reported [Ttl]
+    remaining_time_is_reported [Ttl] REMAINING_TIME_IS_REPORTED
         "An entry has how long it has left to live, by the server's clock at the time of reading";
 }
 

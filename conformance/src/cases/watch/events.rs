@@ -9,33 +9,33 @@ use bytes::Bytes;
 use linchpin_core::{Range, WatchEvent};
 
 cases! { Watch "watch";
-    present_then_synced_then_changes [Watch]
+    present_then_synced_then_changes [Watch] PRESENT_THEN_SYNCED_THEN_CHANGES
         "A watch tells first the present entries, then `Synced`, then changes";
-    nothing_present_is_synced_at_once [Watch]
+    nothing_present_is_synced_at_once [Watch] PRESENT_THEN_SYNCED_THEN_CHANGES
         "A watch tells first the present entries, of which there may be none, then `Synced`";
-    every_present_entry_comes_before_synced [Watch]
+    every_present_entry_comes_before_synced [Watch] PRESENT_THEN_SYNCED_THEN_CHANGES
         "`Synced`: every entry that was present when the watch began has been told";
-    synced_tells_its_revision [Watch]
+    synced_tells_its_revision [Watch] SYNCED_TELLS_ITS_REVISION
         "`Synced` has the revision up to which everything has been told";
-    a_change_is_told_as_it_is_read [Watch]
+    a_change_is_told_as_it_is_read [Watch] CHANGE_IS_TOLD_AS_IT_IS_READ
         "`Put`: the entry is there, created or written since";
-    an_add_is_told [Watch]
+    an_add_is_told [Watch] CHANGE_IS_TOLD_AS_IT_IS_READ
         "`Put`: the entry is there, whatever mutation wrote it";
-    deletes_are_told [Watch]
+    deletes_are_told [Watch] DELETES_ARE_TOLD
         "`Deleted`: the key is gone; its version is greater than any seen of it";
-    expiries_are_told_in_time [Watch, Ttl]
+    expiries_are_told_in_time [Watch, Ttl] EXPIRIES_ARE_TOLD_IN_TIME
         "Deletes and expiries arrive: within the slack after a key's TTL";
-    clear_is_told [Watch]
+    clear_is_told [Watch] DELETES_ARE_TOLD
         "Watchers see the keys go that `clear` removes";
-    every_write_of_a_transaction_is_told [Watch, MultiKey]
+    every_write_of_a_transaction_is_told [Watch, MultiKey] CHANGE_IS_TOLD_AS_IT_IS_READ
         "A watcher never misses the last version of a key, whichever transaction wrote it";
-    an_extend_is_not_told [Watch, Ttl]
+    an_extend_is_not_told [Watch, Ttl] WHAT_CHANGES_NOTHING_IS_NOT_TOLD
         "`Extend` is not a new version: watchers do not see it";
-    what_changes_nothing_is_not_told [Watch]
+    what_changes_nothing_is_not_told [Watch] WHAT_CHANGES_NOTHING_IS_NOT_TOLD
         "After `Synced` come changes: a refused transaction is none";
-    a_watch_is_live_when_it_is_returned [Watch]
+    a_watch_is_live_when_it_is_returned [Watch] WATCH_IS_LIVE_WHEN_IT_IS_RETURNED + REDISSON_5761
         "A watch is live when this returns: whatever is written from then on is told";
-    what_goes_before_it_is_read_is_told [Watch]
+    what_goes_before_it_is_read_is_told [Watch] WATCH_IS_LIVE_WHEN_IT_IS_RETURNED
         "A watch is live when this returns: what was there then is told, and that it went, though nobody has read yet";
 }
 

@@ -10,21 +10,21 @@ use linchpin_core::{Range, Revision, WatchEvent};
 use std::time::Instant;
 
 cases! { Watch "watch";
-    versions_increase_under_load [Watch]
+    versions_increase_under_load [Watch] VERSIONS_INCREASE_UNDER_LOAD
         "Per key, versions strictly increase";
-    a_slow_watcher_gets_the_last_versions [Watch]
+    a_slow_watcher_gets_the_last_versions [Watch] SLOW_WATCHER_GETS_THE_LAST_VERSIONS
         "A watcher that lags may miss intermediate versions, never the last one";
-    a_slow_watcher_learns_of_every_key [Watch]
+    a_slow_watcher_learns_of_every_key [Watch] SLOW_WATCHER_GETS_THE_LAST_VERSIONS
         "A watcher that lags never misses the last version, however many keys have changed";
-    a_slow_watcher_learns_what_is_gone [Watch]
+    a_slow_watcher_learns_what_is_gone [Watch] SLOW_WATCHER_LEARNS_WHAT_IS_GONE
         "Deletes arrive, also at a watcher that lags";
-    keys_come_in_the_order_of_their_creation [Watch]
+    keys_come_in_the_order_of_their_creation [Watch] KEYS_COME_IN_THE_ORDER_OF_THEIR_CREATION
         "Keys come in the order in which they came to be: who is told of one was told of all that are older";
-    a_slow_watcher_is_told_of_keys_in_that_order_too [Watch]
+    a_slow_watcher_is_told_of_keys_in_that_order_too [Watch] KEYS_COME_IN_THE_ORDER_OF_THEIR_CREATION
         "Keys come in the order in which they came to be, also at a watcher that lags";
-    what_is_written_while_it_starts_is_told_once [Watch]
+    what_is_written_while_it_starts_is_told_once [Watch] WATCH_IS_LIVE_WHEN_IT_IS_RETURNED
         "First the present entries, then changes: what is written in between is in the one or the other";
-    an_idle_watcher_blocks_nobody [Watch]
+    an_idle_watcher_blocks_nobody [Watch] IDLE_WATCHER_BLOCKS_NOBODY
         "A watcher that is not read holds nobody up";
 }
 

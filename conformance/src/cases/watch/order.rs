@@ -9,13 +9,13 @@ use linchpin_core::{Range, Revision, WatchEvent};
 use std::collections::HashMap;
 
 cases! { Watch "watch";
-    present_entries_come_in_the_order_of_their_creation [Watch]
+    present_entries_come_in_the_order_of_their_creation [Watch] PRESENT_ENTRIES_COME_IN_THE_ORDER_OF_THEIR_CREATION
         "The present entries are told in the order in which their keys came to be";
-    a_rewritten_key_is_told_at_its_old_place [Watch]
+    a_rewritten_key_is_told_at_its_old_place [Watch] KEYS_COME_IN_THE_ORDER_OF_THEIR_CREATION
         "Keys come in the order in which they came to be: one that was rewritten before anybody looked keeps its place";
-    a_key_made_again_is_told_at_its_new_place [Watch]
+    a_key_made_again_is_told_at_its_new_place [Watch] KEYS_COME_IN_THE_ORDER_OF_THEIR_CREATION
         "Keys come in the order in which they came to be: one that went and came again is a new one";
-    a_watcher_far_behind_learns_what_is_gone [Watch]
+    a_watcher_far_behind_learns_what_is_gone [Watch] SLOW_WATCHER_LEARNS_WHAT_IS_GONE
         "A watcher more than its bound behind learns of every key that is gone, once, and is not synced again";
 }
 

@@ -6,19 +6,19 @@ use crate::readers::Watcher;
 use linchpin_core::Range;
 
 cases! { Watch "watch";
-    a_prefix_is_watched_and_nothing_else [Watch]
+    a_prefix_is_watched_and_nothing_else [Watch] PREFIX_IS_WATCHED_AND_NOTHING_ELSE
         "A watch of a prefix tells every key that starts with this text, and no other";
-    a_watched_prefix_is_taken_literally [Watch]
+    a_watched_prefix_is_taken_literally [Watch] PREFIX_IS_WATCHED_AND_NOTHING_ELSE
         "A prefix is text: no character in it is a wildcard";
-    one_key_is_watched_and_nothing_else [Watch]
+    one_key_is_watched_and_nothing_else [Watch] PREFIX_IS_WATCHED_AND_NOTHING_ELSE
         "A watch of one key tells that key, and none that starts like it";
-    every_watcher_is_told [Watch]
+    every_watcher_is_told [Watch] EVERY_WATCHER_IS_TOLD
         "Every watch tells the changes of its range, however many there are";
-    a_watch_tells_what_other_handles_write [Watch]
+    a_watch_tells_what_other_handles_write [Watch] EVERY_WATCHER_IS_TOLD
         "A watch tells the changes of its range, whichever handle wrote them";
-    a_dropped_watch_leaves_the_others [Watch]
+    a_dropped_watch_leaves_the_others [Watch] DROPPED_WATCH_LEAVES_THE_OTHERS + CURATOR_1170
         "Dropping the stream ends the watch, and no other";
-    a_watch_can_be_opened_again [Watch]
+    a_watch_can_be_opened_again [Watch] PRESENT_THEN_SYNCED_THEN_CHANGES
         "A watch tells first the present entries, also after an earlier one was dropped";
 }
 

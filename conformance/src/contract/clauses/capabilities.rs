@@ -1,47 +1,16 @@
 //! What a backend says of itself.
 
-use super::{Chapter, Clause};
-
-pub(super) const CAPABILITIES: Chapter = Chapter {
-    title: "Capabilities",
-    clauses: &[
-        Clause {
-            text: "A backend declares its name and the version of its server.",
-            cases: &["capabilities.backend_has_a_name_and_a_version"],
-        },
-        Clause { text: "Every handle declares the same.", cases: &["capabilities.every_handle_declares_the_same"] },
-        Clause {
-            text: "Every backend offers the minimum of each limit at least.",
-            cases: &["capabilities.limits_are_at_least_the_minimum"],
-        },
-        Clause {
-            text: "What is declared is tested: no limit is declared that no test could reach.",
-            cases: &["capabilities.limits_can_be_reached"],
-        },
-        Clause {
-            text: "A backend that offers TTLs declares how it counts them: granularity, minimum and slack.",
-            cases: &["capabilities.ttl_support_makes_sense"],
-        },
-        Clause {
-            text: "A backend that offers transaction ids or record ids declares for how long it remembers them.",
-            cases: &["capabilities.windows_are_longer_than_nothing"],
-        },
-        Clause {
-            text: "A backend declares what survives a restart and a loss of power, as it is configured, and what that \
-                   rests on.",
-            cases: &["capabilities.durability_has_a_reason"],
-        },
-        Clause {
-            text: "What is declared to survive a restart of the server survives it.",
-            cases: &["faults.what_is_declared_to_survive_survives"],
-        },
-        Clause {
-            text: "What is not declared is refused with `Unsupported`.",
-            cases: &["capabilities.what_is_not_declared_is_refused"],
-        },
-        Clause {
-            text: "What is refused as unsupported or not allowed is refused before anything is sent.",
-            cases: &["faults.what_is_refused_needs_no_server"],
-        },
-    ],
-};
+chapter! { CAPABILITIES "Capabilities";
+    BACKEND_HAS_A_NAME_AND_A_VERSION "A backend declares its name and the version of its server.";
+    EVERY_HANDLE_DECLARES_THE_SAME "Every handle declares the same.";
+    LIMITS_ARE_AT_LEAST_THE_MINIMUM "Every backend offers the minimum of each limit at least.";
+    LIMITS_CAN_BE_REACHED "What is declared is tested: no limit is declared that no test could reach.";
+    TTL_SUPPORT_MAKES_SENSE "A backend that offers TTLs declares how it counts them: granularity, minimum and slack.";
+    WINDOWS_ARE_LONGER_THAN_NOTHING
+        "A backend that offers transaction ids or record ids declares for how long it remembers them.";
+    DURABILITY_HAS_A_REASON
+        "A backend declares what survives a restart and a loss of power, as it is configured, and what that rests on.";
+    WHAT_IS_DECLARED_TO_SURVIVE_SURVIVES "What is declared to survive a restart of the server survives it.";
+    WHAT_IS_NOT_DECLARED_IS_REFUSED "What is not declared is refused with `Unsupported`.";
+    WHAT_IS_REFUSED_NEEDS_NO_SERVER "What is refused as unsupported or not allowed is refused before anything is sent.";
+}

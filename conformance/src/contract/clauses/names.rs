@@ -1,107 +1,32 @@
 //! What things may be called, and where they lie.
 
-use super::{Chapter, Clause};
+chapter! { NAMESPACES "Namespaces and names";
+    KEYS_STAY_IN_THEIR_NAMESPACE
+        "Everything that a driver touches lies in one namespace: keys, watches, channels, streams and their groups.";
+    HANDLES_OF_ONE_NAMESPACE_SHARE_IT "All handles to a namespace see the same.";
+    CRAFTED_KEYS_DO_NOT_REACH_OUT "No key or channel, however crafted, reaches out of its namespace.";
+    CRAFTED_PATTERNS_DO_NOT_REACH_OUT
+        "No pattern, and no name of a stream, group or member, however crafted, reaches out of its namespace.";
+    CLEAR_STAYS_IN_ITS_NAMESPACE "A `clear` touches nothing outside of its namespace.";
+    NAMESPACES_HAVE_A_SMALL_ALPHABET
+        "The name of a namespace has 1 to 63 of `a-z`, `0-9`, `.`, `_` and `-`, and starts with a letter or digit.";
+    ANY_TEXT_IS_A_KEY "A key, a channel and the name of a stream are any UTF-8 of 1 to 512 bytes without NUL.";
+    ANY_TEXT_IS_A_GROUP_AND_A_MEMBER
+        "The name of a group, a member or a node is any UTF-8 of 1 to 128 bytes without NUL.";
+    ANY_TEXT_IS_A_RECORD_ID "The id of a record is any UTF-8 of 1 to 256 bytes.";
+    ANY_TEXT_IS_A_WATCHED_KEY
+        "A name comes back as it was given, and no two are taken for one: a user never learns of a backend's alphabet.";
+    BAD_KEYS_ARE_REFUSED "A name that is empty, too long or contains NUL is refused with `InvalidArgument`.";
+}
 
-pub(super) const NAMESPACES: Chapter = Chapter {
-    title: "Namespaces and names",
-    clauses: &[
-        Clause {
-            text: "Everything that a driver touches lies in one namespace: keys, watches, channels, streams and their \
-                   groups.",
-            cases: &[
-                "names.keys_stay_in_their_namespace",
-                "names.watches_stay_in_their_namespace",
-                "names.messages_stay_in_their_namespace",
-                "names.streams_stay_in_their_namespace",
-            ],
-        },
-        Clause {
-            text: "All handles to a namespace see the same.",
-            cases: &["names.handles_of_one_namespace_share_it"],
-        },
-        Clause {
-            text: "No key or channel, however crafted, reaches out of its namespace.",
-            cases: &["names.crafted_keys_do_not_reach_out", "names.crafted_channels_do_not_reach_out"],
-        },
-        Clause {
-            text: "No pattern, and no name of a stream, group or member, however crafted, reaches out of its \
-                   namespace.",
-            cases: &["names.crafted_patterns_do_not_reach_out", "names.crafted_streams_do_not_reach_out"],
-        },
-        Clause {
-            text: "A `clear` touches nothing outside of its namespace.",
-            cases: &["names.clear_stays_in_its_namespace", "names.clear_leaves_other_streams"],
-        },
-        Clause {
-            text: "The name of a namespace has 1 to 63 of `a-z`, `0-9`, `.`, `_` and `-`, and starts with a letter or \
-                   digit.",
-            cases: &["names.namespaces_have_a_small_alphabet"],
-        },
-        Clause {
-            text: "A key, a channel and the name of a stream are any UTF-8 of 1 to 512 bytes without NUL.",
-            cases: &["names.any_text_is_a_key", "names.any_text_is_a_channel", "names.any_text_is_a_stream"],
-        },
-        Clause {
-            text: "The name of a group, a member or a node is any UTF-8 of 1 to 128 bytes without NUL.",
-            cases: &["names.any_text_is_a_group_and_a_member"],
-        },
-        Clause {
-            text: "The id of a record is any UTF-8 of 1 to 256 bytes.",
-            cases: &["names.any_text_is_a_record_id"],
-        },
-        Clause {
-            text: "A name comes back as it was given, and no two are taken for one: a user never learns of a \
-                   backend's alphabet.",
-            cases: &[
-                "names.any_text_is_a_watched_key",
-                "names.any_text_has_dead_letters",
-                "names.long_keys_differ_in_their_last_byte",
-                "names.long_channels_differ_in_their_last_byte",
-                "names.long_streams_differ_in_their_last_byte",
-            ],
-        },
-        Clause {
-            text: "A name that is empty, too long or contains NUL is refused with `InvalidArgument`.",
-            cases: &["names.bad_keys_are_refused", "names.bad_channels_are_refused", "names.bad_nodes_are_refused"],
-        },
-    ],
-};
-
-pub(super) const PATTERNS: Chapter = Chapter {
-    title: "Patterns",
-    clauses: &[
-        Clause {
-            text: "`*` matches any run of characters, separators among them.",
-            cases: &["messages.a_star_is_any_run"],
-        },
-        Clause { text: "`?` matches one character.", cases: &["messages.a_question_mark_is_one_character"] },
-        Clause {
-            text: "`[a-z]` matches one of these characters, `[^a]` one that is none of these.",
-            cases: &["messages.a_class_is_one_of_its_characters"],
-        },
-        Clause {
-            text: "`\\` takes the next character as it is.",
-            cases: &["messages.a_backslash_takes_the_next_as_it_is"],
-        },
-        Clause {
-            text: "Any other character stands for itself.",
-            cases: &[
-                "messages.a_name_without_wildcards_is_that_channel",
-                "port.patterns_take_hostile_characters_literally",
-                "messages.what_looks_like_another_syntax_is_text",
-            ],
-        },
-        Clause {
-            text: "Every backend matches alike: its own filter may only narrow what the one matcher then decides.",
-            cases: &["messages.every_backend_matches_alike"],
-        },
-        Clause {
-            text: "No pattern makes matching expensive: it takes time linear in the name.",
-            cases: &["messages.a_costly_pattern_costs_little"],
-        },
-        Clause {
-            text: "A malformed pattern is refused with `InvalidArgument`.",
-            cases: &["names.bad_patterns_are_refused"],
-        },
-    ],
-};
+chapter! { PATTERNS "Patterns";
+    STAR_IS_ANY_RUN "`*` matches any run of characters, separators among them.";
+    QUESTION_MARK_IS_ONE_CHARACTER "`?` matches one character.";
+    CLASS_IS_ONE_OF_ITS_CHARACTERS "`[a-z]` matches one of these characters, `[^a]` one that is none of these.";
+    BACKSLASH_TAKES_THE_NEXT_AS_IT_IS "`\\` takes the next character as it is.";
+    NAME_WITHOUT_WILDCARDS_IS_THAT_CHANNEL "Any other character stands for itself.";
+    EVERY_BACKEND_MATCHES_ALIKE
+        "Every backend matches alike: its own filter may only narrow what the one matcher then decides.";
+    COSTLY_PATTERN_COSTS_LITTLE "No pattern makes matching expensive: it takes time linear in the name.";
+    BAD_PATTERNS_ARE_REFUSED "A malformed pattern is refused with `InvalidArgument`.";
+}

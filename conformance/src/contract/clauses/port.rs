@@ -1,184 +1,65 @@
 //! The port that applications hold.
 
-use super::{Chapter, Clause};
+chapter! { KEYS "The port: keys";
+    SET_THEN_GET "`set` writes a key, for ever or for a time, and `get` returns its value.";
+    EXISTS_TELLS_WHETHER_IT_DOES "`exists` says whether a key exists.";
+    TTL_TELLS_HOW_LONG "`ttl` says how long a key has left, and `None` if it does not exist or lives for ever.";
+    INCR_COUNTS
+        "`incr` adds to a counter and returns its new value; one that it creates starts at 0 and lives for its TTL.";
+    INCR_OF_TEXT_IS_A_CONFLICT "An error of the port names the port's method, and the key as the user wrote it.";
+    DELETE_TELLS_WHETHER_IT_EXISTED
+        "`delete` and `delete_many` remove keys, any number of them, and say whether or how many existed.";
+    DELETE_MANY_IS_ATOMIC "`delete_many` is atomic up to the declared number of operations of a transaction.";
+    KEYS_ARE_THOSE_THAT_MATCH "`keys` returns the keys that match a pattern, ascending, however many there are.";
+    DELETE_PATTERN_DELETES_WHAT_MATCHES
+        "`delete_pattern` removes the keys that match a pattern, however many there are, and returns how many.";
+    USER_KEYS_ARE_APART "A user's key is never taken for a node, a lock or a leader.";
+    FLUSH_ALL_REMOVES_EVERYTHING
+        "`flush_all` removes keys, nodes and leadership in its namespace, and nothing outside of it.";
+    FLUSH_ALL_REMOVES_LOCKS_AND_STREAMS "`flush_all` removes locks and streams too.";
+}
 
-pub(super) const KEYS: Chapter = Chapter {
-    title: "The port: keys",
-    clauses: &[
-        Clause {
-            text: "`set` writes a key, for ever or for a time, and `get` returns its value.",
-            cases: &["port.set_then_get", "port.set_for_a_time"],
-        },
-        Clause { text: "`exists` says whether a key exists.", cases: &["port.exists_tells_whether_it_does"] },
-        Clause {
-            text: "`ttl` says how long a key has left, and `None` if it does not exist or lives for ever.",
-            cases: &["port.ttl_tells_how_long"],
-        },
-        Clause {
-            text: "`incr` adds to a counter and returns its new value; one that it creates starts at 0 and lives for \
-                   its TTL.",
-            cases: &["port.incr_counts", "port.incr_keeps_its_ttl"],
-        },
-        Clause {
-            text: "An error of the port names the port's method, and the key as the user wrote it.",
-            cases: &["port.incr_of_text_is_a_conflict", "port.too_large_a_value_is_refused"],
-        },
-        Clause {
-            text: "`delete` and `delete_many` remove keys, any number of them, and say whether or how many existed.",
-            cases: &[
-                "port.delete_tells_whether_it_existed",
-                "port.delete_many_counts_what_existed",
-                "port.delete_many_takes_any_number",
-            ],
-        },
-        Clause {
-            text: "`delete_many` is atomic up to the declared number of operations of a transaction.",
-            cases: &["port.delete_many_is_atomic"],
-        },
-        Clause {
-            text: "`keys` returns the keys that match a pattern, ascending, however many there are.",
-            cases: &["port.keys_are_those_that_match", "port.many_keys_are_found"],
-        },
-        Clause {
-            text: "`delete_pattern` removes the keys that match a pattern, however many there are, and returns how \
-                   many.",
-            cases: &["port.delete_pattern_deletes_what_matches", "port.delete_pattern_deletes_many"],
-        },
-        Clause {
-            text: "A user's key is never taken for a node, a lock or a leader.",
-            cases: &["port.user_keys_are_apart"],
-        },
-        Clause {
-            text: "`flush_all` removes keys, nodes and leadership in its namespace, and nothing outside of it.",
-            cases: &["port.flush_all_removes_everything", "port.flush_all_removes_the_cluster"],
-        },
-        Clause {
-            text: "`flush_all` removes locks and streams too.",
-            cases: &["port.flush_all_removes_locks_and_streams"],
-        },
-    ],
-};
+chapter! { PORT_MESSAGES "The port: messages";
+    PUBLISH_REACHES_SUBSCRIBERS
+        "What is published after `subscribe` returned arrives on the channels that match, in order.";
+    PAYLOADS_ARE_UNTOUCHED "A message has its payload as it was published, 512 KiB at least on every backend.";
+    TOO_LARGE_A_MESSAGE_IS_REFUSED
+        "A payload over the limit is refused with `InvalidArgument`, which names the channel.";
+    MESSAGES_TELL_WHEN_THEY_WERE_PUBLISHED "A message says when it was published, by the publisher's clock.";
+    GAP_IS_MARKED_AND_THE_STREAM_GOES_ON "A `Lagged` error marks missed messages, and the stream goes on after it.";
+    CHANNELS_ARE_THE_USERS_OWN "A user sees channels as they were named, and none of the port's own.";
+}
 
-pub(super) const PORT_MESSAGES: Chapter = Chapter {
-    title: "The port: messages",
-    clauses: &[
-        Clause {
-            text: "What is published after `subscribe` returned arrives on the channels that match, in order.",
-            cases: &["port.publish_reaches_subscribers"],
-        },
-        Clause {
-            text: "A message has its payload as it was published, 512 KiB at least on every backend.",
-            cases: &["port.payloads_are_untouched", "port.largest_payload"],
-        },
-        Clause {
-            text: "A payload over the limit is refused with `InvalidArgument`, which names the channel.",
-            cases: &["port.too_large_a_message_is_refused"],
-        },
-        Clause {
-            text: "A message says when it was published, by the publisher's clock.",
-            cases: &["port.messages_tell_when_they_were_published"],
-        },
-        Clause {
-            text: "A `Lagged` error marks missed messages, and the stream goes on after it.",
-            cases: &["port.a_gap_is_marked_and_the_stream_goes_on"],
-        },
-        Clause {
-            text: "A user sees channels as they were named, and none of the port's own.",
-            cases: &["port.channels_are_the_users_own"],
-        },
-    ],
-};
+chapter! { NODES "The port: nodes";
+    REGISTERED_NODE_IS_LISTED
+        "`register_node` announces a node, and `list_nodes` returns those that are alive, ascending.";
+    REGISTRATION_LASTS_A_MINUTE "A node that is registered and sends no heartbeat is listed for 60 seconds.";
+    NODE_HAS_ITS_METADATA
+        "`get_node_metadata` returns what a node was last registered with while it is alive, `{}` if that was nothing.";
+    HEARTBEATS_KEEP_A_NODE "`heartbeat` keeps a node listed for its TTL from now on, and that TTL alone expires it.";
+    LATE_HEARTBEAT_LISTS_IT_AGAIN
+        "A heartbeat lists a node that had expired with its metadata, and one that nobody registered.";
+}
 
-pub(super) const NODES: Chapter = Chapter {
-    title: "The port: nodes",
-    clauses: &[
-        Clause {
-            text: "`register_node` announces a node, and `list_nodes` returns those that are alive, ascending.",
-            cases: &["port.a_registered_node_is_listed"],
-        },
-        Clause {
-            text: "A node that is registered and sends no heartbeat is listed for 60 seconds.",
-            cases: &["port.a_registration_lasts_a_minute"],
-        },
-        Clause {
-            text: "`get_node_metadata` returns what a node was last registered with while it is alive, `{}` if that \
-                   was nothing.",
-            cases: &["port.a_node_has_its_metadata", "port.registering_again_replaces_the_metadata"],
-        },
-        Clause {
-            text: "`heartbeat` keeps a node listed for its TTL from now on, and that TTL alone expires it.",
-            cases: &["port.heartbeats_keep_a_node", "port.a_heartbeat_alone_expires_a_node"],
-        },
-        Clause {
-            text: "A heartbeat lists a node that had expired with its metadata, and one that nobody registered.",
-            cases: &["port.a_late_heartbeat_lists_it_again", "port.a_heartbeat_of_a_stranger_lists_it"],
-        },
-    ],
-};
+chapter! { LEADERSHIP "The port: leadership";
+    FIRST_BECOMES_LEADER
+        "`try_acquire_leadership` makes a node leader for its TTL if there is none, and returns `false` otherwise.";
+    ONE_OF_MANY_CANDIDATES_WINS "Of many candidates at once, one becomes leader.";
+    LEADER_EXTENDS_ITS_TERM "A leader that asks again extends its own term to the TTL from now on.";
+    TERM_ENDS "A term ends with its TTL: another node can lead from then on, and the one before gets `false`.";
+    LEADER_STEPS_DOWN "`release_leadership` ends the term of the leader at once.";
+    NOBODY_ELSE_STEPS_DOWN_FOR_IT
+        "`release_leadership` returns `false` for a node that is not the leader, or not any more, and changes nothing.";
+}
 
-pub(super) const LEADERSHIP: Chapter = Chapter {
-    title: "The port: leadership",
-    clauses: &[
-        Clause {
-            text: "`try_acquire_leadership` makes a node leader for its TTL if there is none, and returns `false` \
-                   otherwise.",
-            cases: &["port.the_first_becomes_leader", "port.a_second_does_not"],
-        },
-        Clause {
-            text: "Of many candidates at once, one becomes leader.",
-            cases: &["port.one_of_many_candidates_wins"],
-        },
-        Clause {
-            text: "A leader that asks again extends its own term to the TTL from now on.",
-            cases: &["port.a_leader_extends_its_term"],
-        },
-        Clause {
-            text: "A term ends with its TTL: another node can lead from then on, and the one before gets `false`.",
-            cases: &["port.a_term_ends"],
-        },
-        Clause {
-            text: "`release_leadership` ends the term of the leader at once.",
-            cases: &["port.a_leader_steps_down"],
-        },
-        Clause {
-            text: "`release_leadership` returns `false` for a node that is not the leader, or not any more, and \
-                   changes nothing.",
-            cases: &["port.nobody_else_steps_down_for_it", "port.a_late_release_spares_the_next_leader"],
-        },
-    ],
-};
-
-pub(super) const HEALTH: Chapter = Chapter {
-    title: "The port: health and statistics",
-    clauses: &[
-        Clause {
-            text: "`health_check` returns `true` if the backend is healthy.",
-            cases: &["port.a_healthy_backend_is_healthy"],
-        },
-        Clause {
-            text: "Health has the time that the answer took, and a line for each reason why the backend is not as it \
-                   should be.",
-            cases: &["capabilities.health_is_answered"],
-        },
-        Clause {
-            text: "The health of a server that does not answer is an error.",
-            cases: &["faults.health_of_a_silent_server_is_an_error"],
-        },
-        Clause {
-            text: "`stats` names the backend, its version and its latency, and the time over which rates are averages.",
-            cases: &["port.stats_name_the_backend"],
-        },
-        Clause {
-            text: "`stats` counts the nodes that are alive, and names the leader.",
-            cases: &["port.stats_know_the_cluster"],
-        },
-        Clause {
-            text: "`stats` has what this handle did: messages published and taken per second, and open subscriptions.",
-            cases: &[
-                "port.stats_count_messages",
-                "port.stats_count_subscriptions",
-                "port.shared_handles_count_together",
-            ],
-        },
-    ],
-};
+chapter! { HEALTH "The port: health and statistics";
+    HEALTHY_BACKEND_IS_HEALTHY "`health_check` returns `true` if the backend is healthy.";
+    HEALTH_IS_ANSWERED
+        "Health has the time that the answer took, and a line for each reason why the backend is not as it should be.";
+    HEALTH_OF_A_SILENT_SERVER_IS_AN_ERROR "The health of a server that does not answer is an error.";
+    STATS_NAME_THE_BACKEND
+        "`stats` names the backend, its version and its latency, and the time over which rates are averages.";
+    STATS_KNOW_THE_CLUSTER "`stats` counts the nodes that are alive, and names the leader.";
+    STATS_COUNT_MESSAGES
+        "`stats` has what this handle did: messages published and taken per second, and open subscriptions.";
+}
