@@ -22,23 +22,23 @@ const LINGER: Duration = Duration::from_secs(2);
 pub(crate) struct Lines {
     driver: Arc<dyn Driver>,
     home: Home,
-    watched: Arc<Mutex<HashMap<Range, Watched>>>,
+    watched: Arc<Mutex<HashMap<Range, LineWatch>>>,
 }
 
-struct Watched {
+struct LineWatch {
     line: Arc<Line>,
     /// None if there was no runtime for it.
     task: Option<JoinHandle<()>>,
 }
 
-impl Watched {
+impl LineWatch {
     /// Whether nobody watches any more: the runtime that ran the task may have ended.
     fn is_over(&self) -> bool {
         self.task.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
-impl Drop for Watched {
+impl Drop for LineWatch {
     fn drop(&mut self) {
         self.task.iter().for_each(JoinHandle::abort);
     }
@@ -61,7 +61,7 @@ impl Lines {
         // Also if the task never begins.
         let ending = Ending(line.clone());
         let task = self.home.spawn(async move { keep(&ending.0, &*driver, &all, &own).await });
-        lines.insert(range.clone(), Watched { line: line.clone(), task });
+        lines.insert(range.clone(), LineWatch { line: line.clone(), task });
         line
     }
 
@@ -84,7 +84,7 @@ impl Drop for Ending {
 
 /// Watches a queue until the watch ends or nobody has waited in it for a while. The list ends this task when it
 /// is dropped.
-async fn keep(line: &Arc<Line>, driver: &dyn Driver, all: &Weak<Mutex<HashMap<Range, Watched>>>, range: &Range) {
+async fn keep(line: &Arc<Line>, driver: &dyn Driver, all: &Weak<Mutex<HashMap<Range, LineWatch>>>, range: &Range) {
     let ended = match driver.watch(range).await {
         Ok(events) => follow(line, events, all, range).await,
         Err(error) => Some(error),
@@ -102,7 +102,7 @@ async fn keep(line: &Arc<Line>, driver: &dyn Driver, all: &Weak<Mutex<HashMap<Ra
 async fn follow(
     line: &Arc<Line>,
     mut events: WatchStream,
-    all: &Weak<Mutex<HashMap<Range, Watched>>>,
+    all: &Weak<Mutex<HashMap<Range, LineWatch>>>,
     range: &Range,
 ) -> Option<Error> {
     let mut used = Instant::now();
@@ -146,7 +146,7 @@ struct State {
 
 /// Where a place stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Rank {
     First,
     /// Behind others.
     Behind,
@@ -155,12 +155,12 @@ pub(crate) enum Standing {
 
 impl State {
     /// `None` as long as it is not known.
-    fn standing(&self, place: Revision) -> Option<Standing> {
+    fn standing(&self, place: Revision) -> Option<Rank> {
         self.told.filter(|told| *told >= place)?;
         Some(match self.places.first_key_value() {
-            Some((first, _)) if *first == place => Standing::First,
-            _ if self.places.contains_key(&place) => Standing::Behind,
-            _ => Standing::Gone,
+            Some((first, _)) if *first == place => Rank::First,
+            _ if self.places.contains_key(&place) => Rank::Behind,
+            _ => Rank::Gone,
         })
     }
 
@@ -226,7 +226,7 @@ impl Line {
     ///
     /// # Errors
     /// What the watch ended with.
-    pub(crate) async fn look(&self, place: Revision) -> Result<Standing> {
+    pub(crate) async fn look(&self, place: Revision) -> Result<Rank> {
         self.until(place, |_| true).await
     }
 
@@ -234,12 +234,12 @@ impl Line {
     ///
     /// # Errors
     /// What the watch ended with.
-    pub(crate) async fn turn(&self, place: Revision) -> Result<Standing> {
-        self.until(place, |standing| standing != Standing::Behind).await
+    pub(crate) async fn turn(&self, place: Revision) -> Result<Rank> {
+        self.until(place, |standing| standing != Rank::Behind).await
     }
 
-    async fn until(&self, place: Revision, wanted: impl Fn(Standing) -> bool) -> Result<Standing> {
-        let waiting = Waiting::new(self, place);
+    async fn until(&self, place: Revision, wanted: impl Fn(Rank) -> bool) -> Result<Rank> {
+        let waiting = Waiter::new(self, place);
         loop {
             {
                 let state = self.state.lock();
@@ -257,13 +257,13 @@ impl Line {
 }
 
 /// Somebody who waits, until it is dropped.
-struct Waiting<'a> {
+struct Waiter<'a> {
     line: &'a Line,
     place: Revision,
     woken: Arc<Notify>,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Waiter<'a> {
     fn new(line: &'a Line, place: Revision) -> Self {
         let woken = Arc::new(Notify::new());
         line.state.lock().waiting.insert(place, woken.clone());
@@ -271,7 +271,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.line.state.lock().waiting.remove(&self.place);
     }
@@ -307,7 +307,7 @@ mod tests {
         WatchEvent::Synced { revision: Revision(revision) }
     }
 
-    fn standing(line: &Line, place: u64) -> Option<Standing> {
+    fn standing(line: &Line, place: u64) -> Option<Rank> {
         line.state.lock().standing(Revision(place))
     }
 
@@ -317,12 +317,12 @@ mod tests {
         assert_eq!(standing(&line, 7), None, "a place before it may still be told");
         line.take(put(5));
         line.take(synced(8));
-        assert_eq!((standing(&line, 5), standing(&line, 7)), (Some(Standing::First), Some(Standing::Behind)));
+        assert_eq!((standing(&line, 5), standing(&line, 7)), (Some(Rank::First), Some(Rank::Behind)));
         assert_eq!(standing(&line, 9), None, "its own place was not told yet");
         line.take(put(9));
         line.take(gone(7));
         line.take(gone(5));
-        assert_eq!((standing(&line, 7), standing(&line, 9)), (Some(Standing::Gone), Some(Standing::First)));
+        assert_eq!((standing(&line, 7), standing(&line, 9)), (Some(Rank::Gone), Some(Rank::First)));
     }
 
     #[tokio::test]
@@ -337,9 +337,9 @@ mod tests {
             tokio::task::yield_now().await;
         }
         line.take(gone(3));
-        assert_eq!(third.await.expect("no panic").expect("told"), Standing::Gone);
+        assert_eq!(third.await.expect("no panic").expect("told"), Rank::Gone);
         line.take(gone(1));
-        assert_eq!(second.await.expect("no panic").expect("told"), Standing::First);
+        assert_eq!(second.await.expect("no panic").expect("told"), Rank::First);
         let fourth = wait(4);
         while line.state.lock().waiting.is_empty() {
             tokio::task::yield_now().await;

@@ -6,7 +6,7 @@
 //! [`lines`](crate::lines).
 
 use crate::leases::{Answer, Kind, Lease, Leases, Request};
-use crate::lines::{Line, Lines, Standing};
+use crate::lines::{Line, Lines, Rank};
 use linchpin_core::{Area, Driver, Error, ErrorKind, Key, Page, Range, Result, TransactionScope};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,23 +102,23 @@ impl<'a> Queue<'a> {
     }
 
     /// Where a place stands.
-    pub(crate) async fn look(&self, place: &Place) -> Result<Standing> {
+    pub(crate) async fn look(&self, place: &Place) -> Result<Rank> {
         self.standing(place, false).await
     }
 
     /// Returns when a place is first, or gone.
-    pub(crate) async fn turn(&self, place: &Place) -> Result<Standing> {
+    pub(crate) async fn turn(&self, place: &Place) -> Result<Rank> {
         self.standing(place, true).await
     }
 
-    async fn standing(&self, place: &Place, wait: bool) -> Result<Standing> {
-        let Some(line) = &place.line else { return Ok(Standing::First) };
+    async fn standing(&self, place: &Place, wait: bool) -> Result<Rank> {
+        let Some(line) = &place.line else { return Ok(Rank::First) };
         let created = place.lease.created;
         let standing = async { if wait { line.turn(created).await } else { line.look(created).await } };
         tokio::select! {
             // A place that has gone cannot win: its turn may have passed to another already.
             biased;
-            () = place.lease.lost() => Ok(Standing::Gone),
+            () = place.lease.lost() => Ok(Rank::Gone),
             standing = standing => standing.map_err(|error| self.named(error)),
         }
     }

@@ -16,7 +16,7 @@ pub use observe::{Leader, LeaderStream};
 
 use crate::coordinator::lost;
 use crate::leases::{Answer, Callbacks, Kind, Lease, Leases, Request, check_ttl};
-use crate::lines::{Lines, Standing};
+use crate::lines::{Lines, Rank};
 use crate::lock::FencingToken;
 use crate::queue::{Place, Queue};
 use bytes::Bytes;
@@ -243,7 +243,7 @@ impl Election {
 
     /// Waits in the queue for the seat and takes it; `None` if the place was lost meanwhile.
     async fn serve(&self, queue: &Queue<'_>, place: &Place) -> Result<Option<Arc<Lease>>> {
-        while queue.turn(place).await? == Standing::First {
+        while queue.turn(place).await? == Rank::First {
             if let Some(lease) = self.take_seat(queue, place.ticket).await? {
                 return Ok(Some(lease));
             }

@@ -43,11 +43,10 @@ impl Shared {
 
     /// Counts out the leases whose own deadline has passed.
     fn end_expired(&self) {
-        let expired: Vec<_> = {
+        let expired = {
             let mut state = self.state.lock();
-            let expired = state.leases.values().filter(|lease| !lease.is_held()).cloned().collect::<Vec<_>>();
+            let expired = state.leases.take_ended(Instant::now());
             for lease in &expired {
-                state.leases.remove(&lease.number);
                 // A renewal that came too late may have kept the key alive, and the next in the queue need not
                 // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
                 let mut removal = Removal::of(lease);
@@ -63,20 +62,7 @@ impl Shared {
 
     /// The leases to renew now, with those that are due soon: one round trip for all.
     fn due(&self) -> Vec<Arc<Lease>> {
-        let state = self.state.lock();
-        let now = Instant::now();
-        let is_due = |lease: &Lease, early: u32| {
-            let renewal = lease.renewal.lock();
-            renewal.at.is_some_and(|at| at <= now + renewal.ttl / 12 * early)
-        };
-        if !state.leases.values().any(|lease| is_due(lease, 0)) {
-            return Vec::new();
-        }
-        let due: Vec<_> = state.leases.values().filter(|lease| is_due(lease, 1)).cloned().collect();
-        for lease in &due {
-            lease.renewal.lock().postpone(4);
-        }
-        due
+        self.state.lock().leases.take_due(Instant::now())
     }
 
     /// The keys to remove now; a shutdown that has begun removes them itself, and waits for those before it.
@@ -96,7 +82,7 @@ impl Shared {
     fn next(&self) -> (Option<Instant>, bool) {
         let state = self.state.lock();
         let removals = state.removals.iter().filter(|_| !state.shut_down).map(|removal| removal.not_before);
-        let next = state.leases.values().map(|lease| lease.due()).chain(removals).min();
+        let next = state.leases.next().into_iter().chain(removals).min();
         (next, state.owner_gone && next.is_none())
     }
 
@@ -112,12 +98,14 @@ impl Shared {
             unsure.retain(|sent| match results.next() {
                 Some(MutationResult::Extended { ttl: Some(_) }) => {
                     sent.was_granted();
+                    self.reschedule(&sent.lease);
                     false
                 }
                 _ => true,
             });
             while let Some(sent) = unsure.last() {
                 self.look_again(sent).await?;
+                self.reschedule(&sent.lease);
                 unsure.pop();
             }
             Ok(())
@@ -130,6 +118,7 @@ impl Shared {
         tracing::warn!(%error, leases = unsure.len(), "leases could not be renewed; trying again");
         for Sent { lease, .. } in unsure {
             lease.renewal.lock().postpone(12);
+            self.reschedule(&lease);
             let callbacks = lease.callbacks.get();
             if let Some(callback) = callbacks.and_then(|callbacks| callbacks.on_renewal_failure.as_ref()) {
                 call(|| callback(&error));

@@ -111,12 +111,21 @@ impl Lease {
         self.version.fetch_max(version, Ordering::SeqCst);
     }
 
-    /// When something is to be done about it: its renewal, or its end.
-    pub(super) fn due(&self) -> Instant {
-        match *self.status.borrow() {
-            Status::Held { until } => self.renewal.lock().at.map_or(until, |at| at.min(until)),
-            Status::Lost | Status::Released => Instant::now(),
+    /// When something is to be done about it, its renewal or its end; and from when on it may be renewed with others.
+    pub(super) fn due(&self) -> (Instant, Instant) {
+        let Status::Held { until } = *self.status.borrow() else { return (Instant::now(), Instant::now()) };
+        let renewal = self.renewal.lock();
+        renewal.at.map_or((until, until), |at| (at.min(until), (at - renewal.early()).min(until)))
+    }
+
+    /// Puts its renewal off for long enough to see what becomes of one that is sent now, if it may be; whether it may.
+    pub(super) fn put_off(&self, now: Instant) -> bool {
+        let mut renewal = self.renewal.lock();
+        let may = renewal.at.is_some_and(|at| at - renewal.early() <= now);
+        if may {
+            renewal.postpone(4);
         }
+        may
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -216,6 +225,11 @@ pub(crate) fn call(callback: impl FnOnce()) {
 }
 
 impl Renewal {
+    /// How much earlier than it has to be it may be renewed.
+    fn early(&self) -> Duration {
+        self.ttl / 12
+    }
+
     /// Renews the next time after this part of the TTL.
     pub(super) fn postpone(&mut self, part: u32) {
         self.at = self.at.map(|_| Instant::now() + self.ttl / part);

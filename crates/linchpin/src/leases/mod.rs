@@ -7,6 +7,7 @@
 mod keeper;
 mod lease;
 mod removal;
+mod schedule;
 
 pub(crate) use lease::{Callbacks, Kind, Lease, call};
 
@@ -18,7 +19,7 @@ use linchpin_core::life::Home;
 use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Transaction};
 use parking_lot::Mutex;
 use removal::{Removal, Whose};
-use std::collections::BTreeMap;
+use schedule::Schedule;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +63,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    leases: BTreeMap<u64, Arc<Lease>>,
+    leases: Schedule,
     removals: Vec<Removal>,
     /// Keys that are just being asked for.
     wanted: Vec<Key>,
@@ -168,6 +169,7 @@ impl Leases {
                 Outcome::Committed { revision, .. } => {
                     lease.rewritten(revision);
                     if lease.granted(sent, ttl, Instant::max) {
+                        self.shared.reschedule(lease);
                         return Ok(());
                     }
                 }
@@ -182,7 +184,7 @@ impl Leases {
             }
             break;
         }
-        lease.end(Status::Lost);
+        self.shared.lose(lease);
         Err(lost(operation, lease.key.as_str()))
     }
 
@@ -215,14 +217,14 @@ impl Leases {
                 outcome => return Ok(outcome),
             }
         }
-        lease.end(Status::Lost);
+        self.shared.lose(lease);
         Err(lost(operation, lease.key.as_str()))
     }
 
     /// Leaves the lease to run out, or to be extended by hand.
     pub(crate) fn stop_renewing(&self, lease: &Lease) {
         lease.renewal.lock().at = None;
-        self.shared.changed.notify_one();
+        self.shared.reschedule(lease);
     }
 
     /// Sets the TTL of a lease that nobody rewrites, and renews it now.
@@ -238,14 +240,14 @@ impl Leases {
         let granted = matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }]));
         // The caller's word counts, also where it shortens.
         if !granted || !lease.granted(sent, ttl, |_, granted| granted) {
-            lease.end(Status::Lost);
+            self.shared.lose(lease);
             return Err(lost(operation, lease.key.as_str()));
         }
         let mut renewal = lease.renewal.lock();
         renewal.ttl = ttl;
         renewal.at = renewal.at.map(|_| sent + ttl / 3);
         drop(renewal);
-        self.shared.changed.notify_one();
+        self.shared.reschedule(lease);
         Ok(())
     }
 
@@ -256,7 +258,7 @@ impl Leases {
             self.forget(lease);
             return Err(lost(operation, lease.key.as_str()));
         }
-        self.shared.state.lock().leases.remove(&lease.number);
+        self.shared.state.lock().leases.remove(lease.number);
         let undo = Undo::new(self, Removal::of(lease));
         let removed = self.shared.remove(&lease.key, Whose::of(lease)).await;
         let removed = removed.map_err(|error| error.with_operation(operation))?;
@@ -267,7 +269,7 @@ impl Leases {
     /// Gives the lease up in the background: for a guard that was dropped.
     pub(crate) fn forget(&self, lease: &Lease) {
         lease.end(Status::Released);
-        if self.shared.state.lock().leases.remove(&lease.number).is_some() {
+        if self.shared.state.lock().leases.remove(lease.number).is_some() {
             self.remove_later(Removal::of(lease));
         }
     }
@@ -280,9 +282,9 @@ impl Leases {
         let leases = {
             let mut state = self.shared.state.lock();
             state.shut_down = true;
-            std::mem::take(&mut state.leases)
+            state.leases.take_all()
         };
-        let held = leases.values().filter(|lease| lease.end(Status::Released).is_some());
+        let held = leases.iter().filter(|lease| lease.end(Status::Released).is_some());
         let mut all: Vec<(Key, Whose)> = held.map(|lease| (lease.key.clone(), Whose::of(lease))).collect();
         // A call that nobody polls any more keeps nobody waiting for ever.
         let _idle = timeout(PATIENCE, self.shared.busy.write()).await;
@@ -313,9 +315,21 @@ impl Shared {
     fn keep(&self, lease: &Arc<Lease>) -> bool {
         let mut state = self.state.lock();
         if !state.shut_down {
-            state.leases.insert(lease.number, lease.clone());
+            state.leases.insert(lease);
         }
         !state.shut_down
+    }
+
+    /// What is to be done about a lease has another time, or an earlier one.
+    fn reschedule(&self, lease: &Lease) {
+        self.state.lock().leases.update(lease.number);
+        self.changed.notify_one();
+    }
+
+    /// A lease was found to be held no longer.
+    fn lose(&self, lease: &Lease) {
+        lease.end(Status::Lost);
+        self.reschedule(lease);
     }
 }
 

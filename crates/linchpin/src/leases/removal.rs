@@ -86,7 +86,7 @@ impl Shared {
     /// Whether a later request of ours has the key, or is about to: what is there now is that one's.
     fn is_ours_again(&self, key: &Key) -> bool {
         let state = self.state.lock();
-        state.wanted.contains(key) || state.leases.values().any(|lease| lease.key == *key && lease.is_held())
+        state.wanted.contains(key) || state.leases.holds(key)
     }
 
     /// Removes a key of ours; `false` if it was gone, somebody else's, or is ours again.

@@ -8,7 +8,7 @@ mod guard;
 pub use guard::{FencingToken, LockGuard};
 
 use crate::leases::{Callbacks, Leases, check_ttl};
-use crate::lines::{Lines, Standing};
+use crate::lines::{Lines, Rank};
 use crate::queue::{Place, Queue};
 use linchpin_core::{Area, Driver, Error, ErrorKind, NodeId, Result};
 use std::fmt;
@@ -124,11 +124,11 @@ impl LockBuilder {
                 Ok((place, standing))
             };
             let (place, mut standing) = self.within(first_look, look).await?;
-            if standing == Standing::Behind {
+            if standing == Rank::Behind {
                 standing = self.within(last, queue.turn(&place)).await?;
             }
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if standing == Standing::First {
+            if standing == Rank::First {
                 return self.take(place).await;
             }
         }
@@ -159,7 +159,7 @@ impl LockBuilder {
                 return Ok(None);
             }
             let place = queue.enter(self.who(), self.ttl).await?;
-            (queue.look(&place).await? == Standing::First).then_some(place)
+            (queue.look(&place).await? == Rank::First).then_some(place)
         };
         match place {
             Some(place) => Ok(Some(self.take(place).await?)),
