@@ -44,8 +44,11 @@ contract: ## Make docs/contract.md from the cases, and the table of docs/backend
 	$(test_env) cargo run --quiet -p linchpin-tests --example backends > docs/backends.md.new
 	mv docs/backends.md.new docs/backends.md
 
+# Without a URL its nodes meet in memory: no client of a server is compiled for it.
+demo_backends = $(if $(LINCHPIN_URL),memory redis nats postgres,memory)
+
 demo: ## Run the demo
-	@cargo run --quiet -p linchpin-cli -- demo
+	@cargo run --quiet -p linchpin-cli --no-default-features --features "$(demo_backends)" -- demo
 
 conformance: setup ## The conformance set on every backend
 	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis \

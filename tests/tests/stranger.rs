@@ -35,7 +35,7 @@ fn the_suite_runs_in_ten_lines() {
 #[test]
 fn the_adapter_of_the_page_passes_the_suite_as_a_crate_of_its_own() {
     let outside = OutsideCrate::new().expect("a folder");
-    for file in ["Cargo.toml", "src/lib.rs", "tests/conformance.rs"] {
+    for file in ["Cargo.toml", "src/lib.rs", "tests/conformance.rs", "tests/url.rs"] {
         outside.write(file, block(file)).expect("written");
     }
     outside.write(".cargo/config.toml", &patched()).expect("written");

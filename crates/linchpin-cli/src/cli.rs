@@ -6,6 +6,7 @@ use crate::commands::{
     completions, del, demo, elect, get, health, keys, leader, lock, man, nodes, publish, set, stats, stream, subscribe,
     watch,
 };
+#[cfg(feature = "conformance")]
 use crate::conformance;
 use crate::exit::{self, Failure};
 use crate::global::{Global, Options};
@@ -70,7 +71,7 @@ subcommands! {
     Stream => stream,
     Stats => stats,
     Health => health,
-    Conformance => conformance,
+    Conformance => conformance if "conformance",
     Bench => bench if "bench",
     Demo => demo,
     Completions => completions,

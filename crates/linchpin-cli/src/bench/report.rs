@@ -262,6 +262,9 @@ pub(crate) struct Leases {
     pub(crate) requests: Vec<u64>,
     /// What they were, in all intervals together.
     pub(crate) commands: BTreeMap<String, u64>,
+    /// Processor time of this process in each interval, in milliseconds.
+    #[serde(default)]
+    pub(crate) processor_ms: Vec<f64>,
     /// Those that were no longer held at the end.
     pub(crate) lost: usize,
 }

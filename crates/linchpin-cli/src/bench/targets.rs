@@ -343,7 +343,8 @@ mod tests {
     fn leases_are_judged_by_the_mean_interval() {
         let of = |requests, lost| {
             let (ttl_seconds, interval_seconds, commands) = (9.0, 3.0, std::collections::BTreeMap::new());
-            let leases = Some(Leases { held: 10_000, ttl_seconds, interval_seconds, requests, commands, lost });
+            let (held, processor_ms) = (10_000, Vec::new());
+            let leases = Some(Leases { held, ttl_seconds, interval_seconds, requests, commands, processor_ms, lost });
             met(&Report { leases, ..Report::default() })
         };
         assert_eq!(of(vec![19, 21, 20], 0), [true, true]);

@@ -132,6 +132,8 @@ fn leases(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(leases) = &report.leases else { return Ok(()) };
     let (held, ttl, interval) = (leases.held, leases.ttl_seconds, leases.interval_seconds);
     writeln!(out, "\n{title}leases: {held} held with a TTL of {ttl} s; an interval is {interval} s{title:#}")?;
+    let processor = leases.processor_ms.iter().map(|used| format!("{used:.1}")).collect::<Vec<_>>();
+    writeln!(out, "  processor time in each interval: {} ms", processor.join(", "))?;
     if leases.requests.is_empty() {
         return writeln!(out, "  requests in each interval: not counted");
     }

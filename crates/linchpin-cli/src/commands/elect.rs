@@ -2,7 +2,7 @@
 
 use crate::exit::{Failure, LOST};
 use crate::global::Global;
-use crate::supervise::{self, Ended, Job, JobArgs, OnLost};
+use crate::supervise::{self, ChildEnd, Job, JobArgs, OnLost};
 use crate::waiting;
 use linchpin::{Election, Leadership};
 use std::ffi::OsString;
@@ -69,12 +69,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
             on_lost: OnLost::Terminate(grace),
         };
         match supervise::run(global, &job, &what, &leadership).await? {
-            Ended::Itself(code) => {
+            ChildEnd::Itself(code) => {
                 resign(global, leadership, &what).await;
                 return Ok(ExitCode::from(code));
             }
-            Ended::ForLoss { asked } if args.once || asked => return Ok(ExitCode::from(LOST)),
-            Ended::ForLoss { .. } => step_down(leadership).await,
+            ChildEnd::ForLoss { asked } if args.once || asked => return Ok(ExitCode::from(LOST)),
+            ChildEnd::ForLoss { .. } => step_down(leadership).await,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::exit::{Failure, LOST, TEMPORARY};
 use crate::global::Global;
 use crate::output::Voice;
-use crate::supervise::{self, Ended, Job, JobArgs, OnLost};
+use crate::supervise::{self, ChildEnd, Job, JobArgs, OnLost};
 use crate::waiting;
 use linchpin::{Coordinator, ErrorKind, LockGuard};
 use std::process::ExitCode;
@@ -86,11 +86,11 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     };
     let ended = supervise::run(global, &job, &what, &guard).await?;
     match ended {
-        Ended::Itself(code) => {
+        ChildEnd::Itself(code) => {
             release(global, guard, &what).await;
             Ok(ExitCode::from(code))
         }
-        Ended::ForLoss { .. } => Ok(ExitCode::from(LOST)),
+        ChildEnd::ForLoss { .. } => Ok(ExitCode::from(LOST)),
     }
 }
 

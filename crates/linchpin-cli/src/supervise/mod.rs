@@ -36,7 +36,7 @@ pub(crate) enum OnLost {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ChildEnd {
     /// By itself, or by a signal that was handed on to it: with this exit code.
     Itself(u8),
     /// It was ended because what was held was lost or about to be; `asked` if a signal had asked us to end.
@@ -45,7 +45,7 @@ pub(crate) enum Ended {
 
 /// Runs a command until it ends, or until its job says so because what is held runs out. Signals are handed on to it;
 /// `what` says in warnings what is held.
-pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, hold: &impl Hold) -> Result<Ended, Failure> {
+pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, hold: &impl Hold) -> Result<ChildEnd, Failure> {
     let failed = |error: io::Error| Failure::new(SOFTWARE, format!("the command cannot be looked after: {error}"));
     let _taken = global.take_signals();
     let mut signals = Signals::catch().map_err(failed)?;
@@ -68,16 +68,16 @@ pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, hold: &impl 
                     OnLost::Terminate(_) => {
                         global.voice().warn(&format!("{what} was lost; ending the command"));
                         child.kill().await.map_err(failed)?;
-                        return Ok(Ended::ForLoss { asked });
+                        return Ok(ChildEnd::ForLoss { asked });
                     }
                     OnLost::Warn => global.voice().warn(&format!("{what} was lost; the command goes on without it")),
                 }
             }
-            status = child.wait() => return Ok(Ended::Itself(code_of(status.map_err(failed)?))),
+            status = child.wait() => return Ok(ChildEnd::Itself(code_of(status.map_err(failed)?))),
             deadline = &mut runs_out => {
                 global.voice().warn(&format!("{what} is about to be lost; ending the command"));
                 asked |= end(&mut child, &mut signals, deadline, lost).await.map_err(failed)?;
-                return Ok(Ended::ForLoss { asked });
+                return Ok(ChildEnd::ForLoss { asked });
             }
             signal = signals.next() => {
                 asked |= asks_to_end(signal);

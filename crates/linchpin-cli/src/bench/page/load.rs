@@ -125,10 +125,12 @@ pub(super) fn leases(leases: &Leases, words: &Words) -> Html {
     );
     let requests = leases.requests.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
+    let processor = leases.processor_ms.iter().map(|used| format!("{used:.1} ms")).collect::<Vec<_>>();
     let rows = [
         ("leases held", leases.held.to_string()),
         ("requests in each interval", if requests.is_empty() { "not counted".to_owned() } else { requests }),
         ("what they were, in all intervals", commands.join(", ")),
+        ("processor time in each interval", processor.join(", ")),
         ("leases lost meanwhile", leases.lost.to_string()),
     ];
     paragraph(about).then(pairs("Keeping the leases", rows.map(|(name, value)| (name, Html::text(value)))))

@@ -27,9 +27,11 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     if let Some(counter) = &mut counter {
         counter.mark().await?;
     }
-    let (mut requests, mut commands) = (Vec::new(), BTreeMap::new());
+    let (mut requests, mut commands, mut processor_ms) = (Vec::new(), BTreeMap::new(), Vec::new());
     for _ in 0..intervals {
+        let before = processor_time();
         tokio::time::sleep(INTERVAL).await;
+        processor_ms.push(processor_time().saturating_sub(before).as_secs_f64() * 1e3);
         progress.step();
         let Some(counter) = &mut counter else { continue };
         let sent = counter.mark().await?;
@@ -42,7 +44,13 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     let lost = released.into_iter().filter(|is_lost| *is_lost).count();
     coordinator.shutdown().await?;
     let (ttl_seconds, interval_seconds) = (TTL.as_secs_f64(), INTERVAL.as_secs_f64());
-    Ok(Leases { held: HELD, ttl_seconds, interval_seconds, requests, commands, lost })
+    Ok(Leases { held: HELD, ttl_seconds, interval_seconds, requests, commands, processor_ms, lost })
+}
+
+/// What this process has used of the processors so far.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 /// Releases a lease; whether it was lost before.
