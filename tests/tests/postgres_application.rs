@@ -3,8 +3,8 @@
 
 use futures::StreamExt;
 use linchpin::{
-    Action, Claim, Coordinator, Delivery, ErrorKind, GroupName, Key, MemberName, Range, Record, Retry, Settlement,
-    StreamName, Transaction, WatchEvent, WatchStream,
+    Action, Area, Claim, Coordinator, Delivery, ErrorKind, GroupName, Key, MemberName, Range, Record, Retry,
+    Settlement, StreamName, Transaction, WatchEvent, WatchStream,
 };
 use linchpin_postgres::{PRIVILEGES, SCHEMA};
 use linchpin_tests::servers::{PgBouncer, PostgresServer, sql};
@@ -74,7 +74,7 @@ async fn answers_as_shown(server: &PostgresServer, needle: &str) {
 }
 
 fn stream(name: &str) -> StreamName {
-    StreamName::new(name).expect("a name")
+    Area::USER.stream(name).expect("a name")
 }
 
 async fn claimed(coordinator: &Coordinator, most: usize) -> Vec<Delivery> {
@@ -183,7 +183,7 @@ async fn a_watcher_and_a_member_that_wait_hear_of_it_after_the_commit() {
         tokio::spawn(async move { claimed(&shop, 1).await })
     };
     let mut open = connection(&server.url()).await;
-    open.execute("BEGIN; SELECT linchpin.put('shop', 'user/a', '1'), linchpin.append('shop', 'orders', 'r')")
+    open.execute("BEGIN; SELECT linchpin.put('shop', 'user/a', '1'), linchpin.append('shop', 'user/orders', 'r')")
         .await
         .expect("runs");
     let quiet = timeout(Duration::from_millis(300), events.next()).await;
@@ -312,10 +312,10 @@ async fn the_functions_do_what_the_page_says() {
     assert!(!shop.exists("n").await.expect("a read"));
 
     for (call, position) in [
-        ("append('shop', 'orders', 'r')", "1"),
-        ("append('shop', 'orders', 'r', 'id-1', 'colour', 'red')", "2"),
-        ("append('shop', 'orders', 's', 'id-1')", "2"),
-        ("append_later('shop', 'orders', 't', '1 hour')", "3"),
+        ("append('shop', 'user/orders', 'r')", "1"),
+        ("append('shop', 'user/orders', 'r', 'id-1', 'colour', 'red')", "2"),
+        ("append('shop', 'user/orders', 's', 'id-1')", "2"),
+        ("append_later('shop', 'user/orders', 't', '1 hour')", "3"),
     ] {
         assert_eq!(value(&mut own, call).await.as_deref(), Some(position), "{call}");
     }
@@ -341,7 +341,7 @@ async fn what_is_wrong_is_refused_in_so_many_words() {
         ("put(NULL, 'user/a', '1')", "22023", "namespace"),
         ("fence('no such', 'user/a', 1)", "22023", "namespace"),
         ("publish('', 'user/a', '1')", "22023", "namespace"),
-        ("append(NULL, 'orders', '1')", "22023", "namespace"),
+        ("append(NULL, 'user/orders', '1')", "22023", "namespace"),
         ("put('shop', '', '1')", "22023", "a key has 1 to 768 bytes, not 0"),
         (&format!("put('shop', '{long}', '1')"), "22023", "a key has 1 to 768 bytes, not 769"),
         ("delete('shop', NULL)", "22023", "a key"),
@@ -351,10 +351,10 @@ async fn what_is_wrong_is_refused_in_so_many_words() {
         ("put_if_version('shop', 'user/text', '1', NULL)", "22004", "null"),
         ("add('shop', 'user/a', NULL)", "22004", "null"),
         ("publish('shop', 'user/a', NULL)", "22004", "null"),
-        ("append('shop', 'orders', NULL)", "22023", "payload"),
-        ("append('shop', 'orders', 'r', 'id', 'a name')", "22023", "in turn"),
-        ("append_later('shop', 'orders', 'r', '-1 s')", "22023", "delay"),
-        ("append_later('shop', 'orders', 'r', '200 years')", "22023", "delay"),
+        ("append('shop', 'user/orders', NULL)", "22023", "payload"),
+        ("append('shop', 'user/orders', 'r', 'id', 'a name')", "22023", "in turn"),
+        ("append_later('shop', 'user/orders', 'r', '-1 s')", "22023", "delay"),
+        ("append_later('shop', 'user/orders', 'r', '200 years')", "22023", "delay"),
         ("put('shop', 'user/a', '1', '0 s')", "22023", "TTL"),
         ("put('shop', 'user/a', '1', '200 years')", "22023", "TTL"),
         ("put('shop', 'user/a', repeat('x', 1048577)::bytea)", "22023", "1048576"),
@@ -384,7 +384,7 @@ async fn another_isolation_level_is_refused_where_it_would_do_harm() {
             "put('shop', 'user/a', '1')",
             "fence('shop', 'user/a', 1)",
             "fence_lock('shop', 'a', 1)",
-            "append('shop', 'orders', '1')",
+            "append('shop', 'user/orders', '1')",
         ] {
             let query = format!("BEGIN ISOLATION LEVEL {level}; SELECT linchpin.{call}");
             let (code, message) = refusal(&mut own, &query).await;

@@ -225,7 +225,7 @@ fn troubled(ctx: &Context, trouble: Trouble, calls: u32, layers: Layers) -> (Tro
 
 async fn a_lost_answer_is_not_applied_twice(ctx: Context) -> CaseResult {
     const LOST: u32 = 3;
-    let key = Area::User.key("hits")?;
+    let key = Area::USER.key("hits")?;
     let (lossy, driver) = troubled(&ctx, Trouble::AnswerLost, LOST, Layers::default());
     ensure_eq!(add(&driver, &key, 1).await?, 1, "the counter, as the last attempt was told");
     ensure_eq!(lossy.calls(), LOST + 1, "the attempts");

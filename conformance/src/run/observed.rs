@@ -38,7 +38,6 @@ impl Observer for () {}
 /// ```
 /// use linchpin_conformance::{CaseReport, Observer, Options, Verdict, over, report};
 /// use linchpin_memory::{MemoryConfig, MemoryCoordination};
-/// use std::sync::Arc;
 ///
 /// struct Lines;
 ///
@@ -50,7 +49,7 @@ impl Observer for () {}
 ///
 /// let harness = over("mine", |namespace| async move {
 ///     let config = MemoryConfig::from_url("memory://mine")?.namespace(namespace);
-///     Ok(Arc::new(MemoryCoordination::connect(config).await?) as _)
+///     MemoryCoordination::connect(config).await
 /// });
 /// let report = report(harness, &Options::default().filter("state.put"), &Lines);
 /// assert!(report.count(None, Verdict::Passed) > 0);

@@ -85,7 +85,7 @@ impl<B: Backend> Coordination<B> {
     }
 
     /// The driver: transactions, watches, streams. Its keys and channels are raw: what the port calls `name` is
-    /// [`Area::User.key("name")`](linchpin_core::Area::key) here.
+    /// [`Area::USER.key("name")`](linchpin_core::Area::key) here.
     pub fn driver(&self) -> Arc<dyn Driver> {
         self.port.driver().clone()
     }

@@ -3,7 +3,7 @@
 
 use futures::StreamExt;
 use linchpin::{
-    Action, Area, Claim, Coordinator, GroupName, MemberName, Range, Record, Result, Settlement, StreamName, WatchEvent,
+    Action, Area, Claim, Coordinator, GroupName, MemberName, Range, Record, Result, Settlement, WatchEvent,
 };
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ async fn messages(coordinator: &Coordinator) -> Result<()> {
 }
 
 /// A watch tells what is there, then `Synced`, then what changes. Its keys are the driver's: what the port
-/// calls `config` is `Area::User.key("config")`.
+/// calls `config` is `Area::USER.key("config")`.
 async fn watching(coordinator: &Coordinator) -> Result<()> {
     coordinator.set("config", b"v1", None).await?;
-    let mut changes = coordinator.driver().watch(&Range::Key(Area::User.key("config")?)).await?;
+    let mut changes = coordinator.driver().watch(&Range::Key(Area::USER.key("config")?)).await?;
     coordinator.set("config", b"v2", None).await?;
     while let Some(event) = changes.next().await.transpose()? {
         println!("{event:?}");
@@ -51,7 +51,7 @@ async fn watching(coordinator: &Coordinator) -> Result<()> {
 /// was delivered too often, goes to the group's dead letters.
 async fn streams(coordinator: &Coordinator) -> Result<()> {
     let driver = coordinator.driver();
-    let (orders, billing) = (StreamName::new("orders")?, GroupName::new("billing")?);
+    let (orders, billing) = (Area::USER.stream("orders")?, GroupName::new("billing")?);
     // The id makes it safe to append it again.
     let paid = Record::new("pay order 7").with_id("order-7")?;
     let broken = Record::new("?!");

@@ -1,13 +1,12 @@
 //! The concrete type that applications use, and how it is built.
 
 use crate::connect::open;
+use crate::context::Context;
 use crate::election::Election;
-use crate::leases::{Leases, MIN_TTL};
-use crate::lines::Lines;
-use crate::lock::LockBuilder;
+use crate::leases::MIN_TTL;
+use crate::lock::Lock;
 use crate::members::Members;
 use linchpin_core::layers::{Layers, Metrics, MetricsSnapshot, NamespaceLayer, RetryPolicy};
-use linchpin_core::life::Home;
 use linchpin_core::{DistributedCoordination, Driver, Error, ErrorKind, Namespace, NodeId, Port, Result};
 use std::fmt;
 use std::ops::Deref;
@@ -49,17 +48,9 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Coordinator> {
 /// released in the background, or passes with its TTL.
 #[derive(Clone)]
 pub struct Coordinator {
-    driver: Arc<dyn Driver>,
     port: Port,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    node_id: NodeId,
-    lock_ttl: Duration,
+    context: Arc<Context>,
     metrics: Metrics,
-    leases: Arc<Leases>,
-    lines: Arc<Lines>,
 }
 
 impl Coordinator {
@@ -101,27 +92,21 @@ impl Coordinator {
     }
 
     /// A lock: one holder at a time among all who name it alike in this namespace. Nothing is sent until
-    /// it is acquired. See [`LockBuilder`].
-    pub fn lock(&self, name: impl Into<String>) -> LockBuilder {
-        let Shared { node_id, lock_ttl, leases, lines, .. } = &*self.shared;
-        LockBuilder::new(self.driver.clone(), leases.clone(), lines.clone(), name.into())
-            .ttl(*lock_ttl)
-            .holder(node_id.clone())
+    /// it is acquired. See [`Lock`].
+    pub fn lock(&self, name: impl Into<String>) -> Lock {
+        Lock::new(self.context.clone(), name.into())
     }
 
     /// An election: one leader at a time among all who name it alike in this namespace. Nothing is sent until it
     /// is taken part in. See [`Election`].
     pub fn election(&self, name: impl Into<String>) -> Election {
-        let Shared { node_id, lock_ttl, leases, lines, .. } = &*self.shared;
-        let (driver, leases, lines) = (self.driver.clone(), leases.clone(), lines.clone());
-        Election::new(driver, leases, lines, name.into(), node_id.clone(), *lock_ttl)
+        Election::new(self.context.clone(), name.into())
     }
 
     /// A group of members in this namespace: who is there, what they can do, who comes and goes. Nothing is sent
     /// until it is asked for or joined. See [`Members`].
     pub fn members(&self, group: impl Into<String>) -> Members {
-        let Shared { node_id, lock_ttl, leases, .. } = &*self.shared;
-        Members::new(self.driver.clone(), leases.clone(), group.into(), node_id, *lock_ttl)
+        Members::new(self.context.clone(), group.into())
     }
 
     /// The port, to be held as `Arc<dyn DistributedCoordination>` by code that is tested with a mock.
@@ -132,7 +117,7 @@ impl Coordinator {
     /// The layered driver: transactions, watches, streams.
     ///
     /// Its keys and channels are raw: what the port calls `name` is
-    /// [`Area::User.key("name")`](linchpin_core::Area::key) here.
+    /// [`Area::USER.key("name")`](linchpin_core::Area::key) here.
     ///
     /// ```
     /// # #[tokio::main]
@@ -140,7 +125,7 @@ impl Coordinator {
     /// use futures::StreamExt;
     /// use linchpin::{Area, Range, WatchEvent};
     /// let coordinator = linchpin::connect("memory://").await?;
-    /// let mut changes = coordinator.driver().watch(&Range::Key(Area::User.key("config")?)).await?;
+    /// let mut changes = coordinator.driver().watch(&Range::Key(Area::USER.key("config")?)).await?;
     /// coordinator.set("config", b"v2", None).await?;
     /// while let Some(event) = changes.next().await {
     ///     if let WatchEvent::Put(entry) = event? {
@@ -152,17 +137,17 @@ impl Coordinator {
     /// # }
     /// ```
     pub fn driver(&self) -> &Arc<dyn Driver> {
-        &self.driver
+        &self.context.driver
     }
 
     /// This node's id.
     pub fn node_id(&self) -> &NodeId {
-        &self.shared.node_id
+        &self.context.node_id
     }
 
     /// What the calls of this coordinator came to so far.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.shared.metrics.snapshot()
+        self.metrics.snapshot()
     }
 
     /// Releases every lock, leadership and membership of this coordinator, takes back what it said of this node
@@ -176,12 +161,12 @@ impl Coordinator {
     /// # Cancel safety
     /// Dropping the future leaves some of it undone: what is left passes with its TTL.
     pub async fn shutdown(&self) -> Result<()> {
-        let released = self.shared.leases.shutdown().await;
-        let left = match self.port.leave(self.shared.node_id.as_str()).await {
+        let released = self.context.leases.shutdown().await;
+        let left = match self.port.leave(self.context.node_id.as_str()).await {
             Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
             left => left.map_err(|error| error.with_operation("shutdown")),
         };
-        self.driver.close().await?;
+        self.context.driver.close().await?;
         released.and(left)
     }
 }
@@ -197,8 +182,8 @@ impl Deref for Coordinator {
 impl fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Coordinator")
-            .field("node_id", &self.shared.node_id)
-            .field("backend", &self.driver.capabilities().backend)
+            .field("node_id", &self.context.node_id)
+            .field("backend", &self.context.driver.capabilities().backend)
             .finish_non_exhaustive()
     }
 }
@@ -286,11 +271,8 @@ impl CoordinatorBuilder {
         };
         let driver = self.layers.timeout(self.timeout).wrap(driver);
         let port = Port::over(driver.clone());
-        let home = Home::here();
-        let leases = Arc::new(Leases::new(driver.clone(), home.clone()));
-        let lines = Arc::new(Lines::new(driver.clone(), home));
-        let shared = Shared { node_id, lock_ttl: self.lock_ttl, metrics: self.metrics, leases, lines };
-        Ok(Coordinator { driver, port, shared: Arc::new(shared) })
+        let context = Arc::new(Context::new(driver, node_id, self.lock_ttl));
+        Ok(Coordinator { port, context, metrics: self.metrics })
     }
 }
 
@@ -303,10 +285,4 @@ impl fmt::Debug for CoordinatorBuilder {
             .field("lock_ttl", &self.lock_ttl)
             .finish_non_exhaustive()
     }
-}
-
-/// A lease that is no longer held.
-pub(crate) fn lost(operation: &'static str, name: &str) -> Error {
-    let problem = "it is no longer held: it was released, its time ran out, or somebody removed it";
-    Error::new(ErrorKind::Lost, operation, problem).with_subject(name)
 }

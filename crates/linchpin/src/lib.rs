@@ -34,8 +34,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod connect;
+mod context;
 mod coordinator;
 pub mod election;
+mod held;
 mod leases;
 mod lines;
 pub mod lock;
@@ -43,11 +45,13 @@ pub mod members;
 pub mod prelude;
 mod queue;
 mod range;
+mod wait;
 
 pub use connect::{erase, open, register};
 pub use coordinator::{Coordinator, CoordinatorBuilder, connect};
 pub use election::{Election, Leader, Leadership};
-pub use lock::{FencingToken, LockBuilder, LockGuard};
+pub use held::{FencingToken, Held};
+pub use lock::{Lock, LockGuard};
 pub use members::{Member, MemberEvent, Members, Membership};
 
 // The port, and what goes wrong.

@@ -5,16 +5,16 @@
 //! expires. Who finds the queue empty is first at once; how the others learn that they are, see
 //! [`lines`](crate::lines).
 
+use crate::context::Context;
 use crate::leases::{Answer, Kind, Lease, Leases, Request};
-use crate::lines::{Line, Lines, Rank};
-use linchpin_core::{Area, Driver, Error, ErrorKind, Key, Page, Range, Result, TransactionScope};
+use crate::lines::{Line, Rank};
+use linchpin_core::{Area, Error, ErrorKind, Key, Page, Range, Result, TransactionScope};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the keys of those who wait lie, and for which operation they are looked at.
 pub(crate) struct Queue<'a> {
-    leases: &'a Arc<Leases>,
-    lines: &'a Lines,
+    context: &'a Context,
     prefix: String,
     range: Range,
     name: &'a str,
@@ -23,25 +23,19 @@ pub(crate) struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     /// The queue called `name` in an area.
-    pub(crate) fn new(
-        operation: &'static str,
-        area: Area,
-        name: &'a str,
-        leases: &'a Arc<Leases>,
-        lines: &'a Lines,
-    ) -> Result<Self> {
+    pub(crate) fn new(context: &'a Context, operation: &'static str, area: Area, name: &'a str) -> Result<Self> {
         let prefix = area.group(name).map_err(|error| error.with_operation(operation))?;
-        Ok(Self { leases, lines, range: Range::prefix(prefix.clone())?, prefix, name, operation })
+        Ok(Self { context, range: Range::prefix(prefix.clone())?, prefix, name, operation })
     }
 
-    /// Takes a place at the end.
+    /// Takes a place at the end, in this node's name.
     ///
     /// # Cancel safety
     /// Dropping the future gives the place up.
-    pub(crate) async fn enter(&self, who: &str, ttl: Duration) -> Result<Place> {
+    pub(crate) async fn enter(&self, ttl: Duration) -> Result<Place> {
         // Watched while the place is on its way.
-        let line = self.lines.join(&self.range);
-        match self.request(who, ttl, None).await? {
+        let line = self.context.lines.join(&self.range);
+        match self.request(ttl, None).await? {
             (Answer::Granted(lease), ticket) => Ok(self.place(lease, ticket, Some(line))),
             (Answer::Taken, _) => {
                 let problem = "a key with a random name existed already";
@@ -55,10 +49,10 @@ impl<'a> Queue<'a> {
     ///
     /// # Cancel safety
     /// Dropping the future gives the place up.
-    pub(crate) async fn enter_first(&self, who: &str, ttl: Duration) -> Result<Option<Place>> {
+    pub(crate) async fn enter_first(&self, ttl: Duration) -> Result<Option<Place>> {
         loop {
             let empty = Key::stored(self.prefix.clone())?;
-            let (Answer::Granted(lease), ticket) = self.request(who, ttl, Some(empty)).await? else { return Ok(None) };
+            let (Answer::Granted(lease), ticket) = self.request(ttl, Some(empty)).await? else { return Ok(None) };
             let place = self.place(lease, ticket, None);
             // The answer may have taken longer than the lease lasts: then another may be first by now.
             if place.lease.is_held() {
@@ -68,37 +62,38 @@ impl<'a> Queue<'a> {
     }
 
     /// Whether [`enter_first`](Self::enter_first) can be asked of a backend.
-    pub(crate) fn knows_emptiness(driver: &dyn Driver) -> bool {
-        let capabilities = driver.capabilities();
+    pub(crate) fn knows_emptiness(&self) -> bool {
+        let capabilities = self.context.driver.capabilities();
         capabilities.prefix_guards && capabilities.transactions == TransactionScope::MultiKey
     }
 
     /// Asks the backend whether nobody is in the queue.
-    pub(crate) async fn is_empty(&self, driver: &dyn Driver) -> Result<bool> {
+    pub(crate) async fn is_empty(&self) -> Result<bool> {
         let page = Page { limit: 1, ..Page::first_keys() };
-        Ok(driver.scan(&self.range, &page).await.map_err(|error| self.named(error))?.entries.is_empty())
+        let found = self.context.driver.scan(&self.range, &page).await.map_err(|error| self.named(error))?;
+        Ok(found.entries.is_empty())
     }
 
     /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
     pub(crate) fn seems_taken(&self) -> bool {
-        self.lines.is_somebody_in(&self.range)
+        self.context.lines.is_somebody_in(&self.range)
     }
 
-    async fn request(&self, who: &str, ttl: Duration, empty: Option<Key>) -> Result<(Answer, u64)> {
+    async fn request(&self, ttl: Duration, empty: Option<Key>) -> Result<(Answer, u64)> {
         let ticket = fastrand::u64(..);
         let request = Request {
             operation: self.operation,
             kind: Kind::Ticket,
             key: Key::stored(format!("{}{ticket:016x}", self.prefix))?,
-            value: who.to_owned().into(),
+            value: self.context.node_id.as_str().to_owned().into(),
             ttl,
             empty,
         };
-        Ok((self.leases.request(request).await.map_err(|error| self.named(error))?, ticket))
+        Ok((self.context.leases.request(request).await.map_err(|error| self.named(error))?, ticket))
     }
 
     fn place(&self, lease: Arc<Lease>, ticket: u64, line: Option<Arc<Line>>) -> Place {
-        Place { ticket, lease, line, leases: Some(self.leases.clone()) }
+        Place { ticket, lease, line, leases: Some(self.context.leases.clone()) }
     }
 
     /// Where a place stands.

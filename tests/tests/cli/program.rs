@@ -1,6 +1,8 @@
 //! The program under test, the server that it talks to, and what can be done to both.
 
-use linchpin::{Area, Coordinator, Page, Range};
+use linchpin::election::CANDIDATES;
+use linchpin::lock::LOCKS;
+use linchpin::{Coordinator, Page, Range};
 use linchpin_conformance::Proxy;
 use linchpin_tests::servers::RedisServer;
 use linchpin_tests::signal;
@@ -158,12 +160,12 @@ impl World {
 
     /// Waits until so many hold a lock or wait for it.
     pub(crate) async fn wants(&self, lock: &str, wanted: usize) {
-        self.keys(&Area::Locks.group(lock).expect("a name"), wanted).await;
+        self.keys(&LOCKS.group(lock).expect("a name"), wanted).await;
     }
 
     /// Waits until so many stand for an election and do not lead.
     pub(crate) async fn stands(&self, election: &str, wanted: usize) {
-        self.keys(&Area::Candidates.group(election).expect("a name"), wanted).await;
+        self.keys(&CANDIDATES.group(election).expect("a name"), wanted).await;
     }
 
     async fn keys(&self, prefix: &str, wanted: usize) {

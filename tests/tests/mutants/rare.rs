@@ -2,10 +2,11 @@
 
 use crate::mutant::{Fault, Mutant};
 use futures::StreamExt;
+use linchpin::lock::LOCKS;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
-    Action, Area, Condition, Driver, Entry, Guard, Key, Outcome, Range, Result, Settled, Settlement, Snapshot,
-    Transaction, WatchEvent, WatchStream,
+    Action, Condition, Driver, Entry, Guard, Key, Outcome, Range, Result, Settled, Settlement, Snapshot, Transaction,
+    WatchEvent, WatchStream,
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -148,7 +149,7 @@ struct RarelyAlone(Turns);
 impl Fault for RarelyAlone {
     async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
         let asks = |guard: &Guard| {
-            guard.condition == Condition::PrefixAbsent && guard.key.as_str().starts_with(Area::Locks.prefix())
+            guard.condition == Condition::PrefixAbsent && guard.key.as_str().starts_with(LOCKS.prefix())
         };
         if transaction.guards.iter().any(asks) && self.0.once_in(5) {
             return inner.commit(&Transaction { guards: Vec::new(), ..transaction.clone() }).await;
@@ -164,7 +165,7 @@ struct RarelyServed(Arc<Turns>);
 impl Fault for RarelyServed {
     async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         let turns = self.0.clone();
-        let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(Area::Locks.prefix()));
+        let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(LOCKS.prefix()));
         Ok(Box::pin(inner.watch(range).await?.map(move |event| match event? {
             WatchEvent::Put(entry) if queue && turns.once_in(50) => {
                 Ok(WatchEvent::Deleted { key: entry.key, version: entry.version })

@@ -3,7 +3,8 @@
 use super::super::prelude::*;
 use crate::failure::here;
 use crate::recipes::{called, coordinator, keys_in, node, remove, short};
-use crate::waiting::{LONG, PATIENCE, eventually, soon};
+use crate::waiting::{LONG, ON_THE_WAY, PATIENCE, eventually, soon, timed};
+use linchpin::election::CANDIDATES;
 use linchpin::{Coordinator, Leadership};
 use linchpin_core::{Area, Page, Range};
 use tokio::task::JoinHandle;
@@ -25,6 +26,10 @@ cases! { Election "election";
         "A candidate whose own key has gone is no phantom leader: it stands again, behind the others";
     try_campaign_does_not_wait [Ttl, Watch] TRY_CAMPAIGN_DOES_NOT_WAIT
         "`try_campaign` leads if nobody does, and says so at once otherwise";
+    any_wait_to_lead_will_do [Ttl, Watch] ANY_WAIT_TO_LEAD_WILL_DO
+        "Who finds neither leader nor candidate leads even with no time to wait, and a wait may be as long as can be written";
+    a_campaign_ends_in_time_and_leaves_nothing [Ttl, Watch] CAMPAIGN_ENDS_IN_TIME_AND_LEAVES_NOTHING
+        "A campaign that waits in vain ends after its wait with `Timeout`, and no candidate is left of it";
     one_of_many_leads [Ttl, Watch] ONE_OF_MANY_LEADS
         "One leader at a time among all who name an election alike";
     other_names_are_other_elections [Ttl, Watch] OTHER_NAMES_ARE_OTHER_ELECTIONS
@@ -41,7 +46,7 @@ fn leader(node: &Coordinator, driver: &Arc<dyn Driver>) -> impl Future<Output = 
     here(async move {
         // A TTL so long that no renewal gets in between.
         let leads = soon("the first election", node.election("e").ttl(LONG).campaign()).await??;
-        let left = async || Ok((keys_in(driver, Area::Candidates).await? == 0).then_some(()));
+        let left = async || Ok((keys_in(driver, CANDIDATES).await? == 0).then_some(()));
         eventually("the first leader's place is free", left).await?;
         Ok(leads)
     })
@@ -57,7 +62,7 @@ fn stand(
     here(async move {
         let election = node.election("e").ttl(LONG);
         let candidate = tokio::spawn(async move { election.campaign().await });
-        let taken = async || Ok((keys_in(driver, Area::Candidates).await? == places).then_some(()));
+        let taken = async || Ok((keys_in(driver, CANDIDATES).await? == places).then_some(()));
         eventually("a place among the candidates", taken).await?;
         Ok(candidate)
     })
@@ -72,7 +77,7 @@ async fn nobody_leads_until_one_is_elected(ctx: Context) -> CaseResult {
     let (one, other) = (called(&ctx, "one").await?, called(&ctx, "other").await?);
     ensure_eq!(other.election("e").leader().await?, None, "the leader before");
     let leads = one.election("e").value("here").campaign().await?;
-    eventually("its place is free", async || Ok((keys_in(&ctx.driver(), Area::Candidates).await? == 0).then_some(())))
+    eventually("its place is free", async || Ok((keys_in(&ctx.driver(), CANDIDATES).await? == 0).then_some(())))
         .await?;
     let leader = other.election("e").leader().await?.ok_or_else(|| Failure::new("nobody leads"))?;
     ensure_eq!(leader.node_id.as_str(), "one", "who leads");
@@ -126,7 +131,7 @@ const CHANGES: usize = 3;
 #[track_caller]
 fn requests_of_changes(ctx: &Context, candidates: usize) -> impl Future<Output = Result<u64, Failure>> {
     here(async move {
-        remove(&ctx.driver(), Area::Candidates).await?;
+        remove(&ctx.driver(), CANDIDATES).await?;
         let node = coordinator(ctx).await?;
         let mut leads = leader(&node, &ctx.driver()).await?;
         let mut waiting = Vec::new();
@@ -176,12 +181,12 @@ async fn a_candidate_that_gives_up_is_skipped(ctx: Context) -> CaseResult {
     let gives_up = stand(&coordinator(&ctx).await?, &driver, 1).await?;
     let next = stand(&coordinator(&ctx).await?, &driver, 2).await?;
     gives_up.abort();
-    let gone = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    let gone = async || Ok((keys_in(&driver, CANDIDATES).await? == 1).then_some(()));
     eventually("the place of who gave up is free", gone).await?;
     leads.resign().await?;
     elected(next).await?.resign().await?;
     let nothing = async || {
-        let left = keys_in(&driver, Area::Candidates).await? + keys_in(&driver, Area::Elections).await?;
+        let left = keys_in(&driver, CANDIDATES).await? + keys_in(&driver, Area::ELECTIONS).await?;
         Ok((left == 0).then_some(()))
     };
     eventually("nothing is left behind", nothing).await
@@ -193,7 +198,7 @@ async fn a_dead_candidate_never_blocks_the_others(ctx: Context) -> CaseResult {
     let (doomed, its_driver) = node(&ctx).await?;
     let election = doomed.election("e").ttl(short(&ctx));
     let dies = tokio::spawn(async move { election.campaign().await });
-    let taken = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    let taken = async || Ok((keys_in(&driver, CANDIDATES).await? == 1).then_some(()));
     eventually("a place among the candidates", taken).await?;
     let next = stand(&coordinator(&ctx).await?, &driver, 2).await?;
     its_driver.close().await?;
@@ -209,14 +214,14 @@ async fn nobody_leads_by_a_place_that_has_gone(ctx: Context) -> CaseResult {
     let robbed = coordinator(&ctx).await?;
     let election = robbed.election("e").ttl(short(&ctx));
     let first = tokio::spawn(async move { election.campaign().await });
-    let taken = async || Ok((keys_in(&driver, Area::Candidates).await? == 1).then_some(()));
+    let taken = async || Ok((keys_in(&driver, CANDIDATES).await? == 1).then_some(()));
     eventually("a place among the candidates", taken).await?;
-    let range = Range::prefix(Area::Candidates.prefix())?;
+    let range = Range::prefix(CANDIDATES.prefix())?;
     let place = driver.scan(&range, &Page::first_keys()).await?.entries.remove(0).key;
     let second = stand(&coordinator(&ctx).await?, &driver, 2).await?;
     driver.commit(&Transaction::new().delete(place)).await?;
     // With its next renewal it learns that its place has gone, and takes one at the end.
-    let again = async || Ok((keys_in(&driver, Area::Candidates).await? == 2).then_some(()));
+    let again = async || Ok((keys_in(&driver, CANDIDATES).await? == 2).then_some(()));
     eventually("the robbed candidate stands again", again).await?;
     leads.resign().await?;
     let second = elected(second).await?;
@@ -237,6 +242,32 @@ async fn try_campaign_does_not_wait(ctx: Context) -> CaseResult {
     ensure!(refused.is_none(), "two lead");
     leads.resign().await?;
     ensure!(other.election("e").try_campaign().await?.is_some(), "nobody leads, but a candidate was refused");
+    Ok(())
+}
+
+async fn any_wait_to_lead_will_do(ctx: Context) -> CaseResult {
+    let (election, driver) = (coordinator(&ctx).await?.election("e"), ctx.driver());
+    for _ in 0..5 {
+        election.clone().wait(Duration::ZERO).campaign().await?.resign().await?;
+        let left = async || Ok((keys_in(&driver, CANDIDATES).await? == 0).then_some(()));
+        eventually("no candidate is left", left).await?;
+    }
+    election.wait(Duration::MAX).campaign().await?.resign().await?;
+    Ok(())
+}
+
+async fn a_campaign_ends_in_time_and_leaves_nothing(ctx: Context) -> CaseResult {
+    let (node, driver, wait) = (coordinator(&ctx).await?, ctx.driver(), Duration::from_millis(300));
+    let leads = leader(&coordinator(&ctx).await?, &driver).await?;
+    let waited = timed(async { Ok::<_, Failure>(node.election("e").wait(wait).campaign().await) }).await?;
+    let error = fails_with(waited.value, ErrorKind::Timeout, "a campaign while another leads")?;
+    ensure_eq!(error.subject(), Some("e"), "the election that the error names");
+    let took = waited.answered - waited.sent;
+    ensure!(took >= wait && took <= wait + ON_THE_WAY, "a wait of {wait:?} ended after {took:?}");
+    ensure!(!error.maybe_applied(), "a wait that ended says that it may have been applied");
+    let left = async || Ok((keys_in(&driver, CANDIDATES).await? == 0).then_some(()));
+    eventually("no candidate is left", left).await?;
+    ensure!(leads.is_leader(), "a campaign in vain cost the leader its leadership");
     Ok(())
 }
 
@@ -298,7 +329,7 @@ async fn bad_elections_are_refused(ctx: Context) -> CaseResult {
     let large = vec![0; ctx.capabilities().limits.value + 1];
     let refused = node.election("e").value(large).try_campaign().await;
     fails_with(refused, ErrorKind::InvalidArgument, "a value over the limit")?;
-    ensure_eq!(keys_in(&ctx.driver(), Area::Candidates).await?, 0, "candidates");
-    ensure_eq!(keys_in(&ctx.driver(), Area::Elections).await?, 0, "leaders");
+    ensure_eq!(keys_in(&ctx.driver(), CANDIDATES).await?, 0, "candidates");
+    ensure_eq!(keys_in(&ctx.driver(), Area::ELECTIONS).await?, 0, "leaders");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use crate::recipes::{called, coordinator, kept, keys_in, node, remove, short};
 use crate::waiting::{LONG, eventually, soon};
+use linchpin::election::CANDIDATES;
 use linchpin_core::{Area, DEFAULT_GROUP};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -26,6 +27,8 @@ cases! { Election "election";
         "`run_while_leader` runs the body while this node leads and resigns after it";
     a_body_ends_with_the_leadership [Ttl, Watch] BODY_RUNS_WHILE_IT_LEADS
         "If the leadership is lost the body of `run_while_leader` is dropped before it can pass to another";
+    try_run_while_leader_does_not_wait [Ttl, Watch] TRY_RUN_WHILE_LEADER_DOES_NOT_WAIT
+        "`try_run_while_leader` runs the body where nobody leads and resigns after, and runs nothing where somebody does";
     an_election_tells_what_happens [Ttl, Watch] ELECTION_TELLS_WHAT_HAPPENS
         "The callbacks tell of each election with its term, of each failed renewal, and once of the loss";
     shutdown_spares_others_of_its_name [Ttl, Watch] SHUTDOWN_SPARES_OTHERS_OF_ITS_NAME
@@ -68,7 +71,7 @@ async fn the_leader_knows_before_the_next_leads(ctx: Context) -> CaseResult {
 
 async fn a_removed_leader_is_lost(ctx: Context) -> CaseResult {
     let leads = coordinator(&ctx).await?.election("e").ttl(short(&ctx)).campaign().await?;
-    remove(&ctx.driver(), Area::Elections).await?;
+    remove(&ctx.driver(), Area::ELECTIONS).await?;
     soon("the loss", leads.lost()).await?;
     ensure!(!leads.is_leader(), "the leadership says held");
     Ok(())
@@ -77,12 +80,12 @@ async fn a_removed_leader_is_lost(ctx: Context) -> CaseResult {
 async fn a_stale_term_writes_nothing(ctx: Context) -> CaseResult {
     let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
     let stale = one.election("e").campaign().await?;
-    remove(&ctx.driver(), Area::Elections).await?;
+    remove(&ctx.driver(), Area::ELECTIONS).await?;
     let newer = other.election("e").campaign().await?;
     newer.put("state", "new").await?;
     ensure!(stale.is_leader(), "the case is about a leader that does not know yet");
     fails_with(stale.put("state", "old").await, ErrorKind::Lost, "a write under a stale term")?;
-    let transaction = Transaction::new().delete(Area::User.key("state")?);
+    let transaction = Transaction::new().delete(Area::USER.key("state")?);
     fails_with(stale.commit(transaction).await, ErrorKind::Lost, "a transaction under a stale term")?;
     ensure!(!stale.is_leader(), "a leadership whose write was refused as lost says held");
     ensure_eq!(other.get("state").await?, Some(b"new".to_vec()), "what the newer leader wrote");
@@ -98,7 +101,7 @@ async fn a_guarded_write_follows_a_proclamation(ctx: Context) -> CaseResult {
         ensure_eq!(node.get("state").await?, Some(round.into()), "what the leader wrote");
     }
     // The check is a part of the transaction: under an id of its own it would be another after a proclamation.
-    let named = Transaction::new().delete(Area::User.key("state")?).with_id(linchpin_core::TransactionId(7));
+    let named = Transaction::new().delete(Area::USER.key("state")?).with_id(linchpin_core::TransactionId(7));
     fails_with(leads.commit(named).await, ErrorKind::InvalidArgument, "a leader's transaction with an id")?;
     Ok(())
 }
@@ -123,7 +126,7 @@ async fn proclaiming_keeps_the_term(ctx: Context) -> CaseResult {
 
 async fn a_lost_leader_proclaims_nothing(ctx: Context) -> CaseResult {
     let stale = coordinator(&ctx).await?.election("e").value("old").campaign().await?;
-    remove(&ctx.driver(), Area::Elections).await?;
+    remove(&ctx.driver(), Area::ELECTIONS).await?;
     let next = coordinator(&ctx).await?.election("e").value("new").campaign().await?;
     fails_with(stale.proclaim("old again").await, ErrorKind::Lost, "proclaiming under a stale term")?;
     fails_with(stale.resign().await, ErrorKind::Lost, "resigning a stale term")?;
@@ -145,12 +148,21 @@ async fn a_body_runs_while_it_leads(ctx: Context) -> CaseResult {
     Ok(())
 }
 
+async fn try_run_while_leader_does_not_wait(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?.election("e"), coordinator(&ctx).await?.election("e"));
+    let led = one.try_run_while_leader(async |_| other.try_run_while_leader(async |_| "ran").await).await?;
+    ensure_eq!(led.ok_or_else(|| Failure::new("no body ran where nobody led"))??, None, "a body where somebody led");
+    let after = other.try_run_while_leader(async |leads| leads.is_leader()).await?;
+    ensure_eq!(after, Some(true), "whether nobody led after the body, and its successor led");
+    Ok(())
+}
+
 async fn a_body_ends_with_the_leadership(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let driver = ctx.driver();
     let election = node.election("e").ttl(short(&ctx));
     let body = async |_: &linchpin::Leadership| {
-        remove(&driver, Area::Elections).await?;
+        remove(&driver, Area::ELECTIONS).await?;
         std::future::pending::<CaseResult>().await
     };
     let ended = soon("the end of the body", election.run_while_leader(body)).await?;
@@ -209,10 +221,10 @@ async fn shutdown_resigns(ctx: Context) -> CaseResult {
     let _leads = node.election("e").campaign().await?;
     let election = node.election("f");
     let _other = other.election("f").campaign().await?;
-    let left = async || Ok((keys_in(&ctx.driver(), Area::Candidates).await? == 0).then_some(()));
+    let left = async || Ok((keys_in(&ctx.driver(), CANDIDATES).await? == 0).then_some(()));
     eventually("the leaders' places are free", left).await?;
     let waiting = tokio::spawn(async move { election.campaign().await });
-    let waits = async || Ok((keys_in(&ctx.driver(), Area::Candidates).await? == 1).then_some(()));
+    let waits = async || Ok((keys_in(&ctx.driver(), CANDIDATES).await? == 1).then_some(()));
     eventually("the candidate waits", waits).await?;
     drop(node.election("g").campaign().await?);
     node.shutdown().await?;
@@ -220,7 +232,7 @@ async fn shutdown_resigns(ctx: Context) -> CaseResult {
     ensure_eq!(other.election("e").leader().await?, None, "the leader after its shutdown");
     let ended = soon("the end of the campaign", waiting).await?.map_err(|error| Failure::new(error.to_string()))?;
     fails_with(ended, ErrorKind::Closed, "a campaign that was shut down")?;
-    ensure_eq!(keys_in(&ctx.driver(), Area::Candidates).await?, 0, "candidates that are left");
+    ensure_eq!(keys_in(&ctx.driver(), CANDIDATES).await?, 0, "candidates that are left");
     fails_with(node.election("e").campaign().await, ErrorKind::Closed, "a campaign after the shutdown")?;
     Ok(())
 }

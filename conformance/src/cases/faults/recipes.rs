@@ -6,8 +6,8 @@ use super::{impatient, patient, survives_restart, until_back};
 use crate::failure::here;
 use crate::recipes::{keys_in, short};
 use crate::waiting::{LONG, ON_THE_WAY, eventually, soon};
+use linchpin::lock::LOCKS;
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::Area;
 use std::time::Instant;
 
 /// No server takes as long to start again, be the machine ever so busy.
@@ -61,7 +61,7 @@ async fn a_lock_is_lost_in_a_long_pause(ctx: Context) -> CaseResult {
     soon("the loss", stale.lost()).await?;
     tokio::time::sleep(ttl / 2).await;
     ctx.faults()?.resume().await?;
-    let newer = soon("the next holder", until_back("the lock", || other.lock("l").acquire())).await??;
+    let newer = soon("the next holder", until_back("the lock", async || other.lock("l").acquire().await)).await??;
     newer.put("k", "new").await?;
     fails_with(stale.put("k", "old").await, ErrorKind::Lost, "a write under a lost lock")?;
     ensure_eq!(other.get("k").await?.as_deref(), Some(&b"new"[..]), "what the holder wrote");
@@ -118,11 +118,12 @@ fn granted_unheard(
         let proxy = ctx.faults()?.proxy()?;
         for _ in 0..TRIES {
             settled(&ctx.driver()).await?;
-            keys_in(beside, Area::Locks).await?;
+            keys_in(beside, LOCKS).await?;
             proxy.hold(crate::Direction::Answers);
-            let (late, asked) = (tokio::spawn(node.lock("l").ttl(short(ctx)).acquire()), Instant::now());
+            let (lock, asked) = (node.lock("l").ttl(short(ctx)), Instant::now());
+            let late = tokio::spawn(async move { lock.acquire().await });
             while asked.elapsed() < short(ctx) {
-                if keys_in(beside, Area::Locks).await? == 1 {
+                if keys_in(beside, LOCKS).await? == 1 {
                     return Ok(late);
                 }
             }
@@ -143,8 +144,8 @@ fn until_served(
 async fn a_waiter_is_served_after_a_cut(ctx: Context) -> CaseResult {
     let (node, holder) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?);
     let guard = holder.lock("l").acquire().await?;
-    let waits = node.lock("l").ttl(ctx.ttl(OUTAGE)).acquire();
-    let waiting = tokio::spawn(waits);
+    let lock = node.lock("l").ttl(ctx.ttl(OUTAGE));
+    let waiting = tokio::spawn(async move { lock.acquire().await });
     let watches = async || Ok(node.metrics().operations.get("watch").map(drop));
     eventually("the waiter waits", watches).await?;
     ctx.faults()?.proxy()?.cut();
@@ -227,7 +228,7 @@ async fn a_failed_release_passes_on_in_time(ctx: Context) -> CaseResult {
     ensure!(!matches!(released, Ok(Ok(()))), "a release succeeded without a connection");
     soon("the next holder", other.lock("l").acquire()).await??.release().await?;
     ctx.faults()?.proxy()?.mend();
-    let again = until_back("the lock", || node.lock("l").acquire()).await?;
+    let again = until_back("the lock", async || node.lock("l").acquire().await).await?;
     soon("the release", again.release()).await??;
     Ok(())
 }
@@ -237,12 +238,13 @@ async fn a_shutdown_that_is_given_up_renews_nothing(ctx: Context) -> CaseResult 
     let guard = node.lock("l").ttl(ttl).acquire().await?;
     ctx.faults()?.pause().await?;
     // A call on its way: the shutdown waits for it.
-    let asked = tokio::spawn(node.lock("another").acquire());
+    let another = node.lock("another");
+    let asked = tokio::spawn(async move { another.acquire().await });
     let given_up = tokio::time::timeout(ttl / 4, node.shutdown()).await;
     ctx.faults()?.resume().await?;
     ensure!(given_up.is_err(), "a shutdown ended while the server stood still: {given_up:?}");
     ensure!(!guard.is_held(), "a lock is held after a shutdown that was given up");
-    let next = soon("the next holder", until_back("the lock", || other.lock("l").acquire())).await??;
+    let next = soon("the next holder", until_back("the lock", async || other.lock("l").acquire().await)).await??;
     asked.abort();
     next.release().await?;
     Ok(())

@@ -5,8 +5,8 @@ use crate::failure::here;
 use crate::recipes::{coordinator, kept, keys_in, short};
 use crate::waiting::{PATIENCE, eventually, soon};
 use futures::future::try_join_all;
-use linchpin::{Coordinator, LockBuilder, LockGuard};
-use linchpin_core::Area;
+use linchpin::lock::LOCKS;
+use linchpin::{Coordinator, Lock};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ cases! { Lock "lock";
         "A guarded write writes a key of the port's in one transaction with the check of the token";
     with_lock_releases_after_the_body [Ttl, Watch] WITH_LOCK_RELEASES_AFTER_THE_BODY
         "`with_lock` runs the body while holding the lock and releases it after";
+    try_with_lock_does_not_wait [Ttl, Watch] TRY_WITH_LOCK_DOES_NOT_WAIT
+        "`try_with_lock` runs the body under a free lock and releases it after, and runs nothing under a busy one";
     shutdown_releases_everything [Ttl, Watch] SHUTDOWN_RELEASES_EVERYTHING
         "`shutdown` releases every lock; later calls fail with `Closed`";
     a_dropped_guard_releases [Ttl, Watch] DROPPED_GUARD_RELEASES
@@ -118,11 +120,11 @@ async fn a_held_lock_outlives_its_ttl(ctx: Context) -> CaseResult {
 }
 
 async fn renewals_go_in_batches(ctx: Context) -> CaseResult {
-    const LOCKS: u32 = 100;
+    const HELD: u32 = 100;
     let node = coordinator(&ctx).await?;
     // Long enough for none to be lost on a machine that has more to do.
     let ttl = ctx.ttl(Duration::from_millis(2400));
-    let locks = (0..LOCKS).map(|n| node.lock(format!("batch:{n}")).ttl(ttl).acquire());
+    let locks = (0..HELD).map(async |n: u32| node.lock(format!("batch:{n}")).ttl(ttl).acquire().await);
     let guards = try_join_all(locks).await?;
     let commits = |node: &Coordinator| node.metrics().operations.get("commit").map_or(0, |m| m.calls);
     let (before, started) = (commits(&node), Instant::now());
@@ -131,12 +133,12 @@ async fn renewals_go_in_batches(ctx: Context) -> CaseResult {
     fails_with(other, ErrorKind::Timeout, "waiting for a lock that is renewed")?;
     let rounds = u64::try_from(started.elapsed().as_millis() / (ttl / 3).as_millis()).unwrap_or(u64::MAX) + 1;
     let batches =
-        u64::from(LOCKS).div_ceil(u64::try_from(ctx.capabilities().limits.transaction_operations).unwrap_or(1));
+        u64::from(HELD).div_ceil(u64::try_from(ctx.capabilities().limits.transaction_operations).unwrap_or(1));
     let used = commits(&node) - before;
     // Locks that were taken apart need some batches more each round, far fewer than there are locks.
-    let most = rounds * (batches + u64::from(LOCKS) / 5);
-    ensure!(used <= most, "{used} commits for {LOCKS} leases in {rounds} rounds: more than {most}");
-    ensure!(guards.iter().all(LockGuard::is_held), "not every lock is still held");
+    let most = rounds * (batches + u64::from(HELD) / 5);
+    ensure!(used <= most, "{used} commits for {HELD} leases in {rounds} rounds: more than {most}");
+    ensure!(guards.iter().all(|guard| guard.is_held()), "not every lock is still held");
     Ok(())
 }
 
@@ -178,6 +180,16 @@ async fn with_lock_releases_after_the_body(ctx: Context) -> CaseResult {
     let seen = node.lock("body").with_lock(async |guard| guard.is_held()).await?;
     ensure!(seen, "the body ran without the lock");
     ensure!(node.lock("body").try_acquire().await?.is_some(), "the lock was not released after the body");
+    Ok(())
+}
+
+async fn try_with_lock_does_not_wait(ctx: Context) -> CaseResult {
+    let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
+    let lock = one.lock("busy");
+    let held = lock.try_with_lock(async |_| other.lock("busy").try_with_lock(async |_| "ran").await).await?;
+    ensure_eq!(held.ok_or_else(|| Failure::new("no body ran under a free lock"))??, None, "a body under a busy lock");
+    let after = other.lock("busy").try_with_lock(async |guard| guard.is_held()).await?;
+    ensure_eq!(after, Some(true), "whether the lock was free after the body, and held under the next");
     Ok(())
 }
 
@@ -229,7 +241,7 @@ async fn any_wait_will_do(ctx: Context) -> CaseResult {
 async fn bad_input_is_refused(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let before = node.metrics();
-    let refused = async |lock: LockBuilder| fails_with(lock.acquire().await, ErrorKind::InvalidArgument, "the lock");
+    let refused = async |lock: Lock| fails_with(lock.acquire().await, ErrorKind::InvalidArgument, "the lock");
     for name in ["", "a\0b", &"x".repeat(513)] {
         refused(node.lock(name)).await?;
     }
@@ -248,7 +260,7 @@ async fn a_released_lock_is_renewed_no_more(ctx: Context) -> CaseResult {
     ensure!(waits.is_err(), "a waiter was served while the lock is held");
     guard.release().await?;
     drop(soon("the lock", lock().acquire()).await??);
-    let empty = async || Ok((keys_in(&driver, Area::Locks).await? == 0).then_some(()));
+    let empty = async || Ok((keys_in(&driver, LOCKS).await? == 0).then_some(()));
     eventually("nobody has a place in the queue", empty).await?;
     let commits = || node.metrics().operations.get("commit").map_or(0, |metrics| metrics.calls);
     // What was sent before may be answered in the first of these times; a renewal would be sent in each.
@@ -258,6 +270,6 @@ async fn a_released_lock_is_renewed_no_more(ctx: Context) -> CaseResult {
         Ok((commits() == before).then_some(()))
     };
     eventually("two TTLs in which nothing is renewed", quiet).await?;
-    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "the places in the queue after two TTLs");
+    ensure_eq!(keys_in(&driver, LOCKS).await?, 0, "the places in the queue after two TTLs");
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::super::prelude::*;
 use crate::recipes::{coordinator, kept, node, remove, short};
 use crate::waiting::{eventually, soon};
+use linchpin::lock::LOCKS;
 use linchpin_core::Area;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
@@ -41,8 +42,8 @@ async fn the_holder_knows_before_the_next_one_holds(ctx: Context) -> CaseResult 
         guard.lost().await;
         Instant::now()
     };
-    let next = coordinator(&ctx).await?.lock("l").acquire();
-    let next = async { next.await.map(|guard| (guard, Instant::now())) };
+    let next = coordinator(&ctx).await?.lock("l");
+    let next = async { next.acquire().await.map(|guard| (guard, Instant::now())) };
     let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
     let (next, held) = next?;
     ensure!(lost < held, "the next one held the lock {:?} before the holder knew", lost - held);
@@ -68,12 +69,12 @@ async fn the_deadline_moves_with_every_renewal(ctx: Context) -> CaseResult {
     ensure!(deadlines[0] > asked, "the first deadline lies before the lock was asked for");
     its_driver.close().await?;
     let deadline = until().ok_or_else(|| Failure::new("the lock was lost while it was renewed"))?;
-    let next = coordinator(&ctx).await?.lock("l").acquire();
+    let next = coordinator(&ctx).await?.lock("l");
     let lost = async {
         guard.lost().await;
         Instant::now()
     };
-    let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next)).await?;
+    let (lost, next) = soon("the loss and the next holder", futures::future::join(lost, next.acquire())).await?;
     let (_next, held) = (next?, Instant::now());
     ensure!(lost >= deadline, "it was lost {:?} before its deadline", deadline - lost);
     ensure!(held > deadline, "another held the lock {:?} before the deadline", deadline - held);
@@ -87,7 +88,7 @@ async fn the_deadline_moves_with_every_renewal(ctx: Context) -> CaseResult {
 
 async fn a_removed_lock_is_lost(ctx: Context) -> CaseResult {
     let guard = coordinator(&ctx).await?.lock("l").ttl(short(&ctx)).acquire().await?;
-    remove(&ctx.driver(), Area::Locks).await?;
+    remove(&ctx.driver(), LOCKS).await?;
     soon("the loss", guard.lost()).await?;
     ensure!(!guard.is_held(), "the guard says held");
     Ok(())
@@ -96,12 +97,12 @@ async fn a_removed_lock_is_lost(ctx: Context) -> CaseResult {
 async fn a_stale_token_writes_nothing(ctx: Context) -> CaseResult {
     let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
     let stale = one.lock("l").acquire().await?;
-    remove(&ctx.driver(), Area::Locks).await?;
+    remove(&ctx.driver(), LOCKS).await?;
     let newer = other.lock("l").acquire().await?;
     newer.put("balance", "100").await?;
     ensure!(stale.is_held(), "the case is about a guard that does not know yet");
     fails_with(stale.put("balance", "0").await, ErrorKind::Lost, "a write under a stale token")?;
-    let transaction = Transaction::new().delete(Area::User.key("balance")?);
+    let transaction = Transaction::new().delete(Area::USER.key("balance")?);
     fails_with(stale.commit(transaction).await, ErrorKind::Lost, "a transaction under a stale token")?;
     ensure!(!stale.is_held(), "a guard whose write was refused as lost says held");
     ensure_eq!(other.get("balance").await?, Some(b"100".to_vec()), "what the newer holder wrote");
@@ -134,7 +135,7 @@ async fn callbacks_tell_of_failure_and_loss(ctx: Context) -> CaseResult {
 async fn once_lost_it_stays_lost(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let guard = node.lock("l").ttl(short(&ctx)).acquire().await?;
-    remove(&ctx.driver(), Area::Locks).await?;
+    remove(&ctx.driver(), LOCKS).await?;
     soon("the loss", guard.lost()).await?;
     fails_with(guard.extend(short(&ctx)).await, ErrorKind::Lost, "extending it")?;
     fails_with(guard.put("x", "1").await, ErrorKind::Lost, "writing under it")?;
@@ -162,7 +163,7 @@ async fn a_callback_that_panics_harms_nobody_else(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let ttl = kept(&ctx);
     let panics = node.lock("panics").ttl(ttl).on_lost(panics_quietly).acquire().await?;
-    remove(&ctx.driver(), Area::Locks).await?;
+    remove(&ctx.driver(), LOCKS).await?;
     soon("the loss", panics.lost()).await?;
     let kept = node.lock("kept").ttl(ttl).acquire().await?;
     let other = coordinator(&ctx).await?.lock("kept").wait(ttl * 2).acquire().await;
@@ -175,7 +176,7 @@ async fn with_lock_ends_the_body_when_it_is_lost(ctx: Context) -> CaseResult {
     let node = coordinator(&ctx).await?;
     let driver = ctx.driver();
     let body = async |_: &linchpin::LockGuard| {
-        remove(&driver, Area::Locks).await?;
+        remove(&driver, LOCKS).await?;
         std::future::pending::<CaseResult>().await
     };
     let ended = soon("the end of the body", node.lock("l").ttl(short(&ctx)).with_lock(body)).await?;
@@ -189,7 +190,7 @@ async fn a_lost_lock_can_be_taken_again(ctx: Context) -> CaseResult {
     let (node, ttl) = (coordinator(&ctx).await?, kept(&ctx));
     let guard = node.lock("l").ttl(ttl).acquire().await?;
     let token = guard.token();
-    remove(&ctx.driver(), Area::Locks).await?;
+    remove(&ctx.driver(), LOCKS).await?;
     soon("the loss", guard.lost()).await?;
     let again = soon("the lock", node.lock("l").ttl(ttl).acquire()).await??;
     ensure!(again.token() > token, "the token of the lock that was taken again is not newer");

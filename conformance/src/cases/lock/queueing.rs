@@ -4,8 +4,9 @@ use super::super::prelude::*;
 use crate::failure::here;
 use crate::recipes::{coordinator, keys_in, node, short};
 use crate::waiting::{LONG, ON_THE_WAY, PATIENCE, eventually, soon, timed};
+use linchpin::lock::LOCKS;
 use linchpin::{Coordinator, LockGuard};
-use linchpin_core::{Area, Page, Range};
+use linchpin_core::{Page, Range};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -42,9 +43,9 @@ fn queue_up(
     places: usize,
 ) -> impl Future<Output = Result<Waiter, Failure>> {
     here(async move {
-        let lock = node.lock("q").acquire();
-        let waiter = tokio::spawn(lock);
-        eventually("a place in the queue", async || Ok((keys_in(driver, Area::Locks).await? == places).then_some(())))
+        let lock = node.lock("q");
+        let waiter = tokio::spawn(async move { lock.acquire().await });
+        eventually("a place in the queue", async || Ok((keys_in(driver, LOCKS).await? == places).then_some(())))
             .await?;
         Ok(waiter)
     })
@@ -111,12 +112,10 @@ async fn a_wait_ends_in_time_and_leaves_nothing(ctx: Context) -> CaseResult {
     ensure!(took >= wait && took <= wait + ON_THE_WAY, "a wait of {wait:?} ended after {took:?}");
     ensure!(!error.maybe_applied(), "a wait that ended says that it may have been applied");
     let driver = ctx.driver();
-    eventually("only the holder's place is left", async || {
-        Ok((keys_in(&driver, Area::Locks).await? == 1).then_some(()))
-    })
-    .await?;
+    eventually("only the holder's place is left", async || Ok((keys_in(&driver, LOCKS).await? == 1).then_some(())))
+        .await?;
     holder.release().await?;
-    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "places after the release");
+    ensure_eq!(keys_in(&driver, LOCKS).await?, 0, "places after the release");
     Ok(())
 }
 
@@ -126,8 +125,7 @@ async fn a_waiter_that_gives_up_is_skipped(ctx: Context) -> CaseResult {
     let patient = queue_up(&coordinator(&ctx).await?, &ctx.driver(), 3).await?;
     quitter.abort();
     let driver = ctx.driver();
-    eventually("the quitter's place is gone", async || Ok((keys_in(&driver, Area::Locks).await? == 2).then_some(())))
-        .await?;
+    eventually("the quitter's place is gone", async || Ok((keys_in(&driver, LOCKS).await? == 2).then_some(()))).await?;
     ensure!(!patient.is_finished(), "a waiter was served while the lock is held");
     holder.release().await?;
     served(patient, PATIENCE).await?.release().await?;
@@ -138,9 +136,10 @@ async fn a_dead_waiter_never_blocks_the_queue(ctx: Context) -> CaseResult {
     let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
     let (doomed, its_driver) = node(&ctx).await?;
     let ttl = short(&ctx);
-    let waiter = tokio::spawn(doomed.lock("q").ttl(ttl).acquire());
+    let lock = doomed.lock("q").ttl(ttl);
+    let waiter = tokio::spawn(async move { lock.acquire().await });
     let driver = ctx.driver();
-    eventually("a place in the queue", async || Ok((keys_in(&driver, Area::Locks).await? == 2).then_some(()))).await?;
+    eventually("a place in the queue", async || Ok((keys_in(&driver, LOCKS).await? == 2).then_some(()))).await?;
     let patient = queue_up(&coordinator(&ctx).await?, &driver, 3).await?;
     // A process that is gone: nothing renews or removes its place.
     its_driver.close().await?;
@@ -154,7 +153,7 @@ async fn a_dead_waiter_never_blocks_the_queue(ctx: Context) -> CaseResult {
 #[track_caller]
 fn places(driver: &Arc<dyn Driver>, count: usize) -> impl Future<Output = CaseResult> {
     here(async move {
-        let taken = async || Ok((keys_in(driver, Area::Locks).await? == count).then_some(()));
+        let taken = async || Ok((keys_in(driver, LOCKS).await? == count).then_some(()));
         eventually(format!("{count} places in all queues"), taken).await
     })
 }
@@ -166,7 +165,8 @@ async fn many_dead_waiters_cost_one_ttl(ctx: Context) -> CaseResult {
     let mut dying = Vec::new();
     for place in 2..2 + EACH {
         let (doomed, its_driver) = node(&ctx).await?;
-        dying.push((its_driver, tokio::spawn(doomed.lock("q").ttl(ttl).acquire())));
+        let lock = doomed.lock("q").ttl(ttl);
+        dying.push((its_driver, tokio::spawn(async move { lock.acquire().await })));
         places(&driver, place).await?;
         // One that waits behind it in vain.
         let vain = doomed.lock("q").ttl(ttl).wait(Duration::from_millis(100)).acquire().await;
@@ -188,9 +188,10 @@ async fn many_dead_waiters_cost_one_ttl(ctx: Context) -> CaseResult {
 async fn a_waiter_that_lost_its_place_queues_up_again(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
-    let robbed = tokio::spawn(coordinator(&ctx).await?.lock("q").ttl(short(&ctx)).acquire());
+    let lock = coordinator(&ctx).await?.lock("q").ttl(short(&ctx));
+    let robbed = tokio::spawn(async move { lock.acquire().await });
     places(&driver, 2).await?;
-    let queue = driver.scan(&Range::prefix(Area::Locks.prefix())?, &Page::first_keys()).await?.entries;
+    let queue = driver.scan(&Range::prefix(LOCKS.prefix())?, &Page::first_keys()).await?.entries;
     let newest = queue.into_iter().max_by_key(|entry| entry.created);
     let place = newest.ok_or_else(|| Failure::new("nobody is in the queue"))?.key;
     let patient = queue_up(&coordinator(&ctx).await?, &driver, 3).await?;
@@ -250,7 +251,7 @@ async fn shutdown_ends_every_wait(ctx: Context) -> CaseResult {
         waiters.push(queue_up(&node, &driver, place).await?);
     }
     soon("the shutdown", node.shutdown()).await??;
-    ensure_eq!(keys_in(&driver, Area::Locks).await?, 1, "the places in the queue once the shutdown has returned");
+    ensure_eq!(keys_in(&driver, LOCKS).await?, 1, "the places in the queue once the shutdown has returned");
     for waiter in waiters {
         let ended = soon("the end of a wait", waiter).await?.map_err(|error| Failure::new(error.to_string()))?;
         fails_with(ended, ErrorKind::Closed, "a wait of a coordinator that was shut down")?;

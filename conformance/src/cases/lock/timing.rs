@@ -5,8 +5,8 @@ use crate::doubles::{Trouble, Troubled};
 use crate::failure::here;
 use crate::recipes::{coordinator, keys_in};
 use crate::waiting::{LONG, eventually, soon};
+use linchpin::lock::LOCKS;
 use linchpin::{Coordinator, LockGuard, RetryPolicy};
-use linchpin_core::Area;
 use tokio::time::{Instant, timeout};
 
 cases! { Lock "lock";
@@ -82,7 +82,7 @@ async fn an_attempt_cut_off_at_the_backend_leaves_nothing(ctx: Context) -> CaseR
             let cut_off = timeout(Duration::from_millis(200), attempt).await;
             ensure!(cut_off.is_err(), "{trouble:?}: an attempt came to its end though nobody answered: {cut_off:?}");
             ensure!(troubled.calls() > 0, "{trouble:?}: the backend was asked nothing");
-            let empty = async || Ok((keys_in(&driver, Area::Locks).await? == 0).then_some(()));
+            let empty = async || Ok((keys_in(&driver, LOCKS).await? == 0).then_some(()));
             eventually(format!("{trouble:?}: nothing is left of an attempt that was dropped"), empty).await?;
             let next = coordinator(&ctx).await?;
             soon("the lock, after an attempt that was dropped", next.lock("l").acquire()).await??.release().await?;

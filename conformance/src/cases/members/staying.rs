@@ -88,7 +88,7 @@ async fn heartbeats_go_with_the_leases(ctx: Context) -> CaseResult {
     let before = commits();
     tokio::time::sleep(ttl * 2).await;
     let made = commits() - before;
-    ensure!(locks.iter().all(linchpin::LockGuard::is_held), "a lock was lost");
+    ensure!(locks.iter().all(|lock| lock.is_held()), "a lock was lost");
     ensure_eq!(node.members("g").list().await?.len(), EACH, "the members");
     let limit = if ctx.capabilities().keys_per_transaction() > 1 { 20 } else { 200 };
     ensure!((4..=limit).contains(&made), "{made} commits in two TTLs for {} leases", EACH * 2);
@@ -138,7 +138,7 @@ async fn a_member_joins_again(ctx: Context) -> CaseResult {
     let membership = one.members("g").id("n").metadata("0").capabilities(["c"]).ttl(short(&ctx)).join().await?;
     membership.update("1").await?;
     for _ in 0..2 {
-        remove(&ctx.driver(), Area::Nodes).await?;
+        remove(&ctx.driver(), Area::NODES).await?;
         let back = async || Ok((told(&other.members("g")).await? == ["n 1 c"]).then_some(()));
         eventually("the member is there again", back).await?;
     }
@@ -168,7 +168,7 @@ async fn who_left_can_join_again_at_once(ctx: Context) -> CaseResult {
 async fn an_update_joins_again(ctx: Context) -> CaseResult {
     let (one, other) = (coordinator(&ctx).await?, coordinator(&ctx).await?);
     let membership = one.members("g").id("n").metadata("0").ttl(ctx.ttl(LONG)).join().await?;
-    remove(&ctx.driver(), Area::Nodes).await?;
+    remove(&ctx.driver(), Area::NODES).await?;
     membership.update("1").await?;
     ensure_eq!(told(&other.members("g")).await?, ["n 1 "], "the members");
     membership.leave().await?;
@@ -244,7 +244,7 @@ async fn bad_members_are_refused(ctx: Context) -> CaseResult {
     for ttl in [Duration::ZERO, Duration::from_millis(299), Duration::MAX] {
         refused(node.members("g").ttl(ttl), "a ttl").await?;
     }
-    ensure_eq!(keys_in(&ctx.driver(), Area::Nodes).await?, 0, "members");
+    ensure_eq!(keys_in(&ctx.driver(), Area::NODES).await?, 0, "members");
     let member = node.members("g").id("n").metadata("0").join().await?;
     let large = member.update(vec![0; ctx.capabilities().limits.value]).await;
     fails_with(large, ErrorKind::InvalidArgument, "an update over the limit")?;

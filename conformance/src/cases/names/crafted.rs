@@ -128,7 +128,7 @@ fn patterns_delete_our_keys(
     here(async move {
         let port = ctx.port();
         for (_, name) in patterns {
-            put(next_door, &Area::User.key(name)?, "theirs").await?;
+            put(next_door, &Area::USER.key(name)?, "theirs").await?;
         }
         let theirs = names(next_door, &Range::all()).await?;
         for (pattern, name) in patterns {

@@ -7,6 +7,7 @@ use crate::recipes::{coordinator, keys_in, short};
 use crate::stream_calls::{append, claim, take_one};
 use crate::waiting::{LONG, Meanwhile, soon, timed};
 use bytes::Bytes;
+use linchpin::lock::LOCKS;
 use linchpin_core::{Area, StreamInfo, StreamName};
 
 cases! { Port "port";
@@ -180,7 +181,7 @@ async fn delete_many_is_atomic(ctx: Context) -> CaseResult {
     let (driver, reader) = (ctx.driver(), ctx.another().await?);
     let count = ctx.capabilities().limits.transaction_operations.min(100);
     let names: Arc<[String]> = (0..count).map(|n| format!("key-{n}")).collect();
-    let keys = names.iter().map(|name| Area::User.key(name)).collect::<Result<Vec<_>, _>>()?;
+    let keys = names.iter().map(|name| Area::USER.key(name)).collect::<Result<Vec<_>, _>>()?;
     for round in 0..ROUNDS {
         put_all(&driver, &keys, &Bytes::from_static(b"1")).await?;
         let mut deleting = Meanwhile::start(delete_all(ctx.port(), names.clone()));
@@ -211,7 +212,7 @@ async fn flush_all_removes_locks_and_streams(ctx: Context) -> CaseResult {
     append(&driver, "s", &["1", "2"]).await?;
     take_one(&driver, claim("s", "g", "m")?).await?;
     node.flush_all().await?;
-    ensure_eq!(keys_in(&driver, Area::Locks).await?, 0, "the places in queues of locks that are left");
+    ensure_eq!(keys_in(&driver, LOCKS).await?, 0, "the places in queues of locks that are left");
     ensure_eq!(driver.inspect(&StreamName::new("s")?).await?, StreamInfo::default(), "what is left of the stream");
     let next = coordinator(&ctx).await?.lock("l").try_acquire().await?;
     ensure!(next.is_some(), "a lock is still held after everything was removed");

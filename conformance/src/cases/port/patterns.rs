@@ -35,7 +35,7 @@ fn set_all(port: &dyn DistributedCoordination, keys: &[&str]) -> impl Future<Out
 #[track_caller]
 fn set_many(ctx: &Context) -> impl Future<Output = CaseResult> {
     here(async move {
-        let keys = (0..1_300).map(|n| Area::User.key(&format!("key-{n:04}"))).collect::<Result<Vec<_>, _>>()?;
+        let keys = (0..1_300).map(|n| Area::USER.key(&format!("key-{n:04}"))).collect::<Result<Vec<_>, _>>()?;
         put_all(&ctx.driver(), &keys, &Bytes::from_static(b"1")).await
     })
 }

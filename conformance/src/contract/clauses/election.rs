@@ -6,6 +6,11 @@ chapter! { CAMPAIGNING "Elections: campaigning";
     NOBODY_LEADS_UNTIL_ONE_IS_ELECTED
         "`campaign` waits until this node leads, and candidates lead in the order in which they came.";
     TRY_CAMPAIGN_DOES_NOT_WAIT "`try_campaign` leads if nobody does, and says at once if it cannot.";
+    ANY_WAIT_TO_LEAD_WILL_DO
+        "Who finds neither a leader nor a candidate leads however short its wait may be, and a wait may be as long as can be \
+         written.";
+    CAMPAIGN_ENDS_IN_TIME_AND_LEAVES_NOTHING
+        "A campaign whose wait ends in vain fails with `Timeout`, and leaves no candidate behind.";
     TERMS_GROW_WITH_EVERY_LEADER
         "The term is a fencing token: it is greater than that of every leader before, also after a `clear`.";
     CHANGE_OF_LEADER_IS_CONSTANT_WORK "A change of leader makes as many requests with many candidates as with few.";
@@ -29,6 +34,8 @@ chapter! { LEADING "Elections: leading";
     PROCLAIMING_KEEPS_THE_TERM "`proclaim` tells something new in the same term.";
     BODY_RUNS_WHILE_IT_LEADS
         "`run_while_leader` runs its body while this node leads, and drops it if the leadership is lost.";
+    TRY_RUN_WHILE_LEADER_DOES_NOT_WAIT
+        "`try_run_while_leader` runs its body if nobody leads, and says at once if it does not run it.";
     ELECTION_TELLS_WHAT_HAPPENS
         "Callbacks tell of the election with its term, of every renewal that fails, and once of the loss.";
     DROPPED_LEADERSHIP_RESIGNS "Dropping a leadership resigns in the background.";

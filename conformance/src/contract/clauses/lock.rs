@@ -33,6 +33,8 @@ chapter! { WAITING "Locks: waiting";
         "Waiting does not poll: a release is one request that wakes one waiter, however many there are.";
     TRY_ACQUIRE_DOES_NOT_WAIT
         "`try_acquire` takes a lock that nobody holds or waits for, and says at once if it cannot.";
+    TRY_WITH_LOCK_DOES_NOT_WAIT
+        "`try_with_lock` runs its body if nobody holds the lock or waits for it, and says at once if it does not run it.";
     ANY_WAIT_WILL_DO "A free lock is taken however short the wait may be, and a wait may be as long as can be written.";
     WAIT_ENDS_IN_TIME_AND_LEAVES_NOTHING
         "A wait that ends in vain fails with `Timeout`, and leaves no place in the queue behind.";

@@ -33,7 +33,7 @@ Examples:
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
     let coordinator = global.connect().await?;
     let named = |error: Error| error.with_operation("get").with_subject(&args.key);
-    let key = Area::User.key(&args.key)?;
+    let key = Area::USER.key(&args.key)?;
     let found = coordinator.driver().get(&[key]).await.map_err(named)?.into_entry();
     let Some(entry) = found else { return Ok(ExitCode::from(ABSENT)) };
     if global.is_json() {

@@ -40,8 +40,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
         (None, prefix) => prefix.as_deref().unwrap_or_default(),
     };
     let range = match &args.key {
-        Some(key) => Range::Key(Area::User.key(key)?),
-        None => Range::prefix(format!("{}{named}", Area::User.prefix()))?,
+        Some(key) => Range::Key(Area::USER.key(key)?),
+        None => Range::prefix(format!("{}{named}", Area::USER.prefix()))?,
     };
     let told = |error: Error| Failure::from(error.with_operation("watch").with_subject(named));
     let events = global.connect().await?.driver().watch(&range).await.map_err(told)?;
@@ -80,5 +80,5 @@ fn tell(event: &WatchEvent) -> Result<(String, Map<String, Value>), Failure> {
 
 /// A key as the user calls it.
 fn own(key: &Key) -> Result<&str, Failure> {
-    Area::User.name(key).ok_or_else(|| Failure::new(SOFTWARE, "the backend told of a key that was not asked for"))
+    Area::USER.name(key).ok_or_else(|| Failure::new(SOFTWARE, "the backend told of a key that was not asked for"))
 }

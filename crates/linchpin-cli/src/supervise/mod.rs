@@ -11,7 +11,7 @@ use crate::exit::{Failure, SOFTWARE, code_of};
 use crate::global::Global;
 use crate::signals::{Signals, asks_to_end};
 use child::Child;
-use hold::Hold;
+use linchpin::Held;
 use std::ffi::OsString;
 use std::io;
 use std::pin::{Pin, pin};
@@ -45,18 +45,18 @@ pub(crate) enum ChildEnd {
 
 /// Runs a command until it ends, or until its job says so because what is held runs out. Signals are handed on to it;
 /// `what` says in warnings what is held.
-pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, hold: &impl Hold) -> Result<ChildEnd, Failure> {
+pub(crate) async fn run(global: &Global, job: &Job<'_>, what: &str, held: &Held) -> Result<ChildEnd, Failure> {
     let failed = |error: io::Error| Failure::new(SOFTWARE, format!("the command cannot be looked after: {error}"));
     let _taken = global.take_signals();
     let mut signals = Signals::catch().map_err(failed)?;
     let mut child = Child::start(job)?;
     let runs_out = async {
         match job.on_lost {
-            OnLost::Terminate(grace) => hold::running_out(hold, grace).await,
+            OnLost::Terminate(grace) => hold::running_out(held, grace).await,
             OnLost::Warn => std::future::pending().await,
         }
     };
-    let (mut lost, mut runs_out) = (pin!(hold.lost()), pin!(runs_out));
+    let (mut lost, mut runs_out) = (pin!(held.lost()), pin!(runs_out));
     let (mut still_held, mut asked) = (true, false);
     loop {
         tokio::select! {

@@ -126,7 +126,7 @@ impl Drop for ReaderGuard {
 impl AckInbox {
     /// Subscribes to a channel of its own; live when this returns.
     async fn subscribe(driver: &dyn Driver, home: &Home) -> Result<Self> {
-        let channel = Area::Acks.channel(&format!("{:032x}", fastrand::u128(..)))?;
+        let channel = Area::ACKS.channel(&format!("{:032x}", fastrand::u128(..)))?;
         let mut subscription = driver.subscribe(&Pattern::exact(channel.as_str())?).await?;
         let waiting: Arc<Mutex<PendingAcks>> = Arc::default();
         let reading = ReaderGuard(waiting.clone());

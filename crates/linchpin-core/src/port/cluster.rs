@@ -63,7 +63,7 @@ pub(super) async fn delist(port: &Port, node: &str) -> Result<()> {
 
 pub(super) async fn list_nodes(port: &Port) -> Result<Vec<String>> {
     let mut nodes = Vec::new();
-    let prefix = Area::Nodes.group(DEFAULT_GROUP)?;
+    let prefix = Area::NODES.group(DEFAULT_GROUP)?;
     let mut pages = KeyPages::new("list_nodes", &prefix)?;
     while let Some(keys) = pages.next(port).await? {
         for key in &keys {
@@ -82,7 +82,7 @@ pub(super) async fn get_node_metadata(port: &Port, node: &str) -> Result<Option<
 
 pub(super) async fn try_acquire_leadership(port: &Port, node: &str, ttl: Duration) -> Result<bool> {
     const NAME: &str = "try_acquire_leadership";
-    let (node_id, key) = (NodeId::new(node)?, Area::Elections.key(DEFAULT_GROUP)?);
+    let (node_id, key) = (NodeId::new(node)?, Area::ELECTIONS.key(DEFAULT_GROUP)?);
     let leader = Leader { node_id: node_id.clone(), campaign: None, value: Bytes::new() };
     let campaign = Transaction::new().absent(key.clone()).put(key, leader.encode(), Some(ttl));
     for _ in 0..ATTEMPTS {
@@ -120,7 +120,7 @@ pub(super) async fn release_leadership(port: &Port, node: &str) -> Result<bool> 
 
 /// Ends the term of a node, if it leads and `may` says so; whether it did.
 async fn step_down(port: &Port, operation: &'static str, node: &str, may: fn(&Leader) -> bool) -> Result<bool> {
-    let key = Area::Elections.key(DEFAULT_GROUP)?;
+    let key = Area::ELECTIONS.key(DEFAULT_GROUP)?;
     let Some(entry) = current(port, operation, node, &key).await? else { return Ok(false) };
     let leads = led_by(operation, node, &entry)?;
     if leads.node_id.as_str() != node || !may(&leads) {
@@ -131,7 +131,7 @@ async fn step_down(port: &Port, operation: &'static str, node: &str, may: fn(&Le
 
 pub(super) async fn get_leader(port: &Port) -> Result<Option<String>> {
     const NAME: &str = "get_leader";
-    let leader = current(port, NAME, DEFAULT_GROUP, &Area::Elections.key(DEFAULT_GROUP)?).await?;
+    let leader = current(port, NAME, DEFAULT_GROUP, &Area::ELECTIONS.key(DEFAULT_GROUP)?).await?;
     leader.map(|entry| Ok(led_by(NAME, DEFAULT_GROUP, &entry)?.node_id.into())).transpose()
 }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 #[async_trait]
 impl<P: HasPort + ?Sized> DistributedCoordination for P {
     async fn publish(&self, channel: &str, message: &[u8]) -> Result<()> {
-        let name = Area::User.channel(channel)?;
+        let name = Area::USER.channel(channel)?;
         admit_payload(self.port(), "publish", channel, message)?;
         self.port().driver().publish(&name, ack::seal(message, None)).await.map_err(|error| named(error, channel))?;
         self.port().state().published.count();
@@ -30,12 +30,12 @@ impl<P: HasPort + ?Sized> DistributedCoordination for P {
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<MessageStream> {
-        let subscription = self.port().driver().subscribe(&Area::User.pattern(pattern)?).await?;
+        let subscription = self.port().driver().subscribe(&Area::USER.pattern(pattern)?).await?;
         Ok(messages(subscription, self.port()))
     }
 
     async fn publish_with_ack(&self, channel: &str, message: &[u8], timeout: Duration) -> Result<usize> {
-        let name = Area::User.channel(channel)?;
+        let name = Area::USER.channel(channel)?;
         admit_payload(self.port(), "publish_with_ack", channel, message)?;
         let deadline = Instant::now() + timeout.min(MAX_TTL);
         let subscribing = self.port().state().inbox.open(&**self.port().driver());
@@ -48,30 +48,30 @@ impl<P: HasPort + ?Sized> DistributedCoordination for P {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let snapshot = self.port().driver().get(&[Area::User.key(key)?]).await.map_err(|error| named(error, key))?;
+        let snapshot = self.port().driver().get(&[Area::USER.key(key)?]).await.map_err(|error| named(error, key))?;
         Ok(snapshot.into_entry().map(|entry| entry.value.into()))
     }
 
     async fn set(&self, key: &str, value: &[u8], ttl: Option<Duration>) -> Result<()> {
-        let put = Transaction::new().put(Area::User.key(key)?, value.to_vec(), ttl);
+        let put = Transaction::new().put(Area::USER.key(key)?, value.to_vec(), ttl);
         commit(self.port(), "set", key, put).await?;
         Ok(())
     }
 
     async fn exists(&self, key: &str) -> Result<bool> {
-        let snapshot = self.port().driver().get(&[Area::User.key(key)?]).await;
+        let snapshot = self.port().driver().get(&[Area::USER.key(key)?]).await;
         let snapshot = snapshot.map_err(|error| named(error.with_operation("exists"), key))?;
         Ok(snapshot.entries.iter().any(Option::is_some))
     }
 
     async fn ttl(&self, key: &str) -> Result<Option<Duration>> {
-        let snapshot = self.port().driver().get(&[Area::User.key(key)?]).await;
+        let snapshot = self.port().driver().get(&[Area::USER.key(key)?]).await;
         let snapshot = snapshot.map_err(|error| named(error.with_operation("ttl"), key))?;
         Ok(snapshot.into_entry().and_then(|entry| entry.ttl))
     }
 
     async fn incr(&self, key: &str, delta: i64, ttl: Option<Duration>) -> Result<i64> {
-        let add = Transaction::new().add(Area::User.key(key)?, delta, ttl);
+        let add = Transaction::new().add(Area::USER.key(key)?, delta, ttl);
         match commit(self.port(), "incr", key, add).await?.results() {
             Some([MutationResult::Added { value }]) => Ok(*value),
             _ => Err(Error::new(ErrorKind::Backend, "incr", "the driver answered something else").with_subject(key)),
@@ -79,26 +79,26 @@ impl<P: HasPort + ?Sized> DistributedCoordination for P {
     }
 
     async fn keys(&self, pattern: &str) -> Result<Vec<String>> {
-        let pattern = Area::User.pattern(pattern)?;
+        let pattern = Area::USER.pattern(pattern)?;
         let mut names = Vec::new();
         let mut pages = KeyPages::new("keys", pattern.literal_prefix())?;
         while let Some(keys) = pages.next(self.port()).await? {
             for key in keys.iter().filter(|key| pattern.matches(key.as_str())) {
-                names.push(Area::User.strip("keys", key.as_str())?);
+                names.push(Area::USER.strip("keys", key.as_str())?);
             }
         }
         Ok(names)
     }
 
     async fn delete_many(&self, keys: &[&str]) -> Result<usize> {
-        let mut wanted = keys.iter().map(|key| Area::User.key(key)).collect::<Result<Vec<_>>>()?;
+        let mut wanted = keys.iter().map(|key| Area::USER.key(key)).collect::<Result<Vec<_>>>()?;
         wanted.sort_unstable();
         wanted.dedup();
         delete_all(self.port(), "delete_many", wanted).await
     }
 
     async fn delete_pattern(&self, pattern: &str) -> Result<usize> {
-        let pattern = Area::User.pattern(pattern)?;
+        let pattern = Area::USER.pattern(pattern)?;
         let mut deleted = 0;
         let mut pages = KeyPages::new("delete_pattern", pattern.literal_prefix())?;
         while let Some(mut keys) = pages.next(self.port()).await? {
@@ -223,7 +223,7 @@ async fn delete_all(port: &Port, operation: &'static str, keys: Vec<Key>) -> Res
     let at_once = port.driver().capabilities().keys_per_transaction();
     for some in keys.chunks(at_once) {
         let delete = some.iter().cloned().fold(Transaction::new(), Transaction::delete);
-        let subject = Area::User.name(&some[0]).unwrap_or_default();
+        let subject = Area::USER.name(&some[0]).unwrap_or_default();
         let outcome = commit(port, operation, subject, delete).await?;
         let existed = |result: &&MutationResult| matches!(result, MutationResult::Deleted { existed: true });
         deleted += outcome.results().into_iter().flatten().filter(existed).count();
@@ -269,7 +269,7 @@ fn messages(subscription: Subscription, port: &Port) -> MessageStream {
 
 /// Takes the header off a message and acknowledges it if it asks for that.
 async fn unseal(driver: &dyn Driver, sealed: Publication) -> Result<Message> {
-    let channel = Area::User.strip("subscribe", sealed.channel.as_str())?;
+    let channel = Area::USER.strip("subscribe", sealed.channel.as_str())?;
     // What a foreign publisher sent has no header and is handed on as it is.
     let Some(Envelope { published, ack_to, payload }) = ack::open(&sealed.payload) else {
         return Ok(Message { channel, payload: sealed.payload.into(), timestamp: None });

@@ -14,17 +14,21 @@ mod observe;
 pub use leadership::Leadership;
 pub use observe::{Leader, LeaderStream};
 
-use crate::coordinator::lost;
-use crate::leases::{Answer, Callbacks, Kind, Lease, Leases, Request, check_ttl};
-use crate::lines::{Lines, Rank};
-use crate::lock::FencingToken;
+use crate::context::Context;
+use crate::held::{FencingToken, Held};
+use crate::leases::{Answer, Callbacks, Kind, Lease, Request, check_ttl};
+use crate::lines::Rank;
 use crate::queue::{Place, Queue};
+use crate::wait::Wait;
 use bytes::Bytes;
 use futures::StreamExt;
-use linchpin_core::{Area, Driver, Error, ErrorKind, Key, NodeId, Range, Result, WatchEvent, stored};
+use linchpin_core::{Area, Error, ErrorKind, Key, Range, Result, WatchEvent, stored};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Where candidates wait: a key for each.
+pub const CANDIDATES: Area = Area::new("candidate/");
 
 /// Told with its term each time that this candidate is elected.
 type OnElected = Arc<dyn Fn(FencingToken) + Send + Sync>;
@@ -54,34 +58,32 @@ type OnElected = Arc<dyn Fn(FencingToken) + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Election {
-    driver: Arc<dyn Driver>,
-    leases: Arc<Leases>,
-    lines: Arc<Lines>,
-    name: String,
-    node_id: NodeId,
+    context: Arc<Context>,
+    name: Arc<str>,
     value: Bytes,
     ttl: Duration,
+    wait: Option<Duration>,
     callbacks: Callbacks,
     on_elected: Option<OnElected>,
 }
 
 impl Election {
-    pub(crate) fn new(
-        driver: Arc<dyn Driver>,
-        leases: Arc<Leases>,
-        lines: Arc<Lines>,
-        name: String,
-        node_id: NodeId,
-        ttl: Duration,
-    ) -> Self {
-        let callbacks = Callbacks::default();
-        Self { driver, leases, lines, name, node_id, value: Bytes::new(), ttl, callbacks, on_elected: None }
+    pub(crate) fn new(context: Arc<Context>, name: String) -> Self {
+        let (ttl, callbacks) = (context.ttl, Callbacks::default());
+        Self { context, name: name.into(), value: Bytes::new(), ttl, wait: None, callbacks, on_elected: None }
     }
 
     /// After how long without a sign of life the leadership passes to the next; 300 ms at least. It is renewed at
     /// a third of that for as long as it is held.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// How long to wait for the leadership at most; for ever unless told. Who finds neither a leader
+    /// nor a candidate leads even with zero: for the first look the backend has a second in any case.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 
@@ -114,19 +116,18 @@ impl Election {
     /// Waits until this node leads: first come, first served, among those who campaign. Somebody who asks through
     /// [`try_campaign`](Self::try_campaign) or the port may be quicker when the leader changes.
     ///
-    /// For a bounded wait put it into `tokio::time::timeout`.
-    ///
     /// # Errors
-    /// `InvalidArgument` for a name, TTL or value that is not allowed; what the backend fails with.
+    /// `Timeout` if it was not elected within [`wait`](Self::wait); `InvalidArgument` for a name, TTL or value that is not allowed; what the backend fails with.
     ///
     /// # Cancel safety
     /// Dropping the future gives up the candidacy; what it wrote is removed in the background.
     pub async fn campaign(&self) -> Result<Leadership> {
         let queue = self.queue("campaign")?;
+        let wait = Wait::new("campaign", &self.name, self.wait);
         loop {
-            let place = queue.enter(self.node_id.as_str(), self.ttl).await?;
+            let place = wait.look(queue.enter(self.ttl)).await?;
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if let Some(lease) = self.serve(&queue, &place).await?
+            if let Some(lease) = self.serve(&queue, &place, &wait).await?
                 && let Some(leadership) = self.elected(lease, place.ticket)
             {
                 return Ok(leadership);
@@ -173,17 +174,34 @@ impl Election {
     /// # }
     /// ```
     pub async fn run_while_leader<T>(&self, body: impl AsyncFnOnce(&Leadership) -> T) -> Result<T> {
-        let leadership = self.campaign().await?;
-        let result = tokio::select! {
-            biased;
-            () = leadership.lost() => return Err(lost("run_while_leader", &self.name)),
-            result = body(&leadership) => result,
-        };
-        // What the body did is done, whatever becomes of resigning: that is tried again in the background.
-        if let Err(error) = leadership.resign().await {
-            tracing::warn!(%error, "a leader could not resign after its body");
+        run("run_while_leader", self.campaign().await?, body).await
+    }
+
+    /// As [`run_while_leader`](Self::run_while_leader) if nobody leads; `None`, and `body` was not run, otherwise.
+    ///
+    /// # Errors
+    /// As [`try_campaign`](Self::try_campaign): then `body` was not run; `Lost` if the leadership was lost before `body`
+    /// had finished.
+    ///
+    /// # Cancel safety
+    /// As [`run_while_leader`](Self::run_while_leader).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let election = coordinator.election("scheduler");
+    /// let ran = election.try_run_while_leader(async |_| election.try_run_while_leader(async |_| "twice").await).await?;
+    /// assert_eq!(ran.transpose()?, Some(None)); // it ran once: somebody led already
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn try_run_while_leader<T>(&self, body: impl AsyncFnOnce(&Leadership) -> T) -> Result<Option<T>> {
+        match self.try_campaign().await? {
+            Some(leadership) => run("try_run_while_leader", leadership, body).await.map(Some),
+            None => Ok(None),
         }
-        Ok(result)
     }
 
     /// Who leads, if anybody does.
@@ -194,8 +212,8 @@ impl Election {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn leader(&self) -> Result<Option<Leader>> {
-        let named = |error: Error| error.with_operation("leader").with_subject(&self.name);
-        let snapshot = self.driver.get(&[self.seat().map_err(named)?]).await.map_err(named)?;
+        let named = |error: Error| error.with_operation("leader").with_subject(&*self.name);
+        let snapshot = self.context.driver.get(&[self.seat().map_err(named)?]).await.map_err(named)?;
         snapshot.into_entry().map(|entry| Leader::of(&entry)).transpose().map_err(named)
     }
 
@@ -226,38 +244,43 @@ impl Election {
     /// # }
     /// ```
     pub async fn observe(&self) -> Result<LeaderStream> {
-        let named = |error: Error| error.with_operation("observe").with_subject(&self.name);
-        observe::leaders(&*self.driver, self.seat().map_err(named)?, self.name.clone()).await.map_err(named)
+        let named = |error: Error| error.with_operation("observe").with_subject(&*self.name);
+        observe::leaders(&*self.context.driver, self.seat().map_err(named)?, self.name.clone()).await.map_err(named)
     }
 
     /// The key of whoever leads.
     fn seat(&self) -> Result<Key> {
-        Area::Elections.key(&self.name)
+        Area::ELECTIONS.key(&self.name)
     }
 
     /// Checks the name and the TTL.
     fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
         check_ttl(operation, "an election", &self.name, self.ttl)?;
-        Queue::new(operation, Area::Candidates, &self.name, &self.leases, &self.lines)
+        Queue::new(&self.context, operation, CANDIDATES, &self.name)
     }
 
     /// Waits in the queue for the seat and takes it; `None` if the place was lost meanwhile.
-    async fn serve(&self, queue: &Queue<'_>, place: &Place) -> Result<Option<Arc<Lease>>> {
-        while queue.turn(place).await? == Rank::First {
-            if let Some(lease) = self.take_seat(queue, place.ticket).await? {
+    async fn serve(&self, queue: &Queue<'_>, place: &Place, wait: &Wait<'_>) -> Result<Option<Arc<Lease>>> {
+        let mut rank = wait.look(queue.look(place)).await?;
+        if rank == Rank::Behind {
+            rank = wait.turn(queue.turn(place)).await?;
+        }
+        while rank == Rank::First {
+            if let Some(lease) = wait.look(self.take_seat(queue, place.ticket)).await? {
                 return Ok(Some(lease));
             }
             tokio::select! {
                 () = place.lease.lost() => break,
-                free = self.seat_is_free() => free.map_err(|error| queue.named(error))?,
+                free = wait.turn(async { self.seat_is_free().await.map_err(|error| queue.named(error)) }) => free?,
             }
+            rank = wait.turn(queue.turn(place)).await?;
         }
         Ok(None)
     }
 
     /// Returns when nobody leads.
     async fn seat_is_free(&self) -> Result<()> {
-        let mut events = self.driver.watch(&Range::Key(self.seat()?)).await?;
+        let mut events = self.context.driver.watch(&Range::Key(self.seat()?)).await?;
         let mut present = false;
         while let Some(event) = events.next().await {
             match event? {
@@ -280,19 +303,20 @@ impl Election {
             ttl: self.ttl,
             empty: None,
         };
-        match self.leases.request(request).await.map_err(|error| queue.named(error))? {
+        match self.context.leases.request(request).await.map_err(|error| queue.named(error))? {
             Answer::Granted(lease) => Ok(Some(lease)),
             Answer::Taken => Ok(None),
         }
     }
 
     fn stored(&self, campaign: u64, value: Bytes) -> Bytes {
-        stored::Leader { node_id: self.node_id.clone(), campaign: Some(campaign), value }.encode()
+        stored::Leader { node_id: self.context.node_id.clone(), campaign: Some(campaign), value }.encode()
     }
 
     /// Tells of the election; `None` if the seat was granted so late that its time is over already.
     fn elected(&self, lease: Arc<Lease>, campaign: u64) -> Option<Leadership> {
-        let leadership = Leadership::new(self.clone(), lease, campaign);
+        let held = Held::new(self.context.clone(), lease, self.name.clone());
+        let leadership = Leadership::new(held, self.clone(), campaign);
         if !leadership.is_leader() {
             return None;
         }
@@ -305,11 +329,21 @@ impl Election {
     }
 }
 
+/// Runs a body under a leadership, and resigns after.
+async fn run<T>(operation: &'static str, held: Leadership, body: impl AsyncFnOnce(&Leadership) -> T) -> Result<T> {
+    let result = held.run(operation, body(&held)).await?;
+    // What the body did is done, whatever becomes of resigning: that is tried again in the background.
+    if let Err(error) = held.resign().await {
+        tracing::warn!(%error, "a leader could not resign after its body");
+    }
+    Ok(result)
+}
+
 impl fmt::Debug for Election {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Election")
             .field("name", &self.name)
-            .field("node_id", &self.node_id)
+            .field("node_id", &self.context.node_id)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }

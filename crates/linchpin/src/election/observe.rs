@@ -1,12 +1,13 @@
 //! Watching who leads.
 
-use crate::lock::FencingToken;
+use crate::held::FencingToken;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::Stream;
 use linchpin_core::{Driver, Entry, Error, Key, NodeId, Range, Result, Revision, WatchEvent, stored};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Who leads, change by change; `None` while nobody does.
 pub type LeaderStream = Pin<Box<dyn Stream<Item = Result<Option<Leader>>> + Send>>;
@@ -42,12 +43,12 @@ impl fmt::Debug for Leader {
 }
 
 /// Watches a seat.
-pub(super) async fn leaders(driver: &dyn Driver, seat: Key, name: String) -> Result<LeaderStream> {
+pub(super) async fn leaders(driver: &dyn Driver, seat: Key, name: Arc<str>) -> Result<LeaderStream> {
     let events = driver.watch(&Range::Key(seat)).await?;
     let mut told = false;
     Ok(Box::pin(events.filter_map(move |event| {
         let first = !std::mem::replace(&mut told, true);
-        let named = |error: Error| error.with_operation("observe").with_subject(&name);
+        let named = |error: Error| error.with_operation("observe").with_subject(&*name);
         std::future::ready(match event {
             Ok(WatchEvent::Put(entry)) => Some(Leader::of(&entry).map(Some).map_err(named)),
             Ok(WatchEvent::Deleted { .. }) => Some(Ok(None)),

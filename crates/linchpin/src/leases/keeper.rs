@@ -177,7 +177,7 @@ fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
     let at = Instant::now();
     let sent = |lease: &Arc<Lease>| {
         let ttl = lease.renewal.lock().ttl;
-        Sent { lease: lease.clone(), version: lease.held().version, ttl, at }
+        Sent { lease: lease.clone(), version: lease.revisions().version, ttl, at }
     };
     leases.iter().map(sent).collect()
 }
@@ -198,14 +198,14 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lease::Held;
+    use super::super::lease::Revisions;
     use super::*;
     use linchpin_core::Key;
 
     #[test]
     fn a_long_lease_is_not_renewed_with_a_short_one() {
         let lease = |ttl| {
-            let held = Held { created: Revision(1), version: Revision(1) };
+            let held = Revisions { created: Revision(1), version: Revision(1) };
             let key = Key::new("k").expect("a name");
             Arc::new(Lease::new(1, Kind::Ticket, key, held, Instant::now(), Duration::from_millis(ttl)))
         };

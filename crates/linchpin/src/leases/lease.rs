@@ -55,7 +55,7 @@ pub(super) enum Status {
 
 /// A key as it is held: its two revisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Revisions {
     pub(crate) created: Revision,
     pub(crate) version: Revision,
 }
@@ -86,8 +86,8 @@ pub(super) struct Renewal {
 
 impl Lease {
     /// A lease on a key that was created as `held` says and granted `ttl`, asked for at `sent`.
-    pub(super) fn new(number: u64, kind: Kind, key: Key, held: Held, sent: Instant, ttl: Duration) -> Self {
-        let Held { created, version: Revision(version) } = held;
+    pub(super) fn new(number: u64, kind: Kind, key: Key, held: Revisions, sent: Instant, ttl: Duration) -> Self {
+        let Revisions { created, version: Revision(version) } = held;
         Self {
             number,
             kind,
@@ -102,8 +102,8 @@ impl Lease {
     }
 
     /// The key as it is held.
-    pub(crate) fn held(&self) -> Held {
-        Held { created: self.created, version: Revision(self.version.load(Ordering::SeqCst)) }
+    pub(crate) fn revisions(&self) -> Revisions {
+        Revisions { created: self.created, version: Revision(self.version.load(Ordering::SeqCst)) }
     }
 
     /// Notes that the key was written again, by us or by another handle of ours.
@@ -242,7 +242,7 @@ mod tests {
 
     /// A lease of this kind and TTL that was sent just now.
     fn sent_now(kind: Kind, ttl: Duration) -> Lease {
-        let held = Held { created: Revision(1), version: Revision(1) };
+        let held = Revisions { created: Revision(1), version: Revision(1) };
         Lease::new(1, kind, Key::new("k").expect("a name"), held, Instant::now(), ttl)
     }
 

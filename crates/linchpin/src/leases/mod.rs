@@ -11,10 +11,10 @@ mod schedule;
 
 pub(crate) use lease::{Callbacks, Kind, Lease, call};
 
-use crate::coordinator::lost;
+use crate::held::lost;
 use bytes::Bytes;
 use futures::future::join_all;
-use lease::{Held, Status};
+use lease::{Revisions, Status};
 use linchpin_core::life::Home;
 use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Transaction};
 use parking_lot::Mutex;
@@ -139,7 +139,7 @@ impl Leases {
                 return Ok(Answer::Taken);
             }
             Outcome::Committed { revision, results } => match results[..] {
-                [MutationResult::Put { created, .. }] => Held { created, version: revision },
+                [MutationResult::Put { created, .. }] => Revisions { created, version: revision },
                 _ => return Err(Error::new(ErrorKind::Backend, operation, "the driver answered something else")),
             },
         };
@@ -159,7 +159,7 @@ impl Leases {
     /// Dropping the future leaves open whether it was written.
     pub(crate) async fn rewrite(&self, operation: &'static str, lease: &Lease, value: Bytes) -> Result<()> {
         let ttl = lease.renewal.lock().ttl;
-        let mut held = lease.held();
+        let mut held = lease.revisions();
         while lease.is_held() {
             let sent = Instant::now();
             let write = Transaction::new().version_is(lease.key.clone(), held.version);
@@ -206,7 +206,7 @@ impl Leases {
         }
         let last = transaction.guards.len();
         while lease.is_held() {
-            let guarded = transaction.clone().version_is(lease.key.clone(), lease.held().version);
+            let guarded = transaction.clone().version_is(lease.key.clone(), lease.revisions().version);
             match self.shared.driver.commit(&guarded).await.map_err(|error| error.with_operation(operation))? {
                 Outcome::Refused { guard, found, .. } if guard == last => {
                     match self.shared.standing(&lease.key, lease.created, found).await? {
@@ -235,7 +235,7 @@ impl Leases {
         let sent = Instant::now();
         // Also if the answer never comes.
         lease.may_live(ttl);
-        let extend = Transaction::new().extend(lease.key.clone(), lease.held().version, ttl);
+        let extend = Transaction::new().extend(lease.key.clone(), lease.revisions().version, ttl);
         let outcome = self.shared.driver.commit(&extend).await.map_err(|error| error.with_operation(operation))?;
         let granted = matches!(outcome.results(), Some([MutationResult::Extended { ttl: Some(_) }]));
         // The caller's word counts, also where it shortens.

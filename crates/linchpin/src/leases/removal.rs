@@ -1,7 +1,7 @@
 //! Removing the key of a lease that was given up: ours, and nobody else's.
 
 use super::Shared;
-use super::lease::{Held, Kind, Lease};
+use super::lease::{Kind, Lease, Revisions};
 use bytes::Bytes;
 use linchpin_core::{Entry, Key, MutationResult, Outcome, Result, Revision, Transaction};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(super) enum Whose {
     /// By its name, which nobody else ever uses.
     Ticket,
     /// By the revision that created it.
-    Created(Held),
+    Created(Revisions),
     /// By what it says: a write of ours whose answer never came.
     Wrote(Bytes),
 }
@@ -61,7 +61,7 @@ impl Whose {
     pub(super) fn of(lease: &Lease) -> Self {
         match lease.kind {
             Kind::Ticket => Self::Ticket,
-            Kind::Seat | Kind::Presence => Self::Created(lease.held()),
+            Kind::Seat | Kind::Presence => Self::Created(lease.revisions()),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Shared {
             }
             Whose::Created(held) => held,
             Whose::Wrote(value) => match self.entry(key).await? {
-                Some(entry) if entry.value == value => Held { created: entry.created, version: entry.version },
+                Some(entry) if entry.value == value => Revisions { created: entry.created, version: entry.version },
                 _ => return Ok(false),
             },
         };

@@ -113,13 +113,13 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lease::{Held, Kind};
+    use super::super::lease::{Kind, Revisions};
     use super::*;
     use linchpin_core::Revision;
     use std::time::Duration;
 
     fn lease(number: u64, ttl: u64) -> Arc<Lease> {
-        let held = Held { created: Revision(number), version: Revision(number) };
+        let held = Revisions { created: Revision(number), version: Revision(number) };
         let key = Key::new(format!("k{number}")).expect("a name");
         Arc::new(Lease::new(number, Kind::Ticket, key, held, Instant::now(), Duration::from_millis(ttl)))
     }

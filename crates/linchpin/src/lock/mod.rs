@@ -5,21 +5,23 @@
 
 mod guard;
 
-pub use guard::{FencingToken, LockGuard};
+pub use guard::LockGuard;
 
-use crate::leases::{Callbacks, Leases, check_ttl};
-use crate::lines::{Lines, Rank};
+use crate::context::Context;
+use crate::held::Held;
+use crate::leases::{Callbacks, check_ttl};
+use crate::lines::Rank;
 use crate::queue::{Place, Queue};
-use linchpin_core::{Area, Driver, Error, ErrorKind, NodeId, Result};
+use crate::wait::Wait;
+use linchpin_core::{Area, Error, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
-/// How long the backend has for the first look at the queue, however short the wait.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// Where locks lie: a key per holder and waiter.
+pub const LOCKS: Area = Area::new("lock/");
 
-/// A lock that is about to be acquired: made by [`Coordinator::lock`](crate::Coordinator::lock).
+/// A lock: made by [`Coordinator::lock`](crate::Coordinator::lock). Cheap to clone; nothing is sent until it is acquired.
 ///
 /// ```
 /// # #[tokio::main]
@@ -39,29 +41,21 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a lock does nothing until it is acquired"]
-pub struct LockBuilder {
-    driver: Arc<dyn Driver>,
-    leases: Arc<Leases>,
-    lines: Arc<Lines>,
-    name: String,
-    holder: Option<NodeId>,
+pub struct Lock {
+    context: Arc<Context>,
+    name: Arc<str>,
     ttl: Duration,
     wait: Option<Duration>,
     renew: bool,
     callbacks: Callbacks,
 }
 
-impl LockBuilder {
-    pub(crate) fn new(driver: Arc<dyn Driver>, leases: Arc<Leases>, lines: Arc<Lines>, name: String) -> Self {
-        let ttl = Duration::from_secs(10);
-        let callbacks = Callbacks::default();
-        Self { driver, leases, lines, name, holder: None, ttl, wait: None, renew: true, callbacks }
-    }
-
-    pub(crate) fn holder(mut self, node_id: NodeId) -> Self {
-        self.holder = Some(node_id);
-        self
+impl Lock {
+    pub(crate) fn new(context: Arc<Context>, name: String) -> Self {
+        let (ttl, callbacks) = (context.ttl, Callbacks::default());
+        Self { context, name: name.into(), ttl, wait: None, renew: true, callbacks }
     }
 
     /// After how long without a sign of life the lock passes to the next; 300 ms at least. It is renewed
@@ -106,39 +100,29 @@ impl LockBuilder {
     ///
     /// # Cancel safety
     /// Dropping the future gives up the place in the queue; its key is removed in the background.
-    pub async fn acquire(self) -> Result<LockGuard> {
+    pub async fn acquire(&self) -> Result<LockGuard> {
         let queue = self.queue("acquire")?;
-        let started = Instant::now();
-        let after = |wait: Duration| started.checked_add(wait);
-        let (last, first_look) = (self.wait.and_then(after), self.wait.and_then(|wait| after(wait.max(FIRST_LOOK))));
+        let wait = Wait::new("acquire", &self.name, self.wait);
         loop {
             if !queue.seems_taken()
-                && Queue::knows_emptiness(&*self.driver)
-                && let Some(place) = self.within(first_look, queue.enter_first(self.who(), self.ttl)).await?
+                && queue.knows_emptiness()
+                && let Some(place) = wait.look(queue.enter_first(self.ttl)).await?
             {
                 return self.take(place).await;
             }
             let look = async {
-                let place = queue.enter(self.who(), self.ttl).await?;
-                let standing = queue.look(&place).await?;
-                Ok((place, standing))
+                let place = queue.enter(self.ttl).await?;
+                let rank = queue.look(&place).await?;
+                Ok((place, rank))
             };
-            let (place, mut standing) = self.within(first_look, look).await?;
-            if standing == Rank::Behind {
-                standing = self.within(last, queue.turn(&place)).await?;
+            let (place, mut rank) = wait.look(look).await?;
+            if rank == Rank::Behind {
+                rank = wait.turn(queue.turn(&place)).await?;
             }
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if standing == Rank::First {
+            if rank == Rank::First {
                 return self.take(place).await;
             }
-        }
-    }
-
-    /// Gives a step until the deadline, if there is one.
-    async fn within<T>(&self, deadline: Option<Instant>, step: impl Future<Output = Result<T>>) -> Result<T> {
-        match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| Err(self.too_late())),
-            None => step.await,
         }
     }
 
@@ -149,16 +133,16 @@ impl LockBuilder {
     ///
     /// # Cancel safety
     /// As [`acquire`](Self::acquire).
-    pub async fn try_acquire(self) -> Result<Option<LockGuard>> {
+    pub async fn try_acquire(&self) -> Result<Option<LockGuard>> {
         let queue = self.queue("try_acquire")?;
-        let place = if Queue::knows_emptiness(&*self.driver) {
-            queue.enter_first(self.who(), self.ttl).await?
+        let place = if queue.knows_emptiness() {
+            queue.enter_first(self.ttl).await?
         } else {
             // Looking first keeps those who only try out of the queue.
-            if !queue.is_empty(&*self.driver).await? {
+            if !queue.is_empty().await? {
                 return Ok(None);
             }
-            let place = queue.enter(self.who(), self.ttl).await?;
+            let place = queue.enter(self.ttl).await?;
             (queue.look(&place).await? == Rank::First).then_some(place)
         };
         match place {
@@ -195,51 +179,69 @@ impl LockBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn with_lock<T>(self, body: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T> {
-        let guard = self.acquire().await?;
-        let result = tokio::select! {
-            biased;
-            () = guard.lost() => return Err(guard.was_lost("with_lock")),
-            result = body(&guard) => result,
-        };
-        // What the body did is done, whatever becomes of the release: that is tried again in the background.
-        if let Err(error) = guard.release().await {
-            tracing::warn!(%error, "a lock could not be released after its body");
+    pub async fn with_lock<T>(&self, body: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T> {
+        run("with_lock", self.acquire().await?, body).await
+    }
+
+    /// As [`with_lock`](Self::with_lock) if nobody holds the lock or waits for it; `None`, and `body` was not run,
+    /// otherwise.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Self::try_acquire): then `body` was not run; `Lost` if the lock was lost before `body` had
+    /// finished.
+    ///
+    /// # Cancel safety
+    /// As [`with_lock`](Self::with_lock).
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> linchpin::Result<()> {
+    /// let coordinator = linchpin::connect("memory://").await?;
+    /// let nightly = coordinator.lock("nightly");
+    /// let ran = nightly.try_with_lock(async |_| nightly.try_with_lock(async |_| "twice").await).await?;
+    /// assert_eq!(ran.transpose()?, Some(None)); // it ran once: another one held the lock
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn try_with_lock<T>(&self, body: impl AsyncFnOnce(&LockGuard) -> T) -> Result<Option<T>> {
+        match self.try_acquire().await? {
+            Some(guard) => run("try_with_lock", guard, body).await.map(Some),
+            None => Ok(None),
         }
-        Ok(result)
     }
 
     /// Checks name and TTL.
     fn queue(&self, operation: &'static str) -> Result<Queue<'_>> {
         check_ttl(operation, "a lock", &self.name, self.ttl)?;
-        Queue::new(operation, Area::Locks, &self.name, &self.leases, &self.lines)
+        Queue::new(&self.context, operation, LOCKS, &self.name)
     }
 
-    fn who(&self) -> &str {
-        self.holder.as_ref().map_or("", NodeId::as_str)
-    }
-
-    async fn take(self, place: Place) -> Result<LockGuard> {
+    async fn take(&self, place: Place) -> Result<LockGuard> {
         let lease = place.keep();
-        lease.tell(self.callbacks);
-        let guard = LockGuard::new(self.leases.clone(), lease.clone(), self.name);
+        lease.tell(self.callbacks.clone());
+        let guard = LockGuard::new(Held::new(self.context.clone(), lease.clone(), self.name.clone()));
         if !self.renew {
-            self.leases.stop_renewing(&lease);
+            self.context.leases.stop_renewing(&lease);
             guard.extend(self.ttl).await?;
         }
         Ok(guard)
     }
-
-    fn too_late(&self) -> Error {
-        let waited = self.wait.unwrap_or_default();
-        let problem = format!("its turn did not come within {waited:?}: others hold it, or the backend is slow");
-        Error::new(ErrorKind::Timeout, "acquire", problem).with_subject(&self.name)
-    }
 }
 
-impl fmt::Debug for LockBuilder {
+/// Runs a body under a lock, and releases it after.
+async fn run<T>(operation: &'static str, guard: LockGuard, body: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T> {
+    let result = guard.run(operation, body(&guard)).await?;
+    // What the body did is done, whatever becomes of the release: that is tried again in the background.
+    if let Err(error) = guard.release().await {
+        tracing::warn!(%error, "a lock could not be released after its body");
+    }
+    Ok(result)
+}
+
+impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockBuilder")
+        f.debug_struct("Lock")
             .field("name", &self.name)
             .field("ttl", &self.ttl)
             .field("wait", &self.wait)

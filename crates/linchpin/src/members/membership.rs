@@ -37,8 +37,9 @@ struct Shared {
 }
 
 impl Membership {
-    pub(super) async fn join(members: Members, key: Key) -> Result<Self> {
-        let Members { leases, id, node, ttl, callbacks, .. } = members;
+    pub(super) async fn join(members: &Members, key: Key) -> Result<Self> {
+        let Members { context, id, node, ttl, callbacks, .. } = members.clone();
+        let (leases, node) = (context.leases.clone(), stored::Node { membership: Some(fastrand::u64(..)), ..node });
         let lease = request("join", &leases, &id, &key, node.encode(), ttl).await?;
         lease.tell(callbacks.clone());
         let (node, lease, writing) = (Mutex::new(node), Mutex::new(lease), tokio::sync::Mutex::default());
@@ -66,7 +67,7 @@ impl Membership {
     /// # async fn main() -> linchpin::Result<()> {
     /// let coordinator = linchpin::connect("memory://").await?;
     /// let workers = coordinator.members("workers");
-    /// let membership = workers.clone().join().await?;
+    /// let membership = workers.join().await?;
     /// membership.update("load 0.7").await?;
     /// membership.update_capabilities(["draining"]).await?;
     /// let member = &workers.list().await?[0];

@@ -13,10 +13,11 @@ mod watch;
 pub use membership::Membership;
 pub use watch::{MemberEvent, MemberStream};
 
-use crate::leases::{Callbacks, Leases, check_ttl};
+use crate::context::Context;
+use crate::leases::{Callbacks, check_ttl};
 use crate::range::read_all;
 use bytes::Bytes;
-use linchpin_core::{Area, Driver, Entry, Error, MAX_NAME, NodeId, Page, Range, Result, Revision, stored};
+use linchpin_core::{Area, Entry, Error, MAX_NAME, NodeId, Page, Range, Result, Revision, stored};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +40,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Members {
-    driver: Arc<dyn Driver>,
-    leases: Arc<Leases>,
+    context: Arc<Context>,
     group: String,
     id: String,
     node: stored::Node,
@@ -49,15 +49,9 @@ pub struct Members {
 }
 
 impl Members {
-    pub(crate) fn new(
-        driver: Arc<dyn Driver>,
-        leases: Arc<Leases>,
-        group: String,
-        node_id: &NodeId,
-        ttl: Duration,
-    ) -> Self {
-        let (id, node, callbacks) = (node_id.to_string(), stored::Node::default(), Callbacks::default());
-        Self { driver, leases, group, id, node, ttl, callbacks }
+    pub(crate) fn new(context: Arc<Context>, group: String) -> Self {
+        let (id, ttl) = (context.node_id.to_string(), context.ttl);
+        Self { context, group, id, node: stored::Node::default(), ttl, callbacks: Callbacks::default() }
     }
 
     /// Who joins; the coordinator's node id unless told. Two who join under one id are one member, which says what the
@@ -99,8 +93,7 @@ impl Members {
     ///
     /// # Cancel safety
     /// Dropping the future removes in the background what may have been written.
-    pub async fn join(mut self) -> Result<Membership> {
-        self.node.membership = Some(fastrand::u64(..));
+    pub async fn join(&self) -> Result<Membership> {
         check_ttl("join", "a member", &self.id, self.ttl)?;
         check_capabilities("join", &self.node.capabilities).map_err(|error| error.with_subject(&self.id))?;
         let key = Area::node(&self.group, &self.id).map_err(|error| error.with_operation("join"))?;
@@ -116,9 +109,9 @@ impl Members {
     /// Cancel safe.
     pub async fn list(&self) -> Result<Vec<Member>> {
         let named = |error: Error| error.with_operation("list").with_subject(&self.group);
-        let prefix = Area::Nodes.group(&self.group).map_err(named)?;
+        let prefix = Area::NODES.group(&self.group).map_err(named)?;
         let range = Range::prefix(prefix.clone()).map_err(named)?;
-        let entries = read_all(&*self.driver, &range, Page::first()).await.map_err(named)?;
+        let entries = read_all(&*self.context.driver, &range, Page::first()).await.map_err(named)?;
         entries.iter().map(|entry| Member::of(&prefix, entry).map_err(named)).collect()
     }
 
@@ -151,8 +144,8 @@ impl Members {
     /// ```
     pub async fn watch(&self) -> Result<MemberStream> {
         let named = |error: Error| error.with_operation("watch").with_subject(&self.group);
-        let prefix = Area::Nodes.group(&self.group).map_err(named)?;
-        watch::changes(&*self.driver, prefix, self.group.clone()).await.map_err(named)
+        let prefix = Area::NODES.group(&self.group).map_err(named)?;
+        watch::changes(&*self.context.driver, prefix, self.group.clone()).await.map_err(named)
     }
 }
 

@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_member_that_left_unseen_and_came_again_is_told_as_both() {
-        let prefix = Area::Nodes.group("g").expect("a name");
+        let prefix = Area::NODES.group("g").expect("a name");
         let mut known = HashMap::new();
         let mut tell = |event| tell(&mut known, &prefix, event).expect("told");
         assert!(matches!(tell(put(1, 1, "a"))[..], [MemberEvent::Joined(_)]));

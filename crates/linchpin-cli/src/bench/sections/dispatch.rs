@@ -73,9 +73,9 @@ struct Direct {
 
 impl Direct {
     fn new() -> Result<Self> {
-        let key = Area::User.key(NAME)?;
+        let key = Area::USER.key(NAME)?;
         let put = Transaction::new().put(key.clone(), PAYLOAD, None);
-        Ok(Self { driver: at_once().driver(), keys: [key], put, channel: Area::User.channel(NAME)? })
+        Ok(Self { driver: at_once().driver(), keys: [key], put, channel: Area::USER.channel(NAME)? })
     }
 
     async fn batch(&self, call: Call) -> Result<()> {

@@ -86,7 +86,7 @@ pub(crate) async fn run<S>(site: &Site<S>, pace: Pace) -> Result<FanOut> {
 /// Publishes to the port's subscribers; returns how many copies the server sent, where it tells: what Redis answers to
 /// PUBLISH. All subscribers are in one process, so that is what the process was sent.
 async fn publish(publisher: &Coordinator, channel: &str, payload: &'static [u8]) -> Result<Option<u64>> {
-    let channel = Area::User.channel(channel)?;
+    let channel = Area::USER.channel(channel)?;
     Ok(publisher.driver().publish(&channel, payload.into()).await?.at_most)
 }
 

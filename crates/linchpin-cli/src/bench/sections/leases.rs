@@ -63,6 +63,6 @@ async fn is_lost(guard: LockGuard) -> Result<bool> {
 }
 
 async fn hold(coordinator: &Coordinator) -> Result<Vec<LockGuard>> {
-    let acquire = |number| coordinator.lock(format!("lease-{number}")).ttl(TTL).acquire();
+    let acquire = async |number: usize| coordinator.lock(format!("lease-{number}")).ttl(TTL).acquire().await;
     Ok(stream::iter(0..HELD).map(acquire).buffer_unordered(AT_ONCE).try_collect().await?)
 }

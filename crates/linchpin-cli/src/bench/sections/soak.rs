@@ -150,7 +150,7 @@ async fn acknowledge(driver: &Arc<dyn Driver>, claim: &Claim) -> Result<()> {
 /// Writes to some keys, with ids; some expire, some are deleted.
 async fn commit(driver: &Arc<dyn Driver>, commits: u64) -> Result<()> {
     let one = || async move {
-        let key = Area::User.key(&format!("soak-{}", fastrand::u64(..KEYS)))?;
+        let key = Area::USER.key(&format!("soak-{}", fastrand::u64(..KEYS)))?;
         let transaction = Transaction::new().with_id(TransactionId::random());
         let transaction = match fastrand::u64(..ONE_IN) {
             0 => transaction.delete(key),
@@ -164,7 +164,7 @@ async fn commit(driver: &Arc<dyn Driver>, commits: u64) -> Result<()> {
 }
 
 async fn publish(driver: &Arc<dyn Driver>, messages: u64) -> Result<u64> {
-    let channel = Area::User.channel("soak")?;
+    let channel = Area::USER.channel("soak")?;
     let (small, large) = (Bytes::from_static(PAYLOAD), Bytes::from(vec![7; LARGE]));
     let one = |number: u64| {
         let payload = if number.is_multiple_of(ONE_IN) { &large } else { &small };

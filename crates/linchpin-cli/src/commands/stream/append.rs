@@ -4,7 +4,7 @@ use crate::exit::Failure;
 use crate::global::Global;
 use crate::input;
 use crate::output::object;
-use linchpin::{Record, StreamName};
+use linchpin::{Area, Record};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure> {
-    let stream = StreamName::new(&args.stream)?;
+    let stream = Area::USER.stream(&args.stream)?;
     let driver = global.connect().await?.driver();
     let payload = input::bytes(args.payload, "payload", driver.capabilities().limits.record).await?;
     let mut record = Record::new(payload);

@@ -10,7 +10,7 @@ mod trim;
 
 use crate::exit::Failure;
 use crate::global::Global;
-use linchpin::{GroupName, StreamName};
+use linchpin::{Area, GroupName, StreamName};
 use std::process::ExitCode;
 
 /// Work with durable streams: append, claim, ack, inspect, trim, remove-group
@@ -72,7 +72,7 @@ struct Which {
 
 impl Which {
     fn name(&self) -> Result<StreamName, Failure> {
-        let stream = StreamName::new(&self.stream)?;
+        let stream = Area::USER.stream(&self.stream)?;
         Ok(match &self.dead_letters {
             Some(group) => stream.dead_letters(&GroupName::new(group)?),
             None => stream,
