@@ -13,6 +13,9 @@ image_env = $(addprefix LINCHPIN_TEST_REDIS_IMAGE=,$(redis_image)) $(addprefix L
 servers_env = $(if $(filter true,$(CI)),LINCHPIN_TEST_SERVERS=docker)
 test_env = env $(image_env) $(servers_env)
 
+# What only servers with files of ours can show; that processes can stand in for containers shows with it.
+local_faults = faults.older_data_that_come_back
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -21,11 +24,12 @@ setup: ## Install what the tests need and is missing (stop our dockerd: scripts/
 
 test: setup ## Everything CI checks: lint, tests, docs, and faults of local servers too
 	@$(MAKE) --no-print-directory lint
-	$(test_env) cargo test --workspace --all-features
+	$(test_env) scripts/run-tests --workspace --all-features
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
-		set -x; LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features \
-			--test conformance_redis --test conformance_nats --test conformance_postgres -- faults; \
+		set -ex; for backend in redis nats postgres; do \
+			LINCHPIN_TEST_SERVERS=local cargo test -p linchpin-tests --all-features --test conformance -- $$backend $(local_faults); \
+		done; \
 	else \
 		echo 'SKIPPED: faults of local servers (no redis-server on PATH)'; \
 	fi
@@ -50,10 +54,8 @@ demo_backends = $(if $(LINCHPIN_URL),memory redis nats postgres,memory)
 demo: ## Run the demo
 	@cargo run --quiet -p linchpin-cli --no-default-features --features "$(demo_backends)" -- demo
 
-conformance: setup ## The conformance set on every backend
-	$(test_env) cargo test -p linchpin-tests --test conformance_memory --test conformance_redis \
-		--test conformance_nats --test conformance_nats_old --test conformance_nats_cluster \
-		--test conformance_postgres --test conformance_postgres_18
+conformance: setup ## The conformance set on every backend, or on one (BACKEND=redis)
+	$(test_env) cargo test -p linchpin-tests --test conformance -- $(BACKEND)
 
 bench: ## Measure the port against raw clients on servers of its own: target/bench/*.html (ARGS=--quick, BENCH=postgres)
 	@scripts/bench $(ARGS)

@@ -1,4 +1,4 @@
-//! Holds the memory adapter to the contract.
+//! The memory adapter.
 
 use linchpin_conformance::{Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
@@ -28,6 +28,6 @@ impl Harness for Memory {
     }
 }
 
-fn main() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     linchpin_conformance::run(Memory)
 }

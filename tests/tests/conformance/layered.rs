@@ -1,5 +1,5 @@
-//! Holds a driver in all its layers, living in a part of a namespace that others live in too, to the same
-//! contract: a layer changes what things cost, never what they mean.
+//! A driver in all its layers, living in a part of a namespace that others live in too: a layer changes what things
+//! cost, never what they mean.
 
 use linchpin_conformance::{Harness, async_trait};
 use linchpin_core::layers::Layers;
@@ -31,6 +31,6 @@ impl Harness for Layered {
     }
 }
 
-fn main() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     linchpin_conformance::run(Layered)
 }

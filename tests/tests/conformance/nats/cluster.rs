@@ -1,10 +1,8 @@
-//! Holds the NATS adapter to the contract on a cluster of three servers, with three copies of every stream: all of it but
+//! The NATS adapter on a cluster of three servers, with three copies of every stream: all of it but
 //! the streams. A stream, a group or the ledger that has just come to be may have no leader yet, and what is sent to it then
 //! is not answered: a claim times out, which these cases take for a failure. `nats_cluster.rs` uses streams in a cluster.
 
-#[path = "nats_harness/not_yet.rs"]
-mod not_yet;
-
+use super::not_yet;
 use linchpin_conformance::{Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_nats::{NatsConfig, NatsCoordination};
@@ -61,7 +59,7 @@ const CHOSEN: [&str; 15] = [
 static NOT_YET: LazyLock<Vec<(&str, &str)>> =
     LazyLock::new(|| [not_yet::NOT_YET, not_yet::NOT_YET_IN_A_CLUSTER].concat());
 
-fn main() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     for chosen in CHOSEN {
         // Every write waits for a second server, and three of them share this machine.
         let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(&NOT_YET).filter(chosen);

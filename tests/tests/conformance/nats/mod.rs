@@ -1,6 +1,9 @@
-//! What the conformance runs on one NATS server share, whichever version it is.
+//! The NATS adapter on one server, and [on three](cluster).
 
+mod cluster;
 mod not_yet;
+
+pub(crate) use cluster::run as run_cluster;
 
 use futures::future::BoxFuture;
 use linchpin_conformance::{FaultServer, Harness, Options, async_trait};
@@ -13,10 +16,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Starts a server of the version that a run is on.
-pub(crate) type Start = fn() -> BoxFuture<'static, Result<NatsServer, String>>;
+type Start = fn() -> BoxFuture<'static, Result<NatsServer, String>>;
 
 /// The harness.
-pub(crate) struct Nats {
+struct Nats {
     name: &'static str,
     start: Start,
     /// Whether the fault cases may delete what the server has.
@@ -25,13 +28,13 @@ pub(crate) struct Nats {
 }
 
 impl Nats {
-    pub(crate) const fn new(name: &'static str, start: Start, can_lose: bool) -> Self {
+    const fn new(name: &'static str, start: Start, can_lose: bool) -> Self {
         Self { name, start, can_lose, server: OnceLock::new() }
     }
 
     /// Runs the cases. A transaction over several keys costs a server with one copy a sync to its disk, and the
     /// histories are made of them.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(not_yet::NOT_YET);
         linchpin_conformance::run_with(self, &options)
     }
@@ -129,4 +132,13 @@ impl FaultServer for Faulty {
         };
         lose.await.map_err(|error| error.to_string())
     }
+}
+
+pub(crate) fn run() -> ExitCode {
+    Nats::new("nats", || Box::pin(NatsServer::start()), true).run()
+}
+
+/// On a server that is older than what the adapter needs for everything, 2.9.10: what it declares of that.
+pub(crate) fn run_old() -> ExitCode {
+    Nats::new("nats-2.9", || Box::pin(NatsServer::start_old()), false).run()
 }

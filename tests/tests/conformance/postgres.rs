@@ -1,4 +1,4 @@
-//! What the conformance runs on Postgres share, whichever version it is.
+//! The Postgres adapter.
 
 use futures::future::BoxFuture;
 use linchpin_conformance::{ClockStep, FaultServer, Harness, Options, async_trait, run_with};
@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 /// Starts a server of the version that a run is on.
-pub(crate) type Start = fn() -> BoxFuture<'static, Result<PostgresServer, String>>;
+type Start = fn() -> BoxFuture<'static, Result<PostgresServer, String>>;
 
 /// The harness, with the start of the servers that fault cases have for themselves.
-pub(crate) struct Postgres {
+struct Postgres {
     name: &'static str,
     start: Start,
     faulty: Start,
@@ -21,13 +21,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub(crate) const fn new(name: &'static str, start: Start, faulty: Start) -> Self {
+    const fn new(name: &'static str, start: Start, faulty: Start) -> Self {
         Self { name, start, faulty, server: OnceLock::new() }
     }
 
     /// Holds it to the contract. A new session takes the server some 40 ms of work until it has planned what we ask, so a
     /// small machine has enough to do with few cases at a time.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         const AT_A_TIME: usize = 4;
         run_with(self, &Options::from_env().parallelism(AT_A_TIME))
     }
@@ -138,4 +138,19 @@ impl Faulty {
         let told = self.ask("SELECT extract(epoch FROM clock_timestamp())::bigint").await?;
         told.parse().map_err(|error| format!("the server's clock tells {told:?}: {error}"))
     }
+}
+
+pub(crate) fn run() -> ExitCode {
+    Postgres::new("postgres", || Box::pin(PostgresServer::start()), || Box::pin(PostgresServer::start_with_own_clock()))
+        .run()
+}
+
+/// On Postgres 18: a local server, whatever the environment says.
+pub(crate) fn run_18() -> ExitCode {
+    Postgres::new(
+        "postgres-18",
+        || Box::pin(PostgresServer::start_18(&[])),
+        || Box::pin(PostgresServer::start_18_with_own_clock()),
+    )
+    .run()
 }

@@ -1,17 +1,20 @@
-//! A driver that declares less than it could, and refuses the rest.
+//! Drivers that declare less than they could: what they do not declare has to be refused, the port and the recipes have to
+//! do with the rest, and the suite has to say so instead of skipping.
 
 use bytes::Bytes;
 use linchpin_conformance::{Harness, async_trait};
 use linchpin_core::layers::Layer;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Namespace, Outcome, Pattern, Range, Reach,
-    Record, Result, Retention, Settled, Settlement, StreamInfo, StreamName, Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Limits, Namespace, Outcome, Pattern, Range,
+    Reach, Record, Result, Retention, Settled, Settlement, StreamInfo, StreamName, Subscription, Transaction,
+    TransactionScope, WatchCompleteness, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Takes away from what a driver declares.
-pub(crate) type Limit = fn(&mut Capabilities);
+type Limit = fn(&mut Capabilities);
 
 /// The memory adapter, less able.
 #[derive(Debug)]
@@ -90,10 +93,10 @@ impl Layer for Limited {
 }
 
 /// The memory adapter with a limit.
-pub(crate) struct LimitedHarness {
-    pub(crate) name: &'static str,
-    pub(crate) describe: &'static str,
-    pub(crate) limit: Limit,
+struct LimitedHarness {
+    name: &'static str,
+    describe: &'static str,
+    limit: Limit,
 }
 
 #[async_trait]
@@ -114,4 +117,38 @@ impl Harness for LimitedHarness {
         let config = MemoryConfig::from_url("memory://limited")?.namespace(namespace.clone());
         Ok(Arc::new(Limited::new(MemoryCoordination::connect(config).await?.into(), self.limit)))
     }
+}
+
+fn one_key(capabilities: &mut Capabilities) {
+    "single-key".clone_into(&mut capabilities.backend);
+    capabilities.transactions = TransactionScope::SingleKey;
+    capabilities.transaction_ids = None;
+    capabilities.prefix_guards = false;
+}
+
+/// As little as the contract allows.
+fn nothing_else(capabilities: &mut Capabilities) {
+    one_key(capabilities);
+    "limited".clone_into(&mut capabilities.backend);
+    capabilities.watch = WatchCompleteness::None;
+    capabilities.ttl = None;
+    capabilities.messages = None;
+    capabilities.streams = None;
+    capabilities.limits = Limits::MINIMUM;
+}
+
+pub(crate) fn run_single_key() -> ExitCode {
+    linchpin_conformance::run(LimitedHarness {
+        name: "single-key",
+        describe: "memory that declares everything but transactions over several keys and transaction ids",
+        limit: one_key,
+    })
+}
+
+pub(crate) fn run_limited() -> ExitCode {
+    linchpin_conformance::run(LimitedHarness {
+        name: "limited",
+        describe: "memory that declares single-key transactions and nothing else",
+        limit: nothing_else,
+    })
 }

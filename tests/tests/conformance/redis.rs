@@ -1,4 +1,4 @@
-//! Holds the Redis adapter to the contract.
+//! The Redis adapter.
 
 use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
@@ -117,6 +117,6 @@ impl FaultServer for Faulty {
     }
 }
 
-fn main() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     linchpin_conformance::run(Redis::default())
 }
