@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint doc contract demo conformance package deny bench
+.PHONY: help setup test lint features doc contract demo conformance package deny bench
 
 # What `make setup` may have just provided, so looked up when a recipe runs and not before.
 # Without our own images the tests take the official ones.
@@ -37,6 +37,9 @@ test: setup ## Everything CI checks: lint, tests, docs, and faults of local serv
 lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+features: ## Every crate alone, with each of its features alone (needs cargo-hack)
+	cargo hack clippy --workspace --each-feature --exclude linchpin-tests --exclude linchpin-book -- -D warnings
 
 doc: ## The book (target/book) and the API documentation (target/doc), warnings denied
 	cargo run --quiet -p linchpin-book

@@ -29,6 +29,10 @@ mod global;
 mod input;
 mod output;
 #[cfg(any(feature = "bench", feature = "conformance"))]
+#[cfg_attr(
+    not(all(feature = "bench", feature = "conformance")),
+    allow(dead_code, unused_imports, reason = "each report takes what it needs of it")
+)]
 mod page;
 #[cfg(any(feature = "bench", feature = "conformance"))]
 mod report_file;

@@ -19,7 +19,7 @@ pub use nats::{Nats, NatsServer};
 pub use nats_cluster::NatsCluster;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresServer};
-pub use redis::{Redis, RedisServer};
+pub use redis::{Redis, RedisServer, RedisVersion};
 pub use server::{Packaged, Place, Program, Software, TestServer};
 pub use sql::sql;
 

@@ -1,5 +1,7 @@
 //! Redis: how it is started, and asked whether it is ready.
 
+use super::clock::Time;
+use super::server::provided;
 use super::{Packaged, Place, Program, Software, TestServer, first_line};
 use async_trait::async_trait;
 use std::net::Ipv4Addr;
@@ -54,6 +56,38 @@ impl Software for Redis {
         };
         reply.is_some_and(|reply| !reply.starts_with("-LOADING"))
     }
+}
+
+impl RedisServer {
+    /// Starts a local server of another version than Debian's, which `make setup` gets.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_version(version: RedisVersion) -> Result<Self, String> {
+        let program = match version {
+            RedisVersion::Redis6 => "redis-6.2.5/redis-server",
+            RedisVersion::Redis8 => "redis-8.2.3/redis-server",
+            RedisVersion::Valkey9 => "valkey-9.1.2/valkey-server",
+        };
+        let other = Program {
+            candidates: vec![provided(program)],
+            missing: "other versions of Redis are not in target/servers: `make setup` gets them on Linux; by hand: put \
+                      redis-6.2.5/redis-server, redis-8.2.3/redis-server and valkey-9.1.2/valkey-server there",
+        };
+        Self::start_program(other, &[], Time::Machines).await
+    }
+}
+
+/// A version that is held to the contract besides the one that is at hand.
+#[derive(Clone, Copy, Debug)]
+pub enum RedisVersion {
+    /// 6.2.5: the oldest that is supported.
+    Redis6,
+    /// 8.2.3.
+    Redis8,
+    /// Valkey 9.1.2.
+    Valkey9,
 }
 
 impl Packaged for Redis {

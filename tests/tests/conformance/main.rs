@@ -14,12 +14,15 @@ use std::process::{Command, ExitCode};
 
 type Run = fn() -> ExitCode;
 
-const BACKENDS: [(&str, Run); 10] = [
+const BACKENDS: [(&str, Run); 13] = [
     ("memory", memory::run),
     ("layered-memory", layered::run),
     ("single-key", limited::run_single_key),
     ("limited", limited::run_limited),
     ("redis", redis::run),
+    ("redis-6.2", redis::run_6),
+    ("redis-8.2", redis::run_8),
+    ("valkey-9.1", redis::run_valkey),
     ("nats", nats::run),
     ("nats-2.9", nats::run_old),
     ("nats-cluster", nats::run_cluster),

@@ -1,27 +1,39 @@
 //! The Redis adapter.
 
+use futures::future::BoxFuture;
 use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_redis::{RedisConfig, RedisCoordination};
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{RedisServer, RedisVersion};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-#[derive(Default)]
-struct Redis(OnceLock<RedisServer>);
+type Start = fn() -> BoxFuture<'static, std::result::Result<RedisServer, String>>;
+
+struct Redis {
+    name: &'static str,
+    start: Start,
+    /// Whether the fault cases are run too.
+    faults: bool,
+    server: OnceLock<RedisServer>,
+}
 
 impl Redis {
+    const fn new(name: &'static str, start: Start, faults: bool) -> Self {
+        Self { name, start, faults, server: OnceLock::new() }
+    }
+
     fn server(&self) -> &RedisServer {
-        self.0.get().expect("the suite starts the backend before it asks for anything")
+        self.server.get().expect("the suite starts the backend before it asks for anything")
     }
 }
 
 #[async_trait]
 impl Harness for Redis {
     fn name(&self) -> &'static str {
-        "redis"
+        self.name
     }
 
     fn describe(&self) -> String {
@@ -29,8 +41,8 @@ impl Harness for Redis {
     }
 
     async fn start(&self) -> Result<(), String> {
-        let server = RedisServer::start().await?;
-        self.0.set(server).map_err(|_| "started twice".to_owned())
+        let server = (self.start)().await?;
+        self.server.set(server).map_err(|_| "started twice".to_owned())
     }
 
     async fn connect(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
@@ -42,6 +54,7 @@ impl Harness for Redis {
         // A server that somebody else runs is not harmed.
         match self.server().origin() {
             "url" => Ok(None),
+            _ if !self.faults => Ok(None),
             _ => Ok(Some(Arc::new(Faulty(RedisServer::start_with_own_clock().await?)))),
         }
     }
@@ -118,5 +131,21 @@ impl FaultServer for Faulty {
 }
 
 pub(crate) fn run() -> ExitCode {
-    linchpin_conformance::run(Redis::default())
+    linchpin_conformance::run(Redis::new("redis", || Box::pin(RedisServer::start()), true))
+}
+
+/// Other versions are held to the contract without faults: what these show, one version shows for all.
+pub(crate) fn run_6() -> ExitCode {
+    let start: Start = || Box::pin(RedisServer::start_version(RedisVersion::Redis6));
+    linchpin_conformance::run(Redis::new("redis-6.2", start, false))
+}
+
+pub(crate) fn run_8() -> ExitCode {
+    let start: Start = || Box::pin(RedisServer::start_version(RedisVersion::Redis8));
+    linchpin_conformance::run(Redis::new("redis-8.2", start, false))
+}
+
+pub(crate) fn run_valkey() -> ExitCode {
+    let start: Start = || Box::pin(RedisServer::start_version(RedisVersion::Valkey9));
+    linchpin_conformance::run(Redis::new("valkey-9.1", start, false))
 }
