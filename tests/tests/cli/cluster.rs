@@ -1,6 +1,6 @@
 //! `nodes`, `stats`, `health`, `demo`.
 
-use crate::program::{Ran, World, linchpin};
+use crate::cli::program::{Ran, World, linchpin};
 use serde_json::json;
 
 #[tokio::test]

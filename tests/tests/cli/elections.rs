@@ -1,6 +1,6 @@
 //! `elect` and `leader`.
 
-use crate::program::{World, is_alive, until};
+use crate::cli::program::{World, is_alive, until};
 use std::time::Duration;
 
 /// Tells its term and goes on until its input ends.

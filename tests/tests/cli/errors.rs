@@ -1,6 +1,6 @@
 //! What goes wrong before anything is done.
 
-use crate::program::{Ran, linchpin};
+use crate::cli::program::{Ran, linchpin};
 use linchpin_tests::servers::RedisServer;
 
 const CANARY: &str = "canary-9c1e";

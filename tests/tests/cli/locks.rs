@@ -1,6 +1,6 @@
 //! `lock`: turns, exit codes, waiting, signals.
 
-use crate::program::{Running, World, built};
+use crate::cli::program::{Running, World, built};
 use std::time::{Duration, Instant};
 
 /// Tells its fencing token and goes on until its input ends.

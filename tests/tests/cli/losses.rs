@@ -1,6 +1,6 @@
 //! `lock` when things go wrong: killed, stopped, cut off from the server.
 
-use crate::program::{Running, SOON, World, is_alive, until};
+use crate::cli::program::{Running, SOON, World, is_alive, until};
 use linchpin_conformance::Direction;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;

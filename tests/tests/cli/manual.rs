@@ -1,6 +1,6 @@
 //! Completions and man pages.
 
-use crate::program::{Ran, linchpin};
+use crate::cli::program::{Ran, linchpin};
 use tokio::process::Command;
 
 async fn print(arguments: &[&str]) -> String {

@@ -1,6 +1,6 @@
 //! `pub` and `sub`.
 
-use crate::program::{Ran, Running, SOON, World, built, until};
+use crate::cli::program::{Ran, Running, SOON, World, built, until};
 use linchpin_conformance::Direction;
 use serde_json::json;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `linchpin conformance` and `linchpin bench`: what they print, and the files that they write.
 
-use crate::program::{Ran, linchpin};
+use crate::cli::program::{Ran, linchpin};
 use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;

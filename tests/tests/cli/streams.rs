@@ -1,6 +1,6 @@
 //! `stream`.
 
-use crate::program::World;
+use crate::cli::program::World;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The driver that does what its fault says, and the harness that opens handles of it.
 
-use crate::mutant::Fault;
+use crate::mutants::mutant::Fault;
 use bytes::Bytes;
 use linchpin_conformance::{FaultServer, Harness, async_trait};
 use linchpin_core::{

@@ -1,6 +1,6 @@
 //! What a backend says of itself and of what went wrong, where that is not true.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
 use linchpin_core::{Capabilities, Driver, Error, Mutation, Outcome, Result, Retry, Transaction};
 use std::sync::Arc;

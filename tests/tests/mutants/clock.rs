@@ -1,7 +1,7 @@
 //! A server whose clock is stepped or that stands still, and what is made of that.
 
-use crate::broken::Backend;
-use crate::mutant::{Fault, Mutant, read};
+use crate::mutants::broken::Backend;
+use crate::mutants::mutant::{Fault, Mutant, read};
 use linchpin_conformance::{ClockStep, FaultServer, Harness, async_trait};
 use linchpin_core::{Claim, Delivery, Driver, Entry, Key, Namespace, Outcome, Result, Revision, Snapshot, Transaction};
 use parking_lot::Mutex;

@@ -1,8 +1,8 @@
 //! Waits that outlive their handle, and errors that say something else of what was under way.
 
-use crate::messages::Hears;
-use crate::mutant::{Fault, Mutant};
-use crate::watch::Watches;
+use crate::mutants::messages::Hears;
+use crate::mutants::mutant::{Fault, Mutant};
+use crate::mutants::watch::Watches;
 use futures::future::ready;
 use futures::{StreamExt, stream};
 use linchpin_conformance::async_trait;

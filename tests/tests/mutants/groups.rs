@@ -1,7 +1,7 @@
 //! Groups that are removed, and what is left of them or taken with them; delays that hold up what is due.
 
-use crate::mutant::{Fault, Mutant};
-use crate::streams_waiting::{Call, Deaf};
+use crate::mutants::mutant::{Fault, Mutant};
+use crate::mutants::streams_waiting::{Call, Deaf};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Action, Claim, Delivery, Driver, GroupInfo, GroupName, MemberName, Result, Retention, Settlement, StreamInfo,

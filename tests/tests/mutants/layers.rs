@@ -1,6 +1,6 @@
 //! Layers that change what a call means: retries that apply twice, a timeout that cuts off a wait.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use bytes::Bytes;
 use linchpin_conformance::async_trait;
 use linchpin_core::layers::Layers;

@@ -1,6 +1,6 @@
 //! Messages that are lost, overtaken or counted wrong, and subscriptions that are not there.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::future::ready;

@@ -1,7 +1,7 @@
 //! Messages that overtake others, patterns of another syntax, and names that are cut.
 
-use crate::mutant::{Fault, Mutant};
-use crate::names::renamed;
+use crate::mutants::mutant::{Fault, Mutant};
+use crate::mutants::names::renamed;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use linchpin_conformance::async_trait;

@@ -1,7 +1,7 @@
 //! Names and namespaces that are taken for others.
 
-use crate::broken::Broken;
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::broken::Broken;
+use crate::mutants::mutant::{Fault, Mutant};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use linchpin_conformance::async_trait;

@@ -1,7 +1,7 @@
 //! Watches that tell things in another order, or tell who is behind something else than what happened.
 
-use crate::mutant::Mutant;
-use crate::watch::Watches;
+use crate::mutants::mutant::Mutant;
+use crate::mutants::watch::Watches;
 use futures::{StreamExt, stream};
 use linchpin_core::{Key, Result, Revision, WatchEvent, WatchStream};
 use std::collections::HashMap;

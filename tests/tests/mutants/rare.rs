@@ -1,6 +1,6 @@
 //! What goes wrong once in a while only: no single look shows it, the history of many clients does.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use futures::StreamExt;
 use linchpin::lock::LOCKS;
 use linchpin_conformance::async_trait;

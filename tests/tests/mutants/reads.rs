@@ -1,7 +1,7 @@
 //! Reads that are stitched together, and reads that say other things than others of the same revision.
 
-use crate::mutant::{Fault, Mutant};
-use crate::watch::Watches;
+use crate::mutants::mutant::{Fault, Mutant};
+use crate::mutants::watch::Watches;
 use futures::StreamExt;
 use linchpin_conformance::async_trait;
 use linchpin_core::{

@@ -1,7 +1,7 @@
 //! Ids that are forgotten, and transactions that are taken for others under the same id.
 
-use crate::mutant::{Fault, Mutant, read};
-use crate::transactions::Commits;
+use crate::mutants::mutant::{Fault, Mutant, read};
+use crate::mutants::transactions::Commits;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Condition, Driver, ErrorKind, Mutation, Outcome, Result, Retry, Revision, Transaction, TransactionId,

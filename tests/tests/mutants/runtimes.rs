@@ -1,8 +1,8 @@
 //! Handles that live in one runtime only, and say nothing once it has ended.
 
-use crate::messages::Hears;
-use crate::mutant::{Fault, Mutant};
-use crate::watch::Watches;
+use crate::mutants::messages::Hears;
+use crate::mutants::mutant::{Fault, Mutant};
+use crate::mutants::watch::Watches;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::pending;

@@ -1,6 +1,6 @@
 //! Versioned keys: reads that are old or torn, pages that are missing, revisions that restart.
 
-use crate::mutant::{Fault, Mutant, read};
+use crate::mutants::mutant::{Fault, Mutant, read};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Driver, Entry, Key, MutationResult, Outcome, Page, Pattern, Range, Result, Revision, ScanPage, Snapshot,

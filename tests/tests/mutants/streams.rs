@@ -1,6 +1,6 @@
 //! Streams: records that come twice, too early, to two members, or not at all.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, Driver, Page, Range, Receipt, Record, Result, Settled, Settlement, StreamName,

@@ -1,6 +1,6 @@
 //! What streams keep for too long, or not long enough: groups, ids, positions, dead letters, what is not due.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, Driver, GroupName, Position, Record, Result, Retention, Settled, Settlement,

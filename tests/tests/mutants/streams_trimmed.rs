@@ -1,6 +1,6 @@
 //! Trims that drop what is not settled yet, and what is told of a stream afterwards.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Action, Appended, Driver, Receipt, Record, Result, Retention, Settled, Settlement, StreamInfo, StreamName,

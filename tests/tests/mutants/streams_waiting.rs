@@ -1,6 +1,6 @@
 //! Claims that wait, and do not hear of what they wait for.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, Driver, GroupName, Record, Result, Settled, Settlement, StreamName,

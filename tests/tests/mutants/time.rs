@@ -1,7 +1,7 @@
 //! Time to live: keys that end too early or too late, and extensions that do what they must not.
 
-use crate::mutant::{Fault, Mutant, read};
-use crate::transactions::Commits;
+use crate::mutants::mutant::{Fault, Mutant, read};
+use crate::mutants::transactions::Commits;
 use linchpin_conformance::async_trait;
 use linchpin_core::{Driver, Mutation, MutationResult, Outcome, Result, Transaction};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Transactions: guards that are not looked at, halves that are applied, repeats that are not known.
 
-use crate::mutant::{Fault, Mutant, read};
+use crate::mutants::mutant::{Fault, Mutant, read};
 use linchpin_conformance::async_trait;
 use linchpin_core::{Condition, Driver, Mutation, Outcome, Result, Transaction};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Watches that miss something.
 
-use crate::mutant::{Fault, Mutant};
+use crate::mutants::mutant::{Fault, Mutant};
 use futures::channel::mpsc;
 use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};

@@ -1,6 +1,6 @@
 //! Transactions of which a part stays though the whole was not applied, and of which a part is forgotten.
 
-use crate::mutant::{Fault, Mutant, read};
+use crate::mutants::mutant::{Fault, Mutant, read};
 use linchpin_conformance::async_trait;
 use linchpin_core::{Driver, ErrorKind, Mutation, MutationResult, Outcome, Result, Transaction};
 use std::sync::Arc;

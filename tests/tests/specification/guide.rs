@@ -1,7 +1,7 @@
 //! `spec/2`, the implementation guide: its tests, in its order.
 
-use crate::sync::{DistributedConfig, DistributedSync, SyncOperation, SyncOperationType};
-use crate::{Checked, next, on_both, redis_url};
+use crate::specification::sync::{DistributedConfig, DistributedSync, SyncOperation, SyncOperationType};
+use crate::specification::{Checked, next, on_both, redis_url};
 use linchpin::{DistributedCoordination, MemoryCoordination, RedisCoordination};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

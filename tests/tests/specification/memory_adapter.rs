@@ -1,7 +1,7 @@
 //! `spec/4`, the memory adapter: its usage, its features, its patterns and its expiry, by the names and
 //! arguments of the port trait (`spec/1` leads). Over Redis too: "same interface, real distributed coordination".
 
-use crate::{Checked, SOON, next, on_both};
+use crate::specification::{Checked, SOON, next, on_both};
 use linchpin::DistributedCoordination;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `spec/1`, the port trait: the examples in its documentation (2.1) and its tests (7.1 and 7.2).
 
-use crate::sync::{DistributedConfig, DistributedSync, SyncOperation, SyncOperationType};
-use crate::{Checked, next, on_both, redis_url};
+use crate::specification::sync::{DistributedConfig, DistributedSync, SyncOperation, SyncOperationType};
+use crate::specification::{Checked, next, on_both, redis_url};
 use linchpin::{DistributedCoordination, MemoryCoordination, RedisCoordination};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub(crate) type PersistenceResult<T> = Result<T, crate::Failure>;
+pub(crate) type PersistenceResult<T> = Result<T, crate::specification::Failure>;
 
 #[allow(dead_code, reason = "the specification's fields; what its tests call reads none of them")]
 #[derive(Debug, Clone)]

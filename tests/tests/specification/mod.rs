@@ -26,13 +26,13 @@ macro_rules! on_both {
     ($($test:ident),+) => { $(
         mod $test {
             #[tokio::test]
-            async fn memory() -> crate::Checked {
-                crate::in_time(super::$test(crate::memory())).await
+            async fn memory() -> crate::specification::Checked {
+                crate::specification::in_time(super::$test(crate::specification::memory())).await
             }
 
             #[tokio::test]
-            async fn redis() -> crate::Checked {
-                crate::in_time(super::$test(crate::redis().await?)).await
+            async fn redis() -> crate::specification::Checked {
+                crate::specification::in_time(super::$test(crate::specification::redis().await?)).await
             }
         }
     )+ };

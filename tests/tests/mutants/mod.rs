@@ -1,7 +1,7 @@
 //! Proves the suite: drivers that are broken on purpose, each in one way, are caught by the very case that is there for
 //! it, and the same drivers without their fault pass.
 //!
-//! A mutant is the memory adapter with a [`Fault`] in between. `cargo test --test mutants -- --nocapture` shows what
+//! A mutant is the memory adapter with a [`Fault`] in between. `cargo test --test integration mutants -- --nocapture` shows what
 //! each case says of its mutant.
 
 mod broken;
