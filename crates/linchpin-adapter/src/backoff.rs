@@ -90,7 +90,7 @@ impl Contention {
         if !self.next.is_zero() {
             tokio::time::sleep(self.next.mul_f64(fastrand::f64())).await;
         }
-        self.next = (self.next * 2).clamp(Duration::from_micros(500), self.longest);
+        self.next = (self.next * 2).max(Duration::from_micros(500)).min(self.longest);
     }
 }
 

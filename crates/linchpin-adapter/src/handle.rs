@@ -35,7 +35,7 @@ impl<B: Backend> Handle<B> {
         Self { backend: Arc::new(backend), life, address, namespace, node: None }
     }
 
-    /// Makes a call, which ends when the handle does. One that never waits for a server yields now and then all the same:
+    /// Makes a call, unless the handle has ended, which ends when the handle does. One that never waits for a server yields now and then all the same:
     /// a loop of them would starve whatever else its thread runs, the renewal of a lock, say.
     async fn run<T>(&self, operation: Operation, call: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::task::coop::consume_budget().await;
@@ -51,71 +51,104 @@ impl<B: Backend> Driver for Handle<B> {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        self.run(Operation::Get, self.backend.get(keys)).await
+        self.run(Operation::Get, async { self.backend.get(keys).await }).await
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.capabilities().admit_scan(page)?;
-        self.run(Operation::Scan, self.backend.scan(range, page)).await
+        self.run(Operation::Scan, async {
+            self.capabilities().admit_scan(page)?;
+            self.backend.scan(range, page).await
+        })
+        .await
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.capabilities().admit_commit(transaction)?;
-        decide::admit(transaction)?;
-        self.run(Operation::Commit, self.backend.commit(transaction)).await
+        self.run(Operation::Commit, async {
+            self.capabilities().admit_commit(transaction)?;
+            decide::admit(transaction)?;
+            self.backend.commit(transaction).await
+        })
+        .await
     }
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.capabilities().admit_watch()?;
-        self.run(Operation::Watch, self.backend.watch(range)).await
+        self.run(Operation::Watch, async {
+            self.capabilities().admit_watch()?;
+            self.backend.watch(range).await
+        })
+        .await
     }
 
     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.capabilities().admit_publish(channel, &payload)?;
-        self.run(Operation::Publish, self.backend.publish(channel, payload)).await
+        self.run(Operation::Publish, async {
+            self.capabilities().admit_publish(channel, &payload)?;
+            self.backend.publish(channel, payload).await
+        })
+        .await
     }
 
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.capabilities().admit_subscribe()?;
-        self.run(Operation::Subscribe, self.backend.subscribe(pattern)).await
+        self.run(Operation::Subscribe, async {
+            self.capabilities().admit_subscribe()?;
+            self.backend.subscribe(pattern).await
+        })
+        .await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.capabilities().admit_append(stream, records)?;
-        self.run(Operation::Append, self.backend.append(stream, records)).await
+        self.run(Operation::Append, async {
+            self.capabilities().admit_append(stream, records)?;
+            self.backend.append(stream, records).await
+        })
+        .await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        self.capabilities().admit_claim(claim)?;
-        self.run(Operation::Claim, self.backend.claim(claim)).await
+        self.run(Operation::Claim, async {
+            self.capabilities().admit_claim(claim)?;
+            self.backend.claim(claim).await
+        })
+        .await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        self.capabilities().admit_settle(settlements)?;
-        self.run(Operation::Settle, self.backend.settle(settlements)).await
+        self.run(Operation::Settle, async {
+            self.capabilities().admit_settle(settlements)?;
+            self.backend.settle(settlements).await
+        })
+        .await
     }
 
     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.capabilities().admit_streams("inspect")?;
-        self.run(Operation::Inspect, self.backend.inspect(stream)).await
+        self.run(Operation::Inspect, async {
+            self.capabilities().admit_streams("inspect")?;
+            self.backend.inspect(stream).await
+        })
+        .await
     }
 
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.capabilities().admit_streams("trim")?;
-        self.run(Operation::Trim, self.backend.trim(stream, keep)).await
+        self.run(Operation::Trim, async {
+            self.capabilities().admit_streams("trim")?;
+            self.backend.trim(stream, keep).await
+        })
+        .await
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.capabilities().admit_streams("remove_group")?;
-        self.run(Operation::RemoveGroup, self.backend.remove_group(stream, group)).await
+        self.run(Operation::RemoveGroup, async {
+            self.capabilities().admit_streams("remove_group")?;
+            self.backend.remove_group(stream, group).await
+        })
+        .await
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
-        self.run(Operation::Clear, self.backend.clear(prefix)).await
+        self.run(Operation::Clear, async { self.backend.clear(prefix).await }).await
     }
 
     async fn health(&self) -> Result<Health> {
-        self.run(Operation::Health, self.backend.health()).await
+        self.run(Operation::Health, async { self.backend.health().await }).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// use linchpin_adapter::tls::Material;
 /// let mut material = Material::default();
 /// assert!(!material.is_given() && !material.set("user", "me")?);
-/// material.trust_only("not a certificate");
+/// material.trust("not a certificate");
 /// assert!(material.check().expect_err("it is none").to_string().contains("tls_ca"));
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
@@ -48,7 +48,7 @@ impl Material {
     }
 
     /// Trusts the certificate authorities in this PEM text.
-    pub fn trust_only(&mut self, pem: impl Into<Vec<u8>>) {
+    pub fn trust(&mut self, pem: impl Into<Vec<u8>>) {
         self.authorities = Some(pem.into());
     }
 

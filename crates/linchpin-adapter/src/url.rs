@@ -3,6 +3,7 @@
 
 use linchpin_core::{Error, Namespace, Result};
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 use url::form_urlencoded;
 
@@ -19,7 +20,7 @@ pub fn invalid(problem: impl Into<Cow<'static, str>>) -> Error {
 /// assert_eq!((parts.scheme, parts.address, parts.query), ("sqlite", "/var/lib/app.db", "namespace=orders"));
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Parts<'u> {
     /// What stands before `://`: one of those that were asked for.
     pub scheme: &'u str,
@@ -27,6 +28,13 @@ pub struct Parts<'u> {
     pub address: &'u str,
     /// What stands behind the first `?`.
     pub query: &'u str,
+}
+
+impl fmt::Debug for Parts<'_> {
+    /// Without the rest: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
 }
 
 impl<'u> Parts<'u> {

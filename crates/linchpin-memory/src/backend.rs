@@ -15,6 +15,7 @@ use linchpin_core::{
     TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
 use linchpin_machine::{DEDUPE_WINDOW, ID_WINDOW};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +39,14 @@ const SLACK: Duration = Duration::from_millis(50);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MemoryCoordination(Coordination<Memory>);
+
+impl fmt::Debug for MemoryCoordination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
 
 impl MemoryCoordination {
     /// Opens a namespace that only this handle and its clones can reach. Works outside of a runtime too.

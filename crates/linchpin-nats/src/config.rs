@@ -97,7 +97,7 @@ impl NatsConfig {
     /// Trusts only the certificate authorities in this PEM text, instead of the system's, and refuses
     /// servers without TLS.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.material.trust_only(pem);
+        self.material.trust(pem);
         self
     }
 

@@ -167,7 +167,8 @@ impl Listener {
 
     fn dispatch(&self, subscribers: &Subscribers, message: &async_nats::Message) {
         if let Some(Ok(channel)) = self.names.channel_of(&message.subject).map(Channel::stored) {
-            subscribers.dispatch(&Publication::new(channel, message.payload.clone()));
+            // A copy: the client's is a part of what it read at once, and would keep all of that in a mailbox.
+            subscribers.dispatch(&Publication::new(channel, Bytes::copy_from_slice(&message.payload)));
         }
     }
 }

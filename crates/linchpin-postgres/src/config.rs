@@ -133,7 +133,7 @@ impl PostgresConfig {
     /// Trusts the certificate authorities in this PEM text besides the system's, and refuses a server
     /// without TLS.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.material.trust_only(pem);
+        self.material.trust(pem);
         self
     }
 

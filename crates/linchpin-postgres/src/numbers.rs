@@ -5,7 +5,7 @@ use crate::migrate;
 use crate::names::LONGEST;
 use crate::secret::SEAL;
 use crate::streams::DEDUPE_WINDOW;
-use linchpin_core::{MAX_NAME, MAX_STORED_NAME};
+use linchpin_core::{MAX_NAME, MAX_STORED_NAME, MAX_TTL, Record};
 
 /// The largest value, and the largest record with its headers, in bytes.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -62,6 +62,8 @@ pub(crate) fn named(sql: &str) -> String {
         ("DEDUPE_WINDOW_US", DEDUPE_WINDOW.as_micros().to_string()),
         ("MAX_BYTES", MAX_BYTES.to_string()),
         ("ENOUGH_BYTES", ENOUGH_BYTES.to_string()),
+        ("MAX_TTL_DAYS", (MAX_TTL.as_secs() / 86_400).to_string()),
+        ("MAX_RECORD_ID", Record::MAX_ID.to_string()),
         ("MAX_NAME", MAX_NAME.to_string()),
         ("MAX_STORED_NAME", MAX_STORED_NAME.to_string()),
         ("LONGEST_SEALED", (LONGEST - SEAL).to_string()),
@@ -75,7 +77,9 @@ mod tests {
 
     #[test]
     fn no_name_is_left_in_the_schema() {
-        let is_name = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let is_name = |text: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        };
         let left = SCHEMA.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
         let left: Vec<_> = left.filter(|name| is_name(name)).collect();
         assert!(left.is_empty(), "{left:?}");

@@ -73,7 +73,7 @@ impl RedisConfig {
 
     /// Trusts only the certificate authorities in this PEM text, instead of the system's.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.material.trust_only(pem);
+        self.material.trust(pem);
         self
     }
 

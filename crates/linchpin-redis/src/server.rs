@@ -33,7 +33,7 @@ impl Pusher for Pubsub {
     async fn connect(&self, intake: Arc<Intake>) -> Result<Server> {
         let (prefix, taking) = (self.prefix.clone(), intake.clone());
         let line = self.connection.subscriber("subscribe", move |push| take(&prefix, &taking, push)).await?;
-        Ok(Server { line, intake, prefix: self.prefix.clone(), whole_only: false })
+        Ok(Server { line, prefix: self.prefix.clone(), whole_only: false })
     }
 
     fn heartbeat(&self) -> Duration {
@@ -109,7 +109,6 @@ fn start_on(prefix: &Prefix, glob: &str) -> Option<Topic> {
 /// The connection that the server pushes over.
 pub(crate) struct Server {
     line: Line,
-    intake: Arc<Intake>,
     prefix: Prefix,
     /// The user may subscribe to no other pattern than the whole namespace: ACLs compare patterns literally.
     whole_only: bool,
@@ -149,8 +148,7 @@ impl Link for Server {
     }
 
     async fn unsubscribe(&mut self, topics: Vec<Topic>) -> Result<()> {
-        let there = topics.into_iter().filter(|topic| self.intake.leave(topic));
-        let (starts, channels): (Vec<_>, Vec<_>) = there.partition(Topic::is_start);
+        let (starts, channels): (Vec<_>, Vec<_>) = topics.into_iter().partition(Topic::is_start);
         if !channels.is_empty() {
             self.answered(self.line.redis().unsubscribe(self.names(&channels))).await?;
         }

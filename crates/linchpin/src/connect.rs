@@ -72,7 +72,8 @@ pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
 /// ```
 pub fn register<B: Backend>() {
     let mut registered = REGISTERED.write();
-    if !registered.iter().any(|opener| opener.schemes() == B::Config::SCHEMES) {
+    let known: Vec<_> = built_in().iter().chain(&*registered).flat_map(Opener::schemes).copied().collect();
+    if B::Config::SCHEMES.iter().any(|scheme| !known.contains(scheme)) {
         registered.push(Opener::of::<B>());
     }
 }

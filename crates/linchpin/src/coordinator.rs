@@ -44,7 +44,7 @@ pub async fn connect(url: impl AsRef<str>) -> Result<Coordinator> {
 ///
 /// It derefs to the port [`DistributedCoordination`], so the port's methods are called on it directly; a
 /// function that takes `&dyn DistributedCoordination` is given `&*coordinator`.
-/// When the last clone and the last guard are dropped, the background tasks end; what is still held is
+/// When the last clone is dropped, and the last guard, lock, election or group that was made by it, the background tasks end; what is still held is
 /// released in the background, or passes with its TTL.
 #[derive(Clone)]
 pub struct Coordinator {
@@ -77,7 +77,8 @@ impl Coordinator {
         CoordinatorBuilder::new(Source::Url(url.into()))
     }
 
-    /// Starts a coordinator over a driver: an adapter's handle that is configured by hand, or one of your own.
+    /// Starts a coordinator over a driver: an adapter's handle that is configured by hand, or one of your own, as
+    /// `Arc::new(driver) as Arc<dyn Driver>`.
     ///
     /// ```
     /// # #[tokio::main]
@@ -194,6 +195,7 @@ enum Source {
 }
 
 /// Builds a [`Coordinator`]; every setting has a default that is right without reading.
+#[must_use = "a builder does nothing until it connects"]
 pub struct CoordinatorBuilder {
     source: Source,
     namespace: Option<String>,

@@ -119,10 +119,11 @@ impl Held {
     /// # Cancel safety
     /// Dropping the future leaves open whether it was written.
     pub async fn put(&self, key: &str, value: impl AsRef<[u8]>) -> Result<()> {
-        let put = Transaction::new().put(Area::USER.key(key)?, value.as_ref().to_vec(), None);
+        let named = |error: Error| error.with_operation("put").with_subject(key);
+        let put = Transaction::new().put(Area::USER.key(key).map_err(named)?, value.as_ref().to_vec(), None);
         self.commit_as("put", put).await.map(drop).map_err(|error| match error.kind() {
             ErrorKind::Lost => error,
-            _ => error.with_subject(key),
+            _ => named(error),
         })
     }
 

@@ -44,3 +44,40 @@ impl<'a> Wait<'a> {
         Error::new(ErrorKind::Timeout, self.operation, problem).with_subject(self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::sleep;
+
+    async fn took(step: impl Future<Output = Result<()>>) -> (Result<()>, Duration) {
+        let started = Instant::now();
+        (step.await, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_has_a_second_and_a_turn_what_is_left() {
+        for (most, look, turn) in [(0, 1000, 0), (300, 1000, 0), (2500, 2500, 0)] {
+            let wait = Wait::new("acquire", "l", Some(Duration::from_millis(most)));
+            let (looked, after) = took(wait.look(pending())).await;
+            assert_eq!(after, Duration::from_millis(look), "a wait of {most} ms");
+            let error = looked.expect_err("nobody answers");
+            assert_eq!((error.kind(), error.operation(), error.subject()), (ErrorKind::Timeout, "acquire", Some("l")));
+            let (turned, after) = took(wait.turn(pending())).await;
+            assert_eq!((turned.is_err(), after), (true, Duration::from_millis(turn)), "a wait of {most} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_may_be_longer_than_time_lasts() {
+        for most in [None, Some(Duration::MAX)] {
+            let wait = Wait::new("acquire", "l", most);
+            let year = async {
+                sleep(Duration::from_secs(365 * 24 * 60 * 60)).await;
+                Ok(())
+            };
+            wait.turn(year).await.expect("it waits");
+        }
+    }
+}

@@ -29,6 +29,8 @@ cases! { Election "election";
         "If the leadership is lost the body of `run_while_leader` is dropped before it can pass to another";
     try_run_while_leader_does_not_wait [Ttl, Watch] TRY_RUN_WHILE_LEADER_DOES_NOT_WAIT
         "`try_run_while_leader` runs the body where nobody leads and resigns after, and runs nothing where somebody does";
+    resigning_frees_the_seat [Ttl, Watch] RESIGNING_FREES_THE_SEAT
+        "A leadership is free once `resign` has returned, also where another of the same process asks for it meanwhile";
     an_election_tells_what_happens [Ttl, Watch] ELECTION_TELLS_WHAT_HAPPENS
         "The callbacks tell of each election with its term, of each failed renewal, and once of the loss";
     shutdown_spares_others_of_its_name [Ttl, Watch] SHUTDOWN_SPARES_OTHERS_OF_ITS_NAME
@@ -145,6 +147,21 @@ async fn a_body_runs_while_it_leads(ctx: Context) -> CaseResult {
     };
     ensure!(election.run_while_leader(body).await??, "the body ran while this node did not lead");
     ensure_eq!(other.election("e").leader().await?, None, "the leader after the body");
+    Ok(())
+}
+
+async fn resigning_frees_the_seat(ctx: Context) -> CaseResult {
+    let (node, other) = (coordinator(&ctx).await?.election("e"), coordinator(&ctx).await?.election("e"));
+    for _ in 0..10 {
+        let leads = node.campaign().await?;
+        // Asked for first, and answered later, where a server has to be asked.
+        let (asked, resigned) = futures::future::join(node.try_campaign(), leads.resign()).await;
+        resigned?;
+        match asked? {
+            Some(leads) => leads.resign().await?,
+            None => ensure_eq!(other.leader().await?, None, "the leader after it resigned"),
+        }
+    }
     Ok(())
 }
 

@@ -36,6 +36,7 @@ chapter! { LEADING "Elections: leading";
         "`run_while_leader` runs its body while this node leads, and drops it if the leadership is lost.";
     TRY_RUN_WHILE_LEADER_DOES_NOT_WAIT
         "`try_run_while_leader` runs its body if nobody leads, and says at once if it does not run it.";
+    RESIGNING_FREES_THE_SEAT "`resign` frees the leadership before it returns, whoever asks for it meanwhile.";
     ELECTION_TELLS_WHAT_HAPPENS
         "Callbacks tell of the election with its term, of every renewal that fails, and once of the loss.";
     DROPPED_LEADERSHIP_RESIGNS "Dropping a leadership resigns in the background.";

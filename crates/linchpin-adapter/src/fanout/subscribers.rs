@@ -12,6 +12,26 @@ use tokio::sync::Notify;
 
 /// The subscribers of one handle: an adapter dispatches what it receives, each subscriber takes what its
 /// pattern matches out of a bounded mailbox. One that lags loses its oldest messages and is told how many.
+///
+/// ```
+/// use futures::StreamExt;
+/// use linchpin_adapter::fanout::Subscribers;
+/// use linchpin_core::{Channel, Pattern, Publication, SubscriptionEvent};
+///
+/// # #[tokio::main]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let subscribers = Subscribers::default();
+/// let mut news = subscribers.add(Pattern::new("news:*")?, || println!("nobody listens to news any more"));
+/// // What the server pushes. Each subscriber shares the payload.
+/// assert_eq!(subscribers.dispatch(&Publication::new(Channel::new("news:sport")?, "2:1")), 1);
+/// assert_eq!(subscribers.dispatch(&Publication::new(Channel::new("weather")?, "rain")), 0);
+/// subscribers.mark_gap(); // the connection was lost, and is back
+/// let SubscriptionEvent::Message(message) = news.next().await.expect("a message")? else { panic!("no message") };
+/// assert_eq!((message.channel.as_str(), &message.payload[..]), ("news:sport", &b"2:1"[..]));
+/// assert!(matches!(news.next().await, Some(Ok(SubscriptionEvent::Lagged(None)))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct Subscribers {
     mailboxes: Mutex<Vec<Weak<Mailbox>>>,

@@ -25,6 +25,32 @@ pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> 
 /// [`end`](Self::end) in `close`; a backend without a feed of changes may poll its revision and mark a gap whenever it
 /// has grown. The stream holds its `scan`, and so whatever that captures: let it capture the connection, so that a
 /// watch outlives the handle that opened it.
+///
+/// ```
+/// use futures::StreamExt;
+/// use linchpin_adapter::fanout::{Change, Watchers};
+/// use linchpin_core::{Key, Range, Revision, ScanPage, WatchEvent};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let watchers = Watchers::default();
+/// // Reads the range from the server: here it is empty, at revision 7.
+/// let page = || ScanPage { revision: Revision(7), entries: Vec::new(), more: false };
+/// let scan = Arc::new(move |_range, _page| futures::FutureExt::boxed(std::future::ready(Ok(page()))));
+/// let key = Key::new("config")?;
+/// let mut events = watchers.add(Range::Key(key.clone()), scan).await?;
+/// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Synced { .. }))));
+/// // What the server pushes: one that is older than what was read says nothing new.
+/// assert!(watchers.wants(&key));
+/// watchers.dispatch(&Change::Deleted(key.clone(), Revision(6)));
+/// watchers.dispatch(&Change::Put(linchpin_core::Entry {
+///     key, value: "v1".into(), created: Revision(8), version: Revision(8), ttl: None,
+/// }));
+/// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Put(entry))) if entry.value == "v1"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 pub struct Watchers {
     registry: Mutex<Registry>,

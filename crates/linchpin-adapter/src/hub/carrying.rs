@@ -17,14 +17,13 @@ pub(super) struct Carrying<L> {
 
 impl<L> Drop for Carrying<L> {
     fn drop(&mut self) {
-        // What its connection may still read is told by the one after it.
-        *self.intake.carriers.lock() = Carriers::default();
+        self.intake.end();
     }
 }
 
 impl<L: Link> Carrying<L> {
     pub(super) async fn connect(pusher: &impl Pusher<Link = L>, listeners: &Arc<Mutex<Listeners>>) -> Result<Self> {
-        let intake = Arc::new(Intake { listeners: listeners.clone(), carriers: Mutex::default() });
+        let intake = Arc::new(Intake { listeners: listeners.clone(), carriers: Mutex::new(Some(Carriers::default())) });
         let carrying = Self { link: pusher.connect(intake.clone()).await?, intake };
         carrying.link.ping().await?;
         Ok(carrying)
@@ -81,17 +80,13 @@ impl<L: Link> Carrying<L> {
 
     /// Makes the server send what belongs to the topics of these.
     async fn carry(&mut self, tickets: &[Ticket]) -> Result<()> {
-        let (carried, missing): (Vec<_>, Vec<_>) =
-            tickets.iter().partition(|ticket| self.intake.carriers.lock().cover(&ticket.topic));
+        let (carried, missing): (Vec<_>, Vec<_>) = tickets.iter().partition(|ticket| self.intake.covers(&ticket.topic));
         if !missing.is_empty() {
             self.listeners().ask(&missing);
             let topics = outermost(missing.iter().map(|ticket| ticket.topic.clone()).collect());
             let subscribed = self.subscribe(topics).await?;
-            let replaced = {
-                let carriers = self.intake.carriers.lock();
-                subscribed.iter().flat_map(|topic| carriers.under(topic)).collect()
-            };
-            self.link.unsubscribe(replaced).await?;
+            let replaced = subscribed.iter().flat_map(|topic| self.intake.under(topic)).collect();
+            self.unsubscribe(replaced).await?;
         }
         if !carried.is_empty() {
             // What is on its way by now was sent before anybody asked for it.
@@ -128,7 +123,13 @@ impl<L: Link> Carrying<L> {
             needed.retain(|other| starts.iter().any(|start| start.covers(other)));
             self.subscribe(outermost(needed)).await?;
         }
-        if left.is_empty() { Ok(()) } else { self.link.unsubscribe(left).await }
+        self.unsubscribe(left).await
+    }
+
+    /// Leaves those of these topics that are there.
+    async fn unsubscribe(&mut self, topics: Vec<Topic>) -> Result<()> {
+        let there: Vec<_> = topics.into_iter().filter(|topic| self.intake.leave(topic)).collect();
+        if there.is_empty() { Ok(()) } else { self.link.unsubscribe(there).await }
     }
 }
 

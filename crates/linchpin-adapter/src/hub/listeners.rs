@@ -49,6 +49,9 @@ impl Listeners {
     pub(super) fn remove(&mut self, ticket: &Ticket) {
         if let Some(listening) = self.of(&ticket.topic).get_mut(&ticket.topic) {
             listening.retain(|entry| entry.number != ticket.number);
+            if listening.is_empty() {
+                self.of(&ticket.topic).remove(&ticket.topic);
+            }
         }
     }
 

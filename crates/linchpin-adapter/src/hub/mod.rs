@@ -86,7 +86,7 @@ pub trait Link: Send + Sync + 'static {
     /// As [`ping`](Self::ping); where the server refuses a topic, that one only.
     fn subscribe(&mut self, topics: Vec<Topic>) -> impl Future<Output = Result<Vec<Topic>>> + Send;
 
-    /// Ends subscriptions.
+    /// Ends subscriptions: those of these topics, one or more, which were confirmed.
     ///
     /// # Errors
     /// As [`ping`](Self::ping).
@@ -116,7 +116,6 @@ impl Drop for ServingTask {
     }
 }
 
-/// There are never more requests waiting than twice what listens and listened.
 enum Request {
     Listen(Ticket, oneshot::Sender<Result<()>>),
     /// Somebody who listened there is gone.
@@ -244,13 +243,15 @@ async fn serve<P: Pusher>(
     mut carrying: Carrying<P::Link>,
     mut requests: mpsc::UnboundedReceiver<Request>,
 ) {
+    let mut waiting = Vec::new();
     loop {
-        let Err(error) = serve_until_broken(pusher, &mut carrying, &mut requests).await else { return };
+        let served = serve_until_broken(pusher, &mut carrying, std::mem::take(&mut waiting), &mut requests).await;
+        let Err(error) = served else { return };
         broken.store(true, Ordering::Relaxed);
         tracing::warn!(%error, "what the server pushes broke off; reconnecting");
         // It may be alive and only slow: nothing may come over both.
         drop(carrying);
-        carrying = reconnect(pusher, listeners).await;
+        carrying = reconnect(pusher, listeners, &mut waiting, &mut requests).await;
         broken.store(false, Ordering::Relaxed);
     }
 }
@@ -258,8 +259,10 @@ async fn serve<P: Pusher>(
 async fn serve_until_broken<P: Pusher>(
     pusher: &P,
     carrying: &mut Carrying<P::Link>,
+    waiting: Vec<Request>,
     requests: &mut mpsc::UnboundedReceiver<Request>,
 ) -> Result<()> {
+    carrying.take(waiting).await?;
     let mut heartbeat = tokio::time::interval(pusher.heartbeat());
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut batch = Vec::new();
@@ -275,11 +278,22 @@ async fn serve_until_broken<P: Pusher>(
     }
 }
 
-async fn reconnect<P: Pusher>(pusher: &P, listeners: &Arc<Mutex<Listeners>>) -> Carrying<P::Link> {
+/// Connects anew, however long that takes. Of what is asked for meanwhile those wait who have not given up; who left is not
+/// subscribed to anyway.
+async fn reconnect<P: Pusher>(
+    pusher: &P,
+    listeners: &Arc<Mutex<Listeners>>,
+    waiting: &mut Vec<Request>,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+) -> Carrying<P::Link> {
     let mut backoff = Backoff::default();
     loop {
         listeners.lock().lose();
         backoff.pause().await;
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
+        }
+        waiting.retain(|request| matches!(request, Request::Listen(_, done) if !done.is_closed()));
         match Carrying::reconnect(pusher, listeners).await {
             Ok(carrying) => return carrying,
             Err(error) => tracing::debug!(%error, "what the server pushes is still away"),

@@ -89,7 +89,7 @@ impl Link for FakeLink {
     }
 
     async fn unsubscribe(&mut self, topics: Vec<Topic>) -> Result<()> {
-        for topic in topics.iter().filter(|topic| self.intake.leave(topic)) {
+        for topic in &topics {
             self.fake.0.lock().subscribed.remove(topic);
         }
         Ok(())

@@ -138,12 +138,20 @@ impl Driver for NamespaceLayer {
     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
         let prefix = self.prefix.clone();
         let events = self.own(self.inner.subscribe(&pattern.prefixed(&self.prefix)?).await)?;
-        Ok(Box::pin(events.map(move |event| {
-            let mut event = event?;
-            if let SubscriptionEvent::Message(message) = &mut event {
-                message.channel = message.channel.without_prefix(&prefix).ok_or_else(outside)?;
-            }
-            Ok(event)
+        Ok(Box::pin(events.filter_map(move |event| {
+            let own = match event {
+                // Somebody's who publishes past this layer: no channel of ours is without a name.
+                Ok(SubscriptionEvent::Message(message)) if message.channel.as_str() == &*prefix => None,
+                Ok(SubscriptionEvent::Message(mut message)) => {
+                    let channel = message.channel.without_prefix(&prefix).ok_or_else(outside);
+                    Some(channel.map(|channel| {
+                        message.channel = channel;
+                        SubscriptionEvent::Message(message)
+                    }))
+                }
+                other => Some(other),
+            };
+            std::future::ready(own)
         })))
     }
 

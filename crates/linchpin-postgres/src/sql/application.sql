@@ -34,7 +34,7 @@ BEGIN
     IF expected IS NULL OR number IS NULL OR mutation = {PUT} AND value IS NULL THEN
         RAISE EXCEPTION 'the value, the version or the number to add is null' USING ERRCODE = '22004';
     END IF;
-    IF ttl NOT BETWEEN '1 millisecond' AND '36500 days' THEN
+    IF ttl NOT BETWEEN '1 millisecond' AND '{MAX_TTL_DAYS} days' THEN
         RAISE EXCEPTION 'a TTL is at least a millisecond and at most 100 years, not %', ttl USING ERRCODE = '22023';
     END IF;
     IF ttl IS NOT NULL THEN

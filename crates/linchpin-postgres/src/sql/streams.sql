@@ -665,7 +665,7 @@ CREATE FUNCTION linchpin.append_later(
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    name constant bytea := linchpin.admit(namespace, 'a stream''s name', stream, {MAX_NAME});
+    name constant bytea := linchpin.admit(namespace, 'a stream''s name', stream);
     known constant bytea := convert_to(id, 'UTF8');
     micros constant bigint := ceil(extract(epoch FROM delay) * 1000000)::bigint;
     size constant bigint := length(payload) + coalesce((
@@ -673,11 +673,11 @@ DECLARE
     written text;
     did record;
 BEGIN
-    IF delay NOT BETWEEN '0' AND '36500 days' THEN
+    IF delay NOT BETWEEN '0' AND '{MAX_TTL_DAYS} days' THEN
         RAISE EXCEPTION 'a delay is not negative and at most 100 years, not %', delay USING ERRCODE = '22023';
     END IF;
-    IF length(known) NOT BETWEEN 1 AND 256 THEN
-        RAISE EXCEPTION 'a record''s id has 1 to 256 bytes, not %', length(known) USING ERRCODE = '22023';
+    IF length(known) NOT BETWEEN 1 AND {MAX_RECORD_ID} THEN
+        RAISE EXCEPTION 'a record''s id has 1 to {MAX_RECORD_ID} bytes, not %', length(known) USING ERRCODE = '22023';
     END IF;
     IF size IS NULL OR size > {MAX_BYTES} THEN
         RAISE EXCEPTION 'a record has a payload, and with its headers at most {MAX_BYTES} bytes' USING ERRCODE = '22023';

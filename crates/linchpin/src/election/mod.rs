@@ -57,6 +57,7 @@ type OnElected = Arc<dyn Fn(FencingToken) + Send + Sync>;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "an election does nothing until it is taken part in"]
 pub struct Election {
     context: Arc<Context>,
     name: Arc<str>,
@@ -135,10 +136,10 @@ impl Election {
         }
     }
 
-    /// Becomes leader if nobody is; `None` otherwise.
+    /// Becomes leader if nobody is; `None` otherwise, however long the [`wait`](Self::wait).
     ///
     /// # Errors
-    /// As [`campaign`](Self::campaign).
+    /// As [`campaign`](Self::campaign), but for its `Timeout`.
     ///
     /// # Cancel safety
     /// As [`campaign`](Self::campaign).
@@ -153,8 +154,8 @@ impl Election {
     /// leadership is lost, `body` is dropped at its next await, before the leadership can pass to another.
     ///
     /// # Errors
-    /// As [`campaign`](Self::campaign): then `body` was not run; `Lost` if the leadership was lost before `body` had
-    /// finished: call it again to stand again.
+    /// As [`campaign`](Self::campaign): then `body` was not run; `Lost` if the leadership was lost while `body`
+    /// waited for something: call it again to stand again.
     ///
     /// # Cancel safety
     /// Dropping the future drops `body` and resigns in the background.
@@ -180,8 +181,8 @@ impl Election {
     /// As [`run_while_leader`](Self::run_while_leader) if nobody leads; `None`, and `body` was not run, otherwise.
     ///
     /// # Errors
-    /// As [`try_campaign`](Self::try_campaign): then `body` was not run; `Lost` if the leadership was lost before `body`
-    /// had finished.
+    /// As [`try_campaign`](Self::try_campaign): then `body` was not run; `Lost` if the leadership was lost while `body`
+    /// waited for something.
     ///
     /// # Cancel safety
     /// As [`run_while_leader`](Self::run_while_leader).
@@ -345,6 +346,7 @@ impl fmt::Debug for Election {
             .field("name", &self.name)
             .field("node_id", &self.context.node_id)
             .field("ttl", &self.ttl)
+            .field("wait", &self.wait)
             .finish_non_exhaustive()
     }
 }

@@ -71,18 +71,19 @@ impl Shared {
         if state.shut_down {
             return Vec::new();
         }
-        let now = Instant::now();
-        let (due, later) =
-            std::mem::take(&mut state.removals).into_iter().partition::<Vec<_>, _>(|r| r.not_before <= now);
-        state.removals = later;
-        due.into_iter().map(|removal| (removal, self.busy.clone().try_read_owned().ok())).collect()
+        state
+            .removals
+            .take_due(Instant::now())
+            .into_iter()
+            .map(|removal| (removal, self.busy.clone().try_read_owned().ok()))
+            .collect()
     }
 
     /// When something is to be done next, and whether nothing ever will be.
     fn next(&self) -> (Option<Instant>, bool) {
         let state = self.state.lock();
-        let removals = state.removals.iter().filter(|_| !state.shut_down).map(|removal| removal.not_before);
-        let next = state.leases.next().into_iter().chain(removals).min();
+        let removal = if state.shut_down { None } else { state.removals.next() };
+        let next = state.leases.next().into_iter().chain(removal).min();
         (next, state.owner_gone && next.is_none())
     }
 
@@ -119,6 +120,9 @@ impl Shared {
         for Sent { lease, .. } in unsure {
             lease.renewal.lock().postpone(12);
             self.reschedule(&lease);
+            if lease.is_released() {
+                continue;
+            }
             let callbacks = lease.callbacks.get();
             if let Some(callback) = callbacks.and_then(|callbacks| callbacks.on_renewal_failure.as_ref()) {
                 call(|| callback(&error));
@@ -133,7 +137,7 @@ impl Shared {
         match found {
             Some(entry) if entry.created == lease.created && entry.version > sent.version => {
                 lease.rewritten(entry.version);
-                lease.renewal.lock().at = Some(Instant::now());
+                lease.renewal.lock().hurry();
             }
             // The task takes it out of its list in its next round.
             _ => drop(lease.end(Status::Lost)),
@@ -184,10 +188,7 @@ fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
 
 impl Sent {
     fn was_granted(&self) {
-        {
-            let mut renewal = self.lease.renewal.lock();
-            renewal.at = renewal.at.map(|_| self.at + renewal.ttl / 3);
-        }
+        self.lease.renewal.lock().was_granted(self.at);
         // A renewal never shortens, here as at the backend: the caller may have extended further meanwhile.
         if !self.lease.granted(self.at, self.ttl, Instant::max) {
             // Too late here.

@@ -81,7 +81,9 @@ pub(super) struct Renewal {
     /// When the key is gone by itself, whatever was granted: an `Extend` never shortens what was granted before.
     pub(super) gone_by: Instant,
     /// When to renew next; `None` for a lease that is left to run out.
-    pub(super) at: Option<Instant>,
+    at: Option<Instant>,
+    /// How much earlier it may be renewed together with others: not at all while it is seen what becomes of a renewal.
+    early: Duration,
 }
 
 impl Lease {
@@ -97,7 +99,12 @@ impl Lease {
             status: watch::Sender::new(Status::Held { until: kind.deadline(sent, ttl) }),
             callbacks: OnceLock::new(),
             loss_told: AtomicBool::new(false),
-            renewal: Mutex::new(Renewal { ttl, gone_by: Instant::now() + ttl, at: Some(sent + ttl / 3) }),
+            renewal: Mutex::new(Renewal {
+                ttl,
+                gone_by: Instant::now() + ttl,
+                at: Some(sent + ttl / 3),
+                early: ttl / 12,
+            }),
         }
     }
 
@@ -115,17 +122,22 @@ impl Lease {
     pub(super) fn due(&self) -> (Instant, Instant) {
         let Status::Held { until } = *self.status.borrow() else { return (Instant::now(), Instant::now()) };
         let renewal = self.renewal.lock();
-        renewal.at.map_or((until, until), |at| (at.min(until), (at - renewal.early()).min(until)))
+        renewal.at.map_or((until, until), |at| (at.min(until), renewal.earlier(at).min(until)))
     }
 
     /// Puts its renewal off for long enough to see what becomes of one that is sent now, if it may be; whether it may.
     pub(super) fn put_off(&self, now: Instant) -> bool {
         let mut renewal = self.renewal.lock();
-        let may = renewal.at.is_some_and(|at| at - renewal.early() <= now);
+        let may = renewal.at.is_some_and(|at| renewal.earlier(at) <= now);
         if may {
             renewal.postpone(4);
         }
         may
+    }
+
+    /// Whether it was given up: nobody wants to hear of it any more.
+    pub(super) fn is_released(&self) -> bool {
+        *self.status.borrow() == Status::Released
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -225,14 +237,33 @@ pub(crate) fn call(callback: impl FnOnce()) {
 }
 
 impl Renewal {
-    /// How much earlier than it has to be it may be renewed.
-    fn early(&self) -> Duration {
-        self.ttl / 12
+    /// From when on a renewal that is due then may go with others.
+    fn earlier(&self, at: Instant) -> Instant {
+        // A process may be younger than that.
+        at.checked_sub(self.early).unwrap_or(at)
+    }
+
+    /// One that was sent at this time was granted.
+    pub(super) fn was_granted(&mut self, sent: Instant) {
+        self.at = self.at.map(|_| sent + self.ttl / 3);
+        self.early = self.ttl / 12;
     }
 
     /// Renews the next time after this part of the TTL.
     pub(super) fn postpone(&mut self, part: u32) {
         self.at = self.at.map(|_| Instant::now() + self.ttl / part);
+        self.early = Duration::ZERO;
+    }
+
+    /// Renews at once, if at all.
+    pub(super) fn hurry(&mut self) {
+        self.at = self.at.map(|_| Instant::now());
+        self.early = Duration::ZERO;
+    }
+
+    /// Leaves it to run out.
+    pub(super) fn stop(&mut self) {
+        self.at = None;
     }
 }
 

@@ -18,7 +18,7 @@ use lease::{Revisions, Status};
 use linchpin_core::life::Home;
 use linchpin_core::{Driver, Error, ErrorKind, Key, MAX_TTL, MutationResult, Outcome, Result, Transaction};
 use parking_lot::Mutex;
-use removal::{Removal, Whose};
+use removal::{Removal, Removals, Whose};
 use schedule::Schedule;
 use std::fmt;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub(crate) fn check_ttl(operation: &'static str, what: &str, name: &str, ttl: Du
     Err(Error::invalid(operation, format!("{what}'s ttl is {limit}, not {ttl:?}")).with_subject(name))
 }
 
-/// The leases of a coordinator. Its task runs while there are leases or releases, and ends when the owner
-/// is dropped and what was released is gone.
+/// The leases of a coordinator. Its task runs from the first lease on, and ends when the owner is dropped and what was
+/// released is gone.
 pub(crate) struct Leases {
     shared: Arc<Shared>,
     next: AtomicU64,
@@ -64,8 +64,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     leases: Schedule,
-    removals: Vec<Removal>,
-    /// Keys that are just being asked for.
+    removals: Removals,
+    /// Presences that are just being written.
     wanted: Vec<Key>,
     owner_gone: bool,
     shut_down: bool,
@@ -117,7 +117,8 @@ impl Leases {
             Kind::Seat | Kind::Presence => Whose::Wrote(value.clone()),
         };
         let undo = Undo::new(self, Removal::of_a_ghost(key.clone(), whose, ttl));
-        let _wanted = Wanted::new(&self.shared, key.clone());
+        // What others want too is written only where it is not: nobody takes it for what was there before.
+        let _wanted = (kind == Kind::Presence).then(|| Wanted::new(&self.shared, key.clone()));
         let sent = Instant::now();
         let guarded = match (kind, empty) {
             (_, Some(prefix)) => Transaction::new().prefix_absent(prefix),
@@ -223,7 +224,7 @@ impl Leases {
 
     /// Leaves the lease to run out, or to be extended by hand.
     pub(crate) fn stop_renewing(&self, lease: &Lease) {
-        lease.renewal.lock().at = None;
+        lease.renewal.lock().stop();
         self.shared.reschedule(lease);
     }
 
@@ -245,7 +246,7 @@ impl Leases {
         }
         let mut renewal = lease.renewal.lock();
         renewal.ttl = ttl;
-        renewal.at = renewal.at.map(|_| sent + ttl / 3);
+        renewal.was_granted(sent);
         drop(renewal);
         self.shared.reschedule(lease);
         Ok(())
@@ -289,7 +290,7 @@ impl Leases {
         // A call that nobody polls any more keeps nobody waiting for ever.
         let _idle = timeout(PATIENCE, self.shared.busy.write()).await;
         let removals = std::mem::take(&mut self.shared.state.lock().removals);
-        all.extend(removals.into_iter().map(|removal| (removal.key, removal.whose)));
+        all.extend(removals.into_all().map(|removal| (removal.key, removal.whose)));
         let removed = join_all(all.iter().map(|(key, whose)| self.shared.remove(key, whose.clone()))).await;
         removed.into_iter().find_map(Result::err).map_or(Ok(()), |error| Err(error.with_operation("shutdown")))
     }
@@ -381,7 +382,7 @@ impl<'a> Undo<'a> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if let Some(removal) = self.removal.take() {
-            self.leases.remove_later(removal);
+            self.leases.remove_later(removal.starting_now());
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Shared;
 use super::lease::{Kind, Lease, Revisions};
 use bytes::Bytes;
 use linchpin_core::{Entry, Key, MutationResult, Outcome, Result, Revision, Transaction};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio::time::Instant;
@@ -23,7 +24,8 @@ pub(super) struct Removal {
     pub(super) whose: Whose,
     pub(super) not_before: Instant,
     pause: Duration,
-    /// When the key is gone by itself.
+    /// For how long the key may be there, and when it is gone by itself.
+    ttl: Duration,
     until: Instant,
     /// A write of the key may still be on its way: that it is not there does not mean that it will not be.
     may_come: bool,
@@ -36,13 +38,51 @@ impl Removal {
         let renewal = lease.renewal.lock();
         // A renewal may still be on its way.
         let until = renewal.gone_by.max(now + renewal.ttl);
-        Self { key, whose, not_before: now, pause: PAUSE, until, may_come: false }
+        Self { key, whose, not_before: now, pause: PAUSE, ttl: renewal.ttl, until, may_come: false }
     }
 
     /// The removal of a key whose write was given up before it was answered.
     pub(super) fn of_a_ghost(key: Key, whose: Whose, ttl: Duration) -> Self {
         let now = Instant::now();
-        Self { key, whose, not_before: now, pause: PAUSE, until: now + ttl, may_come: true }
+        Self { key, whose, not_before: now, pause: PAUSE, ttl, until: now + ttl, may_come: true }
+    }
+
+    /// As it is to be done now, however long ago it was made: what is on its way may come as late as that.
+    pub(super) fn starting_now(mut self) -> Self {
+        self.not_before = Instant::now();
+        self.until = self.until.max(self.not_before + self.ttl);
+        self
+    }
+}
+
+/// Removals, in the order in which they are to be done.
+#[derive(Default)]
+pub(super) struct Removals {
+    by_time: BTreeMap<(Instant, u64), Removal>,
+    added: u64,
+}
+
+impl Removals {
+    pub(super) fn push(&mut self, removal: Removal) {
+        self.added += 1;
+        self.by_time.insert((removal.not_before, self.added), removal);
+    }
+
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Removal> {
+        let mut due = Vec::new();
+        while let Some(first) = self.by_time.first_entry().filter(|first| first.key().0 <= now) {
+            due.push(first.remove());
+        }
+        due
+    }
+
+    /// When the next one is to be done.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.by_time.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn into_all(self) -> impl Iterator<Item = Removal> {
+        self.by_time.into_values()
     }
 }
 

@@ -86,7 +86,7 @@ impl Lock {
         self
     }
 
-    /// Calls back once when the lock is lost. The callback must not block.
+    /// Calls back when the lock is lost, once for each time that it was acquired. The callback must not block.
     pub fn on_lost(mut self, callback: impl Fn() + Send + Sync + 'static) -> Self {
         self.callbacks.on_lost = Some(Arc::new(callback));
         self
@@ -108,7 +108,7 @@ impl Lock {
                 && queue.knows_emptiness()
                 && let Some(place) = wait.look(queue.enter_first(self.ttl)).await?
             {
-                return self.take(place).await;
+                return wait.look(self.take(place)).await;
             }
             let look = async {
                 let place = queue.enter(self.ttl).await?;
@@ -121,12 +121,12 @@ impl Lock {
             }
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
             if rank == Rank::First {
-                return self.take(place).await;
+                return wait.look(self.take(place)).await;
             }
         }
     }
 
-    /// Takes the lock if nobody holds it or waits for it; `None` otherwise.
+    /// Takes the lock if nobody holds it or waits for it; `None` otherwise, however long the [`wait`](Self::wait).
     ///
     /// # Errors
     /// `InvalidArgument` for a name or TTL that is not allowed; what the backend fails with.
@@ -157,8 +157,8 @@ impl Lock {
     /// call's would, 15 seconds at worst unless the builder says otherwise.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire): then `body` was not run; `Lost` if the lock was lost before `body` had
-    /// finished.
+    /// As [`acquire`](Self::acquire): then `body` was not run; `Lost` if the lock was lost while `body` waited for
+    /// something.
     ///
     /// # Cancel safety
     /// Dropping the future drops `body` and releases the lock in the background.
@@ -187,8 +187,8 @@ impl Lock {
     /// otherwise.
     ///
     /// # Errors
-    /// As [`try_acquire`](Self::try_acquire): then `body` was not run; `Lost` if the lock was lost before `body` had
-    /// finished.
+    /// As [`try_acquire`](Self::try_acquire): then `body` was not run; `Lost` if the lock was lost while `body` waited
+    /// for something.
     ///
     /// # Cancel safety
     /// As [`with_lock`](Self::with_lock).
@@ -219,12 +219,13 @@ impl Lock {
 
     async fn take(&self, place: Place) -> Result<LockGuard> {
         let lease = place.keep();
-        lease.tell(self.callbacks.clone());
         let guard = LockGuard::new(Held::new(self.context.clone(), lease.clone(), self.name.clone()));
         if !self.renew {
             self.context.leases.stop_renewing(&lease);
             guard.extend(self.ttl).await?;
         }
+        // Nobody has it before.
+        guard.tell(self.callbacks.clone());
         Ok(guard)
     }
 }

@@ -39,6 +39,7 @@ use std::time::Duration;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "a group does nothing until it is joined or asked for"]
 pub struct Members {
     context: Arc<Context>,
     group: String,
