@@ -1,6 +1,6 @@
 //! `linchpin stream claim`.
 
-use super::{Which, receipt};
+use super::{Which, receipt, shown};
 use crate::exit::{ABSENT, Failure};
 use crate::global::Global;
 use crate::output::{object, put_bytes};
@@ -53,7 +53,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
         Claim::new(args.which.name()?, group, member).max(args.max).visibility(args.visibility).wait(args.wait);
     claim.max_deliveries = args.max_deliveries;
     let driver = global.connect().await?.driver();
-    let what = format!("waiting for records of {}", claim.stream);
+    let what = format!("waiting for records of {}", shown(&claim.stream));
     let deliveries = waiting::showing(what, driver.claim(&claim)).await?;
     for delivery in &deliveries {
         global.print_json(told(delivery)?).await?;

@@ -60,6 +60,12 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<ExitCode, Failure
     }
 }
 
+/// What the user calls a stream.
+fn shown(stream: &StreamName) -> String {
+    let stored = stream.to_string();
+    stored.strip_prefix(Area::USER.prefix()).unwrap_or(&stored).to_owned()
+}
+
 /// Which stream is meant.
 #[derive(Debug, clap::Args)]
 struct Which {

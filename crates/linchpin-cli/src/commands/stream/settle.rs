@@ -1,6 +1,6 @@
 //! `linchpin stream ack`, `retry`, `extend` and `reject`.
 
-use super::receipt;
+use super::{receipt, shown};
 use crate::exit::{ABSENT, Failure};
 use crate::global::Global;
 use crate::output::object;
@@ -121,7 +121,7 @@ async fn report(global: &Global, receipt: &Receipt, settled: Settled) -> Result<
         let receipt = receipt::encode(receipt)?;
         global.print_json(object([("receipt", receipt.into()), ("settled", done.into())])).await?;
     } else if !done {
-        let (position, stream) = (receipt.position.0, &receipt.stream);
+        let (position, stream) = (receipt.position.0, shown(&receipt.stream));
         let message = format!("the receipt for position {position} of {stream} is stale; nothing was changed");
         global.voice().warn(&message);
     }
