@@ -131,6 +131,12 @@ impl Listeners {
         topics.into_iter().filter(|topic| self.need(topic)).collect()
     }
 
+    /// How many topics are kept.
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> usize {
+        self.starts.len() + self.channels.len()
+    }
+
     fn of(&mut self, topic: &Topic) -> &mut HashMap<Topic, Vec<Entry>> {
         if topic.is_start() { &mut self.starts } else { &mut self.channels }
     }

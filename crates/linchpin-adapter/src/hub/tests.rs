@@ -14,6 +14,8 @@ struct State {
     /// How many connections there were.
     links: usize,
     refuses: Option<Topic>,
+    /// Nobody can connect.
+    is_away: bool,
     broken: Option<watch::Sender<()>>,
 }
 
@@ -53,6 +55,9 @@ impl Pusher for Fake {
     async fn connect(&self, intake: Arc<Intake>) -> Result<FakeLink> {
         let (sender, broken) = watch::channel(());
         let mut state = self.0.lock();
+        if state.is_away {
+            return Err(Error::new(ErrorKind::Unavailable, "connect", "away"));
+        }
         state.links += 1;
         (state.intake, state.broken) = (Some(intake.clone()), Some(sender));
         Ok(FakeLink { fake: self.clone(), intake, broken })
@@ -203,4 +208,48 @@ async fn a_topic_that_is_refused_takes_no_other_with_it() {
     let _held = allowed.expect("allowed");
     fake.send("yes");
     assert_eq!(ear.heard(), ["yes"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_given_up_ends_no_gap() {
+    let (fake, _life, hub) = hub();
+    let (ear, _held) = listen(&hub, start("a")).await;
+    let old = fake.0.lock().intake.clone().expect("connected");
+    fake.0.lock().is_away = true;
+    fake.break_off();
+    while !hub.is_broken() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // What its reader still finds in its buffer.
+    old.confirm(start("a"));
+    old.message(&start("a"), "a1", &Bytes::from("a1"));
+    assert_eq!(ear.heard(), Vec::<String>::new());
+    fake.0.lock().is_away = false;
+    carries(&fake, &[start("a")]).await;
+    fake.send("a2");
+    assert_eq!(ear.heard(), ["gap", "a2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gave_up_during_an_outage_leaves_nothing_and_who_waits_is_served_after_it() {
+    let (fake, _life, hub) = hub();
+    let (_ear, _held) = listen(&hub, start("a")).await;
+    fake.0.lock().is_away = true;
+    fake.break_off();
+    while !hub.is_broken() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let listening = |name: String| hub.listen("subscribe", channel(&name), Arc::<Ear>::default());
+    let given_up = futures::future::join_all((0..100).map(|number| listening(format!("c{number}")))).await;
+    assert!(given_up.iter().all(|listening| listening.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout)));
+    drop(given_up);
+    assert_eq!(hub.listeners.lock().needed(), [start("a")]);
+    assert_eq!(hub.listeners.lock().topics(), 1, "topics that are kept");
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        fake.0.lock().is_away = false;
+    };
+    let (late, ()) = tokio::join!(listening("late".to_owned()), back);
+    let _late = late.expect("it listens once the server is back");
+    carries(&fake, &[start("a"), channel("late")]).await;
 }

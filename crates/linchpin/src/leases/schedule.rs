@@ -149,6 +149,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_is_not_sent_again_with_others() {
+        let mut schedule = Schedule::default();
+        schedule.insert(&lease(1, 3000));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(numbers(&schedule.take_due(Instant::now())), [1]);
+        tokio::time::advance(Duration::from_millis(400)).await;
+        schedule.insert(&lease(2, 300));
+        // A quarter of the first one's TTL has not passed yet.
+        tokio::time::advance(Duration::from_millis(110)).await;
+        assert_eq!(numbers(&schedule.take_due(Instant::now())), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_has_ended_is_taken_out_whenever_that_is() {
         let mut schedule = Schedule::default();
         let (released, late, kept) = (lease(1, 3000), lease(2, 300), lease(3, 30_000));
