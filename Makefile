@@ -38,7 +38,7 @@ lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-features: ## Every crate alone, with each of its features alone (needs cargo-hack)
+features: setup ## Every crate alone, with each of its features alone (needs cargo-hack)
 	cargo hack clippy --workspace --each-feature --exclude linchpin-tests --exclude linchpin-book -- -D warnings
 
 doc: ## The book (target/book) and the API documentation (target/doc), warnings denied
