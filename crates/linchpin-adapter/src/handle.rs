@@ -35,8 +35,8 @@ impl<B: Backend> Handle<B> {
         Self { backend: Arc::new(backend), life, address, namespace, node: None }
     }
 
-    /// Makes a call, unless the handle has ended, which ends when the handle does. One that never waits for a server yields now and then all the same:
-    /// a loop of them would starve whatever else its thread runs, the renewal of a lock, say.
+    /// Makes a call; it ends when the handle does, and does not begin after that. One that never waits for a server yields
+    /// now and then all the same: a loop of them would starve whatever else its thread runs, the renewal of a lock, say.
     async fn run<T>(&self, operation: Operation, call: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::task::coop::consume_budget().await;
         self.life.run(operation, call).await

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::leases::{Callbacks, Lease};
 use linchpin_core::{Area, Error, ErrorKind, Outcome, Result, Revision, Transaction};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -150,15 +151,6 @@ impl Held {
         self.named(self.context.leases.release(operation, &self.lease).await)
     }
 
-    /// Runs a body while this is held, and drops the body at its next await when it is lost.
-    pub(crate) async fn run<T>(&self, operation: &'static str, body: impl Future<Output = T>) -> Result<T> {
-        tokio::select! {
-            biased;
-            () = self.lost() => Err(lost(operation, &self.name)),
-            result = body => Ok(result),
-        }
-    }
-
     /// An error about what is held.
     pub(crate) fn named<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.with_subject(&*self.name))
@@ -179,6 +171,24 @@ impl fmt::Debug for Held {
             .field("held", &self.is_held())
             .finish_non_exhaustive()
     }
+}
+
+/// Runs a body under a guard, and gives up what it holds after. If that is lost, the body is dropped at its next await.
+pub(crate) async fn run<G: Deref<Target = Held>, T>(
+    operation: &'static str,
+    guard: G,
+    body: impl AsyncFnOnce(&G) -> T,
+) -> Result<T> {
+    let result = tokio::select! {
+        biased;
+        () = guard.lost() => return Err(lost(operation, guard.name())),
+        result = body(&guard) => result,
+    };
+    // What the body did is done, whatever becomes of giving up: that is tried again in the background.
+    if let Err(error) = guard.release(operation).await {
+        tracing::warn!(%error, "what was held could not be given up after its body");
+    }
+    Ok(result)
 }
 
 /// A lease that is no longer held.

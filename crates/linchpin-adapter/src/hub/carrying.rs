@@ -2,7 +2,7 @@
 
 use super::intake::Intake;
 use super::listeners::{Listeners, Ticket};
-use super::topics::{Carriers, Topic, outermost};
+use super::topics::{Topic, outermost};
 use super::{Link, Pusher, Request};
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ impl<L> Drop for Carrying<L> {
 
 impl<L: Link> Carrying<L> {
     pub(super) async fn connect(pusher: &impl Pusher<Link = L>, listeners: &Arc<Mutex<Listeners>>) -> Result<Self> {
-        let intake = Arc::new(Intake { listeners: listeners.clone(), carriers: Mutex::new(Some(Carriers::default())) });
+        let intake = Arc::new(Intake::new(listeners.clone()));
         let carrying = Self { link: pusher.connect(intake.clone()).await?, intake };
         carrying.link.ping().await?;
         Ok(carrying)
@@ -80,12 +80,16 @@ impl<L: Link> Carrying<L> {
 
     /// Makes the server send what belongs to the topics of these.
     async fn carry(&mut self, tickets: &[Ticket]) -> Result<()> {
-        let (carried, missing): (Vec<_>, Vec<_>) = tickets.iter().partition(|ticket| self.intake.covers(&ticket.topic));
+        let (carried, missing): (Vec<_>, Vec<_>) =
+            tickets.iter().partition(|ticket| self.intake.carriers.lock().cover(&ticket.topic));
         if !missing.is_empty() {
             self.listeners().ask(&missing);
             let topics = outermost(missing.iter().map(|ticket| ticket.topic.clone()).collect());
             let subscribed = self.subscribe(topics).await?;
-            let replaced = subscribed.iter().flat_map(|topic| self.intake.under(topic)).collect();
+            let replaced = {
+                let carriers = self.intake.carriers.lock();
+                subscribed.iter().flat_map(|topic| carriers.under(topic)).collect()
+            };
             self.unsubscribe(replaced).await?;
         }
         if !carried.is_empty() {
@@ -128,7 +132,7 @@ impl<L: Link> Carrying<L> {
 
     /// Leaves those of these topics that are there.
     async fn unsubscribe(&mut self, topics: Vec<Topic>) -> Result<()> {
-        let there: Vec<_> = topics.into_iter().filter(|topic| self.intake.leave(topic)).collect();
+        let there: Vec<_> = topics.into_iter().filter(|topic| self.intake.carriers.lock().remove(topic)).collect();
         if there.is_empty() { Ok(()) } else { self.link.unsubscribe(there).await }
     }
 }

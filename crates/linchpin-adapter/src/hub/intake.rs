@@ -6,25 +6,32 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a connection is subscribed to, and where what it brings goes. The task that reads the connection calls it, in the
 /// order in which things come.
 pub struct Intake {
     pub(super) listeners: Arc<Mutex<Listeners>>,
-    /// None once its connection was given up.
-    pub(super) carriers: Mutex<Option<Carriers>>,
+    pub(super) carriers: Mutex<Carriers>,
+    /// Its connection was given up. Changed and looked at under the lock of the listeners.
+    is_over: AtomicBool,
 }
 
 impl Intake {
+    pub(super) fn new(listeners: Arc<Mutex<Listeners>>) -> Self {
+        Self { listeners, carriers: Mutex::default(), is_over: AtomicBool::new(false) }
+    }
+
     /// The server has confirmed a subscription: what it sends from now on counts.
     pub fn confirm(&self, via: Topic) {
         let behind = {
-            // Both at once: a connection that was given up must not end the gap that began with it.
             let mut listeners = self.listeners.lock();
-            let mut carriers = self.carriers.lock();
-            let Some(carriers) = carriers.as_mut() else { return };
+            // A connection that was given up must not end the gap that began with it.
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
             let behind = listeners.confirm(&via);
-            carriers.confirm(via);
+            self.carriers.lock().confirm(via);
             behind
         };
         // Before anything that comes after it.
@@ -35,7 +42,7 @@ impl Intake {
 
     /// A message on a channel, by its name within the namespace, that was sent because of the subscription `via`.
     pub fn message(&self, via: &Topic, channel: &str, payload: &Bytes) {
-        if !self.carriers.lock().as_ref().is_some_and(|carriers| carriers.is_sent_for(via, channel)) {
+        if !self.carriers.lock().is_sent_for(via, channel) {
             return;
         }
         let listening = self.listeners.lock().on(channel);
@@ -46,28 +53,14 @@ impl Intake {
 
     /// Whether exactly this was confirmed, and not left since.
     pub fn carries(&self, topic: &Topic) -> bool {
-        self.carriers.lock().as_ref().is_some_and(|carriers| carriers.contains(topic))
-    }
-
-    /// Whether what belongs to a topic is sent.
-    pub(super) fn covers(&self, topic: &Topic) -> bool {
-        self.carriers.lock().as_ref().is_some_and(|carriers| carriers.cover(topic))
-    }
-
-    /// What this topic covers and is subscribed to besides.
-    pub(super) fn under(&self, topic: &Topic) -> Vec<Topic> {
-        self.carriers.lock().as_ref().map(|carriers| carriers.under(topic).into_iter().collect()).unwrap_or_default()
-    }
-
-    /// A subscription is being left; whether it was there.
-    pub(super) fn leave(&self, topic: &Topic) -> bool {
-        self.carriers.lock().as_mut().is_some_and(|carriers| carriers.remove(topic))
+        self.carriers.lock().contains(topic)
     }
 
     /// The connection is given up: what it may still read is told by the one after it.
     pub(super) fn end(&self) {
         let _listeners = self.listeners.lock();
-        *self.carriers.lock() = None;
+        self.is_over.store(true, Ordering::Relaxed);
+        *self.carriers.lock() = Carriers::default();
     }
 }
 

@@ -148,9 +148,17 @@ async fn listen(hub: &Arc<Hub<Fake>>, topic: Topic) -> (Arc<Ear>, Listening<Fake
 
 /// Waits until the server carries just these.
 async fn carries(fake: &Fake, topics: &[Topic]) {
-    while fake.subscribed() != topics {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| fake.subscribed() == topics).await;
+}
+
+/// Waits until something is so: not for ever.
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to that");
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,9 +225,7 @@ async fn a_connection_that_was_given_up_ends_no_gap() {
     let old = fake.0.lock().intake.clone().expect("connected");
     fake.0.lock().is_away = true;
     fake.break_off();
-    while !hub.is_broken() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| hub.is_broken()).await;
     // What its reader still finds in its buffer.
     old.confirm(start("a"));
     old.message(&start("a"), "a1", &Bytes::from("a1"));
@@ -236,9 +242,7 @@ async fn who_gave_up_during_an_outage_leaves_nothing_and_who_waits_is_served_aft
     let (_ear, _held) = listen(&hub, start("a")).await;
     fake.0.lock().is_away = true;
     fake.break_off();
-    while !hub.is_broken() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| hub.is_broken()).await;
     let listening = |name: String| hub.listen("subscribe", channel(&name), Arc::<Ear>::default());
     let given_up = futures::future::join_all((0..100).map(|number| listening(format!("c{number}")))).await;
     assert!(given_up.iter().all(|listening| listening.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout)));

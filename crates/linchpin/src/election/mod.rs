@@ -15,7 +15,7 @@ pub use leadership::Leadership;
 pub use observe::{Leader, LeaderStream};
 
 use crate::context::Context;
-use crate::held::{FencingToken, Held};
+use crate::held::{FencingToken, Held, run};
 use crate::leases::{Answer, Callbacks, Kind, Lease, Request, check_ttl};
 use crate::lines::Rank;
 use crate::queue::{Place, Queue};
@@ -328,16 +328,6 @@ impl Election {
         leadership.tell(self.callbacks.clone());
         Some(leadership)
     }
-}
-
-/// Runs a body under a leadership, and resigns after.
-async fn run<T>(operation: &'static str, held: Leadership, body: impl AsyncFnOnce(&Leadership) -> T) -> Result<T> {
-    let result = held.run(operation, body(&held)).await?;
-    // What the body did is done, whatever becomes of resigning: that is tried again in the background.
-    if let Err(error) = held.resign().await {
-        tracing::warn!(%error, "a leader could not resign after its body");
-    }
-    Ok(result)
 }
 
 impl fmt::Debug for Election {

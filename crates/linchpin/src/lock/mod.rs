@@ -8,7 +8,7 @@ mod guard;
 pub use guard::LockGuard;
 
 use crate::context::Context;
-use crate::held::Held;
+use crate::held::{Held, run};
 use crate::leases::{Callbacks, check_ttl};
 use crate::lines::Rank;
 use crate::queue::{Place, Queue};
@@ -228,16 +228,6 @@ impl Lock {
         guard.tell(self.callbacks.clone());
         Ok(guard)
     }
-}
-
-/// Runs a body under a lock, and releases it after.
-async fn run<T>(operation: &'static str, guard: LockGuard, body: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T> {
-    let result = guard.run(operation, body(&guard)).await?;
-    // What the body did is done, whatever becomes of the release: that is tried again in the background.
-    if let Err(error) = guard.release().await {
-        tracing::warn!(%error, "a lock could not be released after its body");
-    }
-    Ok(result)
 }
 
 impl fmt::Debug for Lock {
