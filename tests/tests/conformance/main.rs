@@ -7,6 +7,7 @@ mod memory;
 mod nats;
 mod postgres;
 mod redis;
+mod server;
 
 use std::env;
 use std::ffi::OsString;
