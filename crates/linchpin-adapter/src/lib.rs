@@ -7,6 +7,8 @@
 //! - [`decide`] says what a transaction comes to, given what stands at its keys.
 //! - [`hub`] shares one connection over which a server pushes, with one subscription for overlapping patterns.
 //! - [`claims`] is how the claims of a handle wait.
+//! - [`streams`] are streams over transactions and watches, for a backend that has none of its own; [`records`] is how
+//!   records are stored.
 //! - [`tasks`] does work as a task of the handle, and [`backoff`] pauses between attempts.
 //! - [`url`] reads URLs, and [`tls`] certificates and keys, without ever repeating a secret.
 
@@ -19,6 +21,8 @@ pub mod fanout;
 mod handle;
 pub mod hub;
 mod opener;
+pub mod records;
+pub mod streams;
 pub mod tasks;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -2,7 +2,8 @@
 
 use crate::time::Time;
 use bytes::Bytes;
-use linchpin_core::{Position, dead_letter};
+use linchpin_adapter::records::Death;
+use linchpin_core::Position;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -17,17 +18,9 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// The record as it stands among the dead letters: with headers that tell its story, and only the
-    /// newest story if it has died before.
+    /// The record as it stands among the dead letters: with headers that tell its story.
     pub(crate) fn dead(&self, position: Position, deliveries: u32, reason: &str) -> Self {
-        let story = [
-            (dead_letter::REASON, reason.to_owned()),
-            (dead_letter::DELIVERIES, deliveries.to_string()),
-            (dead_letter::POSITION, position.0.to_string()),
-        ];
-        let mut headers = self.headers.clone();
-        headers.retain(|(name, _)| story.iter().all(|(own, _)| name != own));
-        headers.extend(story.map(|(name, value)| (name.to_owned(), value)));
+        let headers = Death { reason, deliveries, position }.told(self.headers.clone());
         Self { payload: self.payload.clone(), id: self.id.clone(), headers, due: None }
     }
 }

@@ -5,7 +5,7 @@ use crate::names::{name_of_token, token};
 use async_nats::HeaderMap;
 use base64::Engine as _;
 use bytes::{BufMut, Bytes, BytesMut};
-use linchpin_core::{Record, dead_letter};
+use linchpin_core::Record;
 use std::time::Duration;
 
 /// The server appends a message with the same id in this header once per dedupe window.
@@ -79,20 +79,6 @@ fn read_head(mut head: &[u8]) -> Option<Vec<(String, String)>> {
 /// When a record may be delivered that was stored then; `None` if it is not held back.
 pub(crate) fn due(record: &Record, stored: Time) -> Option<Time> {
     record.delay.filter(|delay| !delay.is_zero()).map(|delay| stored.after(delay))
-}
-
-/// The record as it stands among the dead letters: with headers that tell its story, and only the newest story if it
-/// has died before.
-pub(crate) fn dead(record: Record, position: u64, deliveries: u32, reason: &str) -> Record {
-    let story = [
-        (dead_letter::REASON, reason.to_owned()),
-        (dead_letter::DELIVERIES, deliveries.to_string()),
-        (dead_letter::POSITION, position.to_string()),
-    ];
-    let mut headers = record.headers;
-    headers.retain(|(name, _)| story.iter().all(|(own, _)| name != own));
-    headers.extend(story.map(|(name, value)| (name.to_owned(), value)));
-    Record { headers, delay: None, ..record }
 }
 
 /// Any text in the characters of a word.

@@ -6,7 +6,8 @@ use crate::ledger::{self, Entry, State};
 use crate::record::{self, Copies};
 use crate::streams::{Streams, nanos, pause};
 use bytes::Bytes;
-use linchpin_core::{Action, GroupName, Receipt, Record, Result, Retry, Settled, Settlement, StreamName};
+use linchpin_adapter::records::Death;
+use linchpin_core::{Action, GroupName, Position, Receipt, Record, Result, Retry, Settled, Settlement, StreamName};
 use serde_json::json;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -123,10 +124,11 @@ impl Streams {
         reason: &str,
         record: Option<Record>,
     ) -> Result<()> {
-        let dead_letters = stream.dead_letters(group);
-        if dead_letters == *stream {
+        // There are no dead letters of dead letters.
+        if stream.dead_letters_of().is_some() {
             return Ok(());
         }
+        let dead_letters = stream.dead_letters(group);
         let record = match record {
             Some(record) => record,
             None => match self.record(operation, stream, position).await? {
@@ -134,7 +136,8 @@ impl Streams {
                 None => return Ok(()),
             },
         };
-        let dead = record::dead(record, position, deliveries, reason);
+        let death = Death { reason, deliveries, position: Position(position) };
+        let dead = Record { headers: death.told(record.headers), delay: None, ..record };
         let subject = format!("{}.{position}", self.names.stream("d", &dead_letters));
         for attempt in 0.. {
             let (mut headers, body) = record::encode(&dead, Copies::Many);

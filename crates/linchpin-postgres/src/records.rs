@@ -1,6 +1,7 @@
 //! Records as they travel: their headers are JSON in ASCII.
 
-use linchpin_core::{Error, Record, Result, dead_letter};
+use linchpin_adapter::records::Death;
+use linchpin_core::{Error, Position, Record, Result};
 use serde::Deserialize;
 use std::fmt::Write;
 
@@ -46,9 +47,7 @@ pub(crate) fn read_headers(headers: Option<&str>, story: Option<&str>) -> Result
         headers.map_or_else(|| Ok(Vec::new()), serde_json::from_str).map_err(unreadable)?;
     if let Some(story) = story {
         let Story { reason, deliveries, position } = serde_json::from_str(story).map_err(unreadable)?;
-        headers.push((dead_letter::REASON.to_owned(), reason));
-        headers.push((dead_letter::DELIVERIES.to_owned(), deliveries.to_string()));
-        headers.push((dead_letter::POSITION.to_owned(), position.to_string()));
+        headers = Death { reason: &reason, deliveries, position: Position(position) }.told(headers);
     }
     Ok(headers)
 }
@@ -56,6 +55,7 @@ pub(crate) fn read_headers(headers: Option<&str>, story: Option<&str>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linchpin_core::dead_letter;
 
     #[test]
     fn headers_come_back_as_they_were() {

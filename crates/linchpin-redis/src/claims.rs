@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_adapter::claims::{Look, Queues, Source};
 use linchpin_adapter::hub::{Listener, Topic};
+use linchpin_adapter::records::Death;
 use linchpin_core::life::End;
-use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName, dead_letter};
+use linchpin_core::{Claim, Delivery, Position, Receipt, Record, Result, Settled, Settlement, StreamName};
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,23 +74,18 @@ fn delivery(claim: &Claim, fields: Value) -> Result<Delivery> {
     let position = Position(read.number(fields.next())?);
     let delivery = u32::try_from(read.number(fields.next())?).unwrap_or(u32::MAX);
     let Record { payload, id, mut headers, .. } = read.record(&read.bytes(fields.next())?)?;
-    headers.extend(story(&read.text(fields.next())?));
+    if let Some(death) = death(&read.text(fields.next())?) {
+        headers = death.told(headers);
+    }
     let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
     Ok(Delivery { receipt, payload, id, headers })
 }
 
-/// The headers that tell why a record is dead: deliveries, position and reason, as the scripts wrote them.
-fn story(text: &str) -> Vec<(String, String)> {
+/// Why a record is dead: deliveries, position and reason, as the scripts wrote them.
+fn death(text: &str) -> Option<Death<'_>> {
     let mut parts = text.splitn(3, ' ');
-    let (Some(deliveries), Some(position), Some(reason)) = (parts.next(), parts.next(), parts.next()) else {
-        return Vec::new();
-    };
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    vec![
-        header(dead_letter::REASON, reason),
-        header(dead_letter::DELIVERIES, deliveries),
-        header(dead_letter::POSITION, position),
-    ]
+    let (deliveries, position) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok().map(Position)?);
+    Some(Death { reason: parts.next()?, deliveries, position })
 }
 
 /// Wakes who waits for a stream: when it is appended to, and by anything else that makes a claim worth another look.

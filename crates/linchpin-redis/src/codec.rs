@@ -1,6 +1,7 @@
-//! What goes over the wire: arguments of scripts, their answers, and records as they are stored.
+//! What goes over the wire: arguments of scripts, and their answers.
 
 use bytes::Bytes;
+use linchpin_adapter::records::decode;
 use linchpin_core::{Entry, Error, Key, Record, Result, Revision};
 use redis::Value;
 use std::time::Duration;
@@ -75,9 +76,9 @@ impl Reader {
         Ok(Entry { key, value, created, version, ttl })
     }
 
-    /// A record as [`encode_record`] wrote it.
+    /// A record as [`records::encode`](linchpin_adapter::records::encode) wrote it.
     pub(crate) fn record(self, stored: &Bytes) -> Result<Record> {
-        decode_record(stored).ok_or_else(|| Error::unreadable(self.0, "a record in another format"))
+        decode(stored).ok_or_else(|| Error::unreadable(self.0, "a record in another format"))
     }
 }
 
@@ -167,62 +168,9 @@ fn whole(double: f64) -> Option<u64> {
     (0.0..=9_007_199_254_740_992.0).contains(&double).then_some(double as u64)
 }
 
-const RECORD_FORMAT: u8 = 1;
-
-/// Format version, id, headers and payload; lengths are 32 bits, big endian.
-pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
-    fn put(stored: &mut Vec<u8>, text: &str) {
-        // Far below the limit of a record.
-        stored.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-        stored.extend(text.as_bytes());
-    }
-    let mut stored = vec![RECORD_FORMAT];
-    put(&mut stored, record.id.as_deref().unwrap_or_default());
-    stored.extend(u32::try_from(record.headers.len()).unwrap_or(u32::MAX).to_be_bytes());
-    for (name, value) in &record.headers {
-        put(&mut stored, name);
-        put(&mut stored, value);
-    }
-    stored.extend(&record.payload);
-    stored
-}
-
-fn decode_record(stored: &Bytes) -> Option<Record> {
-    fn number(rest: &mut Bytes) -> Option<usize> {
-        let bytes: [u8; 4] = rest.get(..4)?.try_into().ok()?;
-        let _ = rest.split_to(4);
-        usize::try_from(u32::from_be_bytes(bytes)).ok()
-    }
-    fn text(rest: &mut Bytes) -> Option<String> {
-        let length = number(rest)?;
-        if rest.len() < length {
-            return None;
-        }
-        String::from_utf8(rest.split_to(length).into()).ok()
-    }
-    let mut rest = stored.strip_prefix(&[RECORD_FORMAT]).map(|rest| stored.slice_ref(rest))?;
-    let id = text(&mut rest)?;
-    let mut headers = Vec::new();
-    for _ in 0..number(&mut rest)? {
-        headers.push((text(&mut rest)?, text(&mut rest)?));
-    }
-    Some(Record { payload: rest, id: (!id.is_empty()).then_some(id), headers, delay: None })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_comes_back_as_it_went() {
-        let record =
-            Record::new(vec![0, 255, 10]).with_header("a", "").with_header("", "é").with_id("7").expect("valid");
-        let stored = Bytes::from(encode_record(&record));
-        assert_eq!(decode_record(&stored), Some(record));
-        for cut in 0..stored.len() - 3 {
-            assert_eq!(decode_record(&stored.slice(..cut)), None, "{cut}");
-        }
-    }
 
     #[test]
     fn microseconds_are_rounded_up() {

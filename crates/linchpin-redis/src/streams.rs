@@ -1,9 +1,10 @@
 //! Streams: appending and settling, and what else is done to them but claiming.
 
-use crate::codec::{Reader, encode_record, micros, optional_micros};
+use crate::codec::{Reader, micros, optional_micros};
 use crate::commands::{self, Prefix};
 use crate::connection::Connection;
 use crate::error;
+use linchpin_adapter::records;
 use linchpin_core::{
     Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Settled, Settlement,
     StreamInfo, StreamName,
@@ -28,7 +29,7 @@ pub(crate) async fn append(
     script.arg(stream.storage_name()).arg(DEDUPE_WINDOW.as_millis().to_string());
     for record in records {
         script.arg(record.id.as_deref().unwrap_or_default()).arg(optional_micros(record.delay));
-        script.arg(encode_record(record));
+        script.arg(records::encode(record));
     }
     let appended = |value: Value| {
         let mut fields = read.list(value)?.into_iter();

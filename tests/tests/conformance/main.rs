@@ -8,6 +8,7 @@ mod nats;
 mod postgres;
 mod redis;
 mod server;
+mod streams_over_keys;
 
 use std::env;
 use std::ffi::OsString;
@@ -15,11 +16,12 @@ use std::process::{Command, ExitCode};
 
 type Run = fn() -> ExitCode;
 
-const BACKENDS: [(&str, Run); 13] = [
+const BACKENDS: [(&str, Run); 14] = [
     ("memory", memory::run),
     ("layered-memory", layered::run),
     ("single-key", limited::run_single_key),
     ("limited", limited::run_limited),
+    ("streams-over-keys", streams_over_keys::run),
     ("redis", redis::run),
     ("redis-6.2", redis::run_6),
     ("redis-8.2", redis::run_8),
