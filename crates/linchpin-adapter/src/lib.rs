@@ -4,6 +4,8 @@
 //!   and does what every handle has to: it checks, closes, shares and says whose it is.
 //! - [`fanout`] hands messages and changes to the subscribers and watchers of one process, bounded and never silently
 //!   losing any.
+//! - [`feed`] tells changes in their order, and notices where some are missing; [`service`] runs what is needed for that
+//!   while somebody watches.
 //! - [`decide`] says what a transaction comes to, given what stands at its keys.
 //! - [`hub`] shares one connection over which a server pushes, with one subscription for overlapping patterns.
 //! - [`claims`] is how the claims of a handle wait.
@@ -18,10 +20,12 @@ pub mod claims;
 mod coordination;
 pub mod decide;
 pub mod fanout;
+pub mod feed;
 mod handle;
 pub mod hub;
 mod opener;
 pub mod records;
+pub mod service;
 pub mod streams;
 pub mod tasks;
 #[cfg(feature = "tls")]

@@ -203,6 +203,16 @@ impl Life {
         callback(ended);
     }
 
+    /// Ends something with it: watches, subscriptions. Holds on to it no longer than others do.
+    pub fn ends<T: Send + Sync + 'static>(&self, what: &Arc<T>, end: impl FnOnce(&T, End) + Send + 'static) {
+        let what = Arc::downgrade(what);
+        self.on_end(move |ended| {
+            if let Some(what) = what.upgrade() {
+                end(&what, ended);
+            }
+        });
+    }
+
     /// Ends it, and has a task of the handle do what is left: it is done to its end, also if the caller gives up. Nothing
     /// is done where it has ended before.
     ///

@@ -42,15 +42,6 @@ pub struct Postgres {
     notices: Arc<Lane<Telling>>,
 }
 
-/// Ends watches and subscriptions with the handle. It does not keep them alive.
-fn end_with(life: &Life, changes: &Arc<Changes>, hub: &Arc<Hub>) {
-    let (changes, hub) = (Arc::downgrade(changes), Arc::downgrade(hub));
-    life.on_end(move |ended| {
-        changes.upgrade().inspect(|changes| changes.close(ended));
-        hub.upgrade().inspect(|hub| hub.close(ended));
-    });
-}
-
 impl Backend for Postgres {
     type Config = PostgresConfig;
 
@@ -66,7 +57,8 @@ impl Backend for Postgres {
         let forgetting = Arc::new(Forgetting::new(&pool));
         let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone(), forgetting.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
-        end_with(life, &changes, &hub);
+        life.ends(&changes, Changes::end);
+        life.ends(&hub, Hub::end);
         let streams =
             Arc::new(Streams::new(names.clone(), pool.clone(), hub.clone(), notices.clone(), forgetting.clone()));
         Ok(Self {

@@ -1,18 +1,20 @@
-//! Watching: the feed of changes, and one sweeper of expired keys per handle, while anybody watches.
+//! Watching: what serves the watches of a handle while there are some, a sweeper of expired keys among it.
 
 use crate::feed::Feed;
-use crate::hub::{Hub, Listener, Listening};
+use crate::hub::{Hub, Listening};
 use crate::names::Topic;
 use crate::state::State;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Scan;
-use linchpin_adapter::tasks::on_behalf;
+use linchpin_adapter::service::Service;
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, WatchStream};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
+
+/// For how long watches are served after the last one is gone.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// How late a sweeper may come, at random, so that one of many processes comes first.
 const JITTER: Duration = Duration::from_millis(20);
@@ -21,13 +23,13 @@ const JITTER: Duration = Duration::from_millis(20);
 pub(crate) struct Changes {
     state: Arc<State>,
     hub: Arc<Hub>,
-    feed: Arc<Feed>,
-    /// Held by the watches.
-    serving: AsyncMutex<Weak<WatchService>>,
+    service: Service<WatchService>,
 }
 
-/// The tasks end with the last watch.
+/// What serves watches. Each uses it, so it may outlive its handle.
 struct WatchService {
+    state: Arc<State>,
+    feed: Arc<Feed>,
     _listening: Listening,
     sweeper: JoinHandle<()>,
 }
@@ -40,79 +42,56 @@ impl Drop for WatchService {
 
 impl Changes {
     pub(crate) fn new(state: Arc<State>, hub: Arc<Hub>) -> Self {
-        Self { state, hub, feed: Arc::default(), serving: AsyncMutex::default() }
+        Self { state, hub, service: Service::new(LINGER) }
     }
 
-    /// The stream keeps what serves it alive, so it may outlive its handle.
-    pub(crate) async fn watch(self: &Arc<Self>, range: &Range) -> Result<WatchStream> {
-        let serving = self.served().await?;
-        let state = self.state.clone();
+    pub(crate) async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        let begin = WatchService::begin(self.state.clone(), self.hub.clone());
+        let service = self.service.used(&self.hub.life, "watch", begin).await?;
+        let used = service.clone();
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
-            let (state, serving) = (state.clone(), serving.clone());
-            Box::pin(async move {
-                let page = state.scan(&range, &page).await;
-                drop(serving);
-                page
-            })
+            let service = used.clone();
+            Box::pin(async move { service.state.scan(&range, &page).await })
         });
-        self.feed.watchers.add(range.clone(), scan).await
+        service.feed.changes.watchers.add(range.clone(), scan).await
     }
 
-    pub(crate) fn close(&self, ended: End) {
-        self.feed.end(ended);
-    }
-
-    /// As `serving`, as a task of the handle: a caller who does not go on keeps nobody waiting.
-    async fn served(self: &Arc<Self>) -> Result<Arc<WatchService>> {
-        let me = self.clone();
-        let served = on_behalf(&self.hub.life, async move { me.serving().await }).await;
-        served.unwrap_or_else(|| Err(self.hub.life.unanswered("watch")))
-    }
-
-    /// Listens to changes; nothing that changes after this returns is missed.
-    async fn serving(&self) -> Result<Arc<WatchService>> {
-        let mut slot = self.serving.lock().await;
-        if let Some(serving) = slot.upgrade() {
-            return Ok(serving);
+    pub(crate) fn end(&self, ended: End) {
+        if let Some(service) = self.service.end() {
+            service.feed.changes.end(ended);
+            service.sweeper.abort();
         }
-        self.feed.start();
-        let listening = self.hub.listen("watch", Topic::Changes, self.feed.clone(), None).await?;
-        let (state, feed) = (self.state.clone(), self.feed.clone());
-        let sweeper = self.hub.spawn(async move { sweep(&state, &feed).await });
-        let serving = Arc::new(WatchService { _listening: listening, sweeper });
-        *slot = Arc::downgrade(&serving);
-        Ok(serving)
+    }
+}
+
+impl WatchService {
+    /// Listens to changes; nothing that changes after this returns is missed.
+    async fn begin(state: Arc<State>, hub: Arc<Hub>) -> Result<Self> {
+        let feed = Arc::<Feed>::default();
+        feed.changes.start();
+        let listening = hub.listen("watch", Topic::Changes, feed.clone(), None).await?;
+        let sweeper = hub.life.spawn(sweep(state.clone(), feed.clone()));
+        Ok(Self { state, feed, _listening: listening, sweeper })
     }
 }
 
 /// Removes expired keys as their deadlines pass, so that watchers hear of them; sleeps in between.
-async fn sweep(state: &State, feed: &Feed) {
+async fn sweep(state: Arc<State>, feed: Arc<Feed>) {
     let mut backoff = Backoff::default();
+    let alarm = &feed.changes.alarm;
     loop {
-        let due = feed.due();
-        let pause = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due + JITTER.mul_f64(fastrand::f64())).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = pause => {}
-            () = feed.sooner.notified() => continue,
-        }
-        // Before asking: what comes up meanwhile is looked at again.
-        feed.forget_due();
+        alarm.ring(|| JITTER.mul_f64(fastrand::f64())).await;
         match state.sweep().await {
             Ok(next) => {
                 backoff.reset();
                 if let Some(next) = next {
-                    feed.ends_in(Duration::from_micros(next));
+                    alarm.rings_in(Duration::from_micros(next));
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "expired keys could not be swept");
                 backoff.pause().await;
-                feed.ends_in(Duration::ZERO);
+                alarm.rings_in(Duration::ZERO);
             }
         }
     }

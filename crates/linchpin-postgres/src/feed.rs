@@ -6,15 +6,14 @@ use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
 use async_trait::async_trait;
-use linchpin_adapter::fanout::{Change, Watchers};
+use linchpin_adapter::fanout::Change;
+use linchpin_adapter::feed;
 use linchpin_core::life::End;
-use linchpin_core::{Entry, Key, MAX_TTL, Revision};
+use linchpin_core::{Entry, Key, Revision};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgRow};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 const CHANGES: &str = "SELECT * FROM linchpin.changes_after($1, $2)";
 const LOOK: &str = "SELECT * FROM linchpin.look($1, $2, $3)";
@@ -22,71 +21,27 @@ const LOOK: &str = "SELECT * FROM linchpin.look($1, $2, $3)";
 /// So many bytes of values are read at once; of more each watcher reads its own.
 const INLINE: i64 = 1024 * 1024;
 
-/// What the watchers of a handle are told, in order.
+/// What the watchers of a handle are told: the feed's place is how many changes there were, and the revision then.
 #[derive(Default)]
 pub(crate) struct Feed {
-    pub(crate) watchers: Watchers,
-    place: Mutex<Place>,
-    /// When the next key ends, as far as is known.
-    due: Mutex<Option<Instant>>,
-    /// It is due earlier than the sweeper knows.
-    pub(crate) sooner: Notify,
+    pub(crate) changes: feed::Feed<(u64, u64)>,
+    heard: Mutex<Heard>,
 }
 
-/// How far the changes were told.
+/// What was heard of how far the changes go.
 #[derive(Default)]
-struct Place {
-    /// How many there were, and the revision then; none if that is not known.
-    at: Option<(u64, u64)>,
-    /// How many there are by the last heartbeat.
-    beat: u64,
+struct Heard {
+    /// The last heartbeat: how many changes there were, and the revision then.
+    beat: (u64, u64),
     /// How many there are by what the doorbells say, which may be wrong.
     rung: u64,
     /// How often somebody wrote past the functions.
     intrusions: Option<i64>,
 }
 
-impl Place {
+impl Heard {
     fn of(beat: &Beat) -> Self {
-        let Beat { changes, revision, intrusions, .. } = *beat;
-        Self { at: Some((changes, revision)), beat: changes, rung: changes, intrusions }
-    }
-
-    /// Takes a heartbeat; returns whether anything else than changes that are noted may have happened.
-    fn take(&mut self, beat: &Beat) -> bool {
-        let is_other = self.at.is_some_and(|(changes, revision)| {
-            // The server lost data, has older ones, or somebody wrote to the table.
-            beat.changes < changes
-                || beat.changes == changes && beat.revision != revision
-                || beat.intrusions != self.intrusions
-        });
-        if self.at.is_none() || is_other {
-            *self = Self::of(beat);
-        }
-        self.beat = beat.changes;
-        is_other
-    }
-
-    fn is_behind(&self) -> bool {
-        self.at.is_some_and(|(changes, _)| self.beat > changes || self.rung > changes)
-    }
-
-    /// Goes on over what was read; returns whether nothing was missed.
-    fn advance(&mut self, steps: &[Step]) -> bool {
-        let Some(mut at) = self.at else { return true };
-        for step in steps {
-            if (step.before, step.was) != at {
-                return false;
-            }
-            at = (step.number, step.revision);
-        }
-        self.at = Some(at);
-        if steps.is_empty() {
-            // A heartbeat is to be believed.
-            self.rung = at.0;
-            return self.beat <= at.0;
-        }
-        true
+        Self { beat: (beat.changes, beat.revision), rung: beat.changes, intrusions: beat.intrusions }
     }
 }
 
@@ -146,30 +101,6 @@ impl Changed {
 }
 
 impl Feed {
-    /// Begins anew: what is known of the server is long ago.
-    pub(crate) fn start(&self) {
-        *self.place.lock() = Place::default();
-        self.ends_in(Duration::ZERO);
-    }
-
-    /// Takes the time at which the next key ends: what comes up from now on is noted again.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        *self.due.lock()
-    }
-
-    pub(crate) fn forget_due(&self) {
-        *self.due.lock() = None;
-    }
-
-    pub(crate) fn ends_in(&self, time: Duration) {
-        let at = Instant::now() + time.min(MAX_TTL);
-        let mut due = self.due.lock();
-        if due.is_none_or(|due| at < due) {
-            *due = Some(at);
-            self.sooner.notify_one();
-        }
-    }
-
     /// What stands at those keys of the changes that somebody watches.
     async fn look(
         &self,
@@ -178,7 +109,8 @@ impl Feed {
         steps: &[Step],
     ) -> Result<HashMap<Key, StoredKey>, Failure> {
         let written = steps.iter().flat_map(|step| &step.changed).filter(|changed| changed.created.is_some());
-        let keys: HashSet<_> = written.map(|changed| &changed.key).filter(|key| self.watchers.wants(key)).collect();
+        let keys: HashSet<_> =
+            written.map(|changed| &changed.key).filter(|key| self.changes.watchers.wants(key)).collect();
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
@@ -193,17 +125,27 @@ impl Feed {
             let revision = |index| column::<i64>(row, index).map(|stored| Revision(number(stored)));
             let (version, created, ttl) = (revision(1)?, revision(2)?, ttl(column(row, 3)?));
             if let Some(ttl) = ttl {
-                self.ends_in(ttl);
+                self.changes.alarm.rings_in(ttl);
             }
             standing.insert(key, StoredKey { created, version, ttl, value: column(row, 4)? });
         }
         Ok(standing)
     }
 
-    fn resync(&self) {
-        tracing::debug!("changes may have been missed; watchers read their ranges again");
-        self.watchers.mark_gap();
-        self.ends_in(Duration::ZERO);
+    /// Goes on over what was read.
+    fn advance(&self, steps: &[Step], standing: &HashMap<Key, StoredKey>) {
+        for step in steps {
+            let changes = step.changed.iter().filter_map(|changed| changed.tell(standing));
+            self.changes.tell(&(step.before, step.was), (step.number, step.revision), changes);
+        }
+        let mut heard = self.heard.lock();
+        if let (true, Some(at)) = (steps.is_empty(), self.changes.place()) {
+            heard.rung = at.0;
+            // A heartbeat is to be believed: what it tells was forgotten.
+            if heard.beat.0 > at.0 {
+                self.changes.goes_on_at(heard.beat);
+            }
+        }
     }
 }
 
@@ -211,44 +153,47 @@ impl Feed {
 impl Listener for Feed {
     fn receive(&self, text: &str) {
         if let Ok(changes) = text.parse() {
-            let mut place = self.place.lock();
-            place.rung = place.rung.max(changes);
+            let mut heard = self.heard.lock();
+            heard.rung = heard.rung.max(changes);
         }
     }
 
     fn beat(&self, beat: &Beat) {
-        let is_other = self.place.lock().take(beat);
-        if is_other {
-            self.resync();
+        let mut heard = self.heard.lock();
+        let (place, told) = (self.changes.place(), (beat.changes, beat.revision));
+        // The server lost data, has older ones, or somebody wrote to the table.
+        let is_other = place.is_some_and(|at| beat.changes < at.0 || beat.changes == at.0 && told != at);
+        if is_other || place.is_some() && beat.intrusions != heard.intrusions {
+            self.changes.lose();
         }
+        if self.changes.place().is_none() {
+            *heard = Heard::of(beat);
+            self.changes.goes_on_at(told);
+        }
+        heard.beat = told;
     }
 
     fn is_behind(&self) -> bool {
-        self.place.lock().is_behind()
+        let heard = self.heard.lock();
+        self.changes.place().is_some_and(|(changes, _)| heard.beat.0 > changes || heard.rung > changes)
     }
 
-    async fn catch_up(&self, server: &mut PgListener, namespace: &str) -> Result<bool, Failure> {
-        let Some((start, _)) = self.place.lock().at else { return Ok(true) };
+    async fn catch_up(&self, server: &mut PgListener, namespace: &str) -> Result<(), Failure> {
+        let Some((start, _)) = self.changes.place() else { return Ok(()) };
         let given = Arguments::default().with(namespace).with(crate::arguments::stored(start)).arguments()?;
         let rows = sqlx::query_with(CHANGES, given).fetch_all(&mut *server).await?;
         let steps: Vec<_> = rows.iter().map(Step::read).collect::<Result<_, _>>()?;
         let standing = self.look(server, namespace, &steps).await?;
-        if !self.place.lock().advance(&steps) {
-            return Ok(false);
-        }
-        for change in steps.iter().flat_map(|step| &step.changed).filter_map(|changed| changed.tell(&standing)) {
-            self.watchers.dispatch(&change);
-        }
-        Ok(true)
+        self.advance(&steps, &standing);
+        Ok(())
     }
 
     fn mark_gap(&self) {
-        *self.place.lock() = Place::default();
-        self.resync();
+        self.changes.lose();
     }
 
     fn end(&self, ended: End) {
-        self.watchers.end(move || ended.error("watch"));
+        self.changes.end(ended);
     }
 }
 
@@ -265,24 +210,38 @@ mod tests {
         Step { before, was, number, revision, changed: Vec::new() }
     }
 
+    /// Whether the feed is at this place, and reads on or not.
+    #[track_caller]
+    fn stands(feed: &Feed, at: (u64, u64), is_behind: bool) {
+        assert_eq!((feed.changes.place(), feed.is_behind()), (Some(at), is_behind));
+    }
+
     #[test]
     fn what_was_missed_is_noticed() {
-        let mut place = Place::default();
-        assert!(!place.take(&beat(4, 40, 0)) && !place.is_behind());
-        assert!(!place.take(&beat(7, 70, 0)) && place.is_behind(), "changes that are noted are read");
-        assert!(place.advance(&[step((4, 40), (5, 50)), step((5, 50), (7, 70))]) && !place.is_behind());
-        place.rung = 8;
-        assert!(place.is_behind());
-        assert!(place.advance(&[]) && !place.is_behind(), "a doorbell that is wrong costs a look");
-        assert!(!place.advance(&[step((8, 80), (9, 90))]), "some were forgotten");
-        assert!(!place.advance(&[step((7, 71), (9, 90))]), "the server has other data");
-        assert!(!place.take(&beat(8, 80, 0)));
-        assert!(!place.advance(&[]), "what a heartbeat tells is not there");
+        let feed = Feed::default();
+        let advance = |steps: &[Step]| feed.advance(steps, &HashMap::new());
+        feed.beat(&beat(4, 40, 0));
+        stands(&feed, (4, 40), false);
+        feed.beat(&beat(7, 70, 0));
+        stands(&feed, (4, 40), true);
+        advance(&[step((4, 40), (5, 50)), step((5, 50), (7, 70))]);
+        stands(&feed, (7, 70), false);
+        feed.receive("8");
+        stands(&feed, (7, 70), true);
+        advance(&[]);
+        stands(&feed, (7, 70), false);
+        advance(&[step((8, 80), (9, 90))]);
+        stands(&feed, (9, 90), false);
+        feed.beat(&beat(11, 110, 0));
+        advance(&[]);
+        stands(&feed, (11, 110), false);
 
+        // The server has other data, or somebody wrote past the functions.
         for other in [beat(6, 70, 0), beat(7, 69, 0), beat(9, 90, 1)] {
-            let mut place = Place::of(&beat(7, 70, 0));
-            assert!(place.take(&other) && !place.is_behind());
-            assert_eq!(place.at, Some((other.changes, other.revision)));
+            let feed = Feed::default();
+            feed.beat(&beat(7, 70, 0));
+            feed.beat(&other);
+            stands(&feed, (other.changes, other.revision), false);
         }
     }
 

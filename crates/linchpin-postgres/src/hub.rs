@@ -54,9 +54,9 @@ pub(crate) trait Listener: Send + Sync {
         false
     }
 
-    /// Reads on; returns whether it could, as nothing is missing there.
-    async fn catch_up(&self, _: &mut PgListener, _namespace: &str) -> Result<bool, Failure> {
-        Ok(true)
+    /// Reads on.
+    async fn catch_up(&self, _: &mut PgListener, _namespace: &str) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Notifications may have been missed.
@@ -133,11 +133,6 @@ impl Hub {
         Self { shared, serving: Mutex::new(None), life }
     }
 
-    /// Runs a background task in the handle's own runtime.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-        self.life.spawn(task)
-    }
-
     /// Hands everything of a topic to the listener; returns once it is live at the server.
     pub(crate) async fn listen(
         self: &Arc<Self>,
@@ -179,7 +174,7 @@ impl Hub {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self, ended: End) {
+    pub(crate) fn end(&self, ended: End) {
         // The life has ended before: nobody opens it again.
         *self.serving.lock() = None;
         for listener in self.shared.all() {
@@ -192,7 +187,7 @@ impl Hub {
         self.life.admit(operation)?;
         let serving = serving.get_or_insert_with(|| {
             let (requests, receiver) = mpsc::channel(TOGETHER);
-            ServingTask { requests, task: self.spawn(serve(self.shared.clone(), receiver)) }
+            ServingTask { requests, task: self.life.spawn(serve(self.shared.clone(), receiver)) }
         });
         Ok(serving.requests.clone())
     }
@@ -342,10 +337,7 @@ async fn serve_until_broken(
 /// Has somebody read on; returns when the next look may be.
 async fn read_on(shared: &Shared, server: &mut Server, listener: &dyn Listener) -> Result<Instant, Failure> {
     let started = Instant::now();
-    if !server.catch_up(listener, &shared.names.namespace).await? {
-        listener.mark_gap();
-        listener.beat(&server.beat(&shared.names.namespace).await?);
-    }
+    server.catch_up(listener, &shared.names.namespace).await?;
     Ok(Instant::now() + started.elapsed().clamp(SHORTEST_REST, LONGEST_REST))
 }
 

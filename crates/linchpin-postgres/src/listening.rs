@@ -105,8 +105,8 @@ impl Server {
         Ok(beat)
     }
 
-    /// Has somebody read on; returns whether nothing is missing there.
-    pub(crate) async fn catch_up(&mut self, listener: &dyn Listener, namespace: &str) -> Result<bool, Failure> {
+    /// Has somebody read on.
+    pub(crate) async fn catch_up(&mut self, listener: &dyn Listener, namespace: &str) -> Result<(), Failure> {
         let limit = HEARTBEAT * 5;
         timeout(limit, listener.catch_up(&mut self.listener, namespace)).await.map_err(|_| Failure::Late(limit))?
     }

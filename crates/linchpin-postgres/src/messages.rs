@@ -100,7 +100,7 @@ impl Messages {
         }
         self.intake.arrived.lock().clear();
         let (intake, names, pool) = (self.intake.clone(), self.names.clone(), self.pool.clone());
-        let task = Handing(self.hub.spawn(async move { hand_out(&intake, &names, &pool).await }));
+        let task = Handing(self.hub.life.spawn(async move { hand_out(&intake, &names, &pool).await }));
         let listening = self.hub.listen("subscribe", Topic::Messages, self.intake.clone(), Some(join)).await?;
         let serving = Arc::new(MessageService { _listening: listening, _task: task });
         *slot = Arc::downgrade(&serving);

@@ -47,11 +47,8 @@ impl Backend for Redis {
         let hub = Arc::new(Pushes::new(pubsub, life.clone()));
         let changes = Arc::new(Changes::new(connection.clone(), prefix.clone(), hub.clone()));
         let capabilities = capabilities::capabilities(&info, &connection).await?;
-        let (ending, told) = (Arc::downgrade(&hub), Arc::downgrade(&changes));
-        life.on_end(move |ended| {
-            told.upgrade().inspect(|changes| changes.end(ended));
-            ending.upgrade().inspect(|hub| hub.end(ended));
-        });
+        life.ends(&changes, Changes::end);
+        life.ends(&hub, Pushes::end);
         let claims = Claims::queues(connection.clone(), prefix.clone(), hub.clone());
         Ok(Self { capabilities, connection, prefix, changes, hub, claims })
     }

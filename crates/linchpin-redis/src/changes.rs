@@ -7,17 +7,15 @@ use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Scan;
-use linchpin_adapter::hub::{Listener, Topic};
-use linchpin_adapter::tasks::SingleFlight;
+use linchpin_adapter::hub::Topic;
+use linchpin_adapter::service::Service;
 use linchpin_core::life::End;
-use linchpin_core::{Error, Page, Range, Result, WatchStream};
-use parking_lot::Mutex;
-use std::sync::{Arc, Weak};
+use linchpin_core::{Page, Range, Result, WatchStream};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-/// For how long watches are served after the last one is gone: who waits for a lock now and then begins at once.
+/// For how long watches are served after the last one is gone.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The watchers of a handle and what serves them.
@@ -25,14 +23,10 @@ pub(crate) struct Changes {
     connection: Connection,
     prefix: Prefix,
     hub: Arc<Pushes>,
-    serving: Slot,
-    beginning: SingleFlight<Result<Arc<WatchService>, Arc<Error>>>,
+    service: Service<WatchService>,
 }
 
-/// What serves watches at present, if there are some.
-type Slot = Arc<Mutex<Option<Arc<WatchService>>>>;
-
-/// What serves watches. Each holds it, so it may outlive its handle.
+/// What serves watches. Each uses it, so it may outlive its handle.
 struct WatchService {
     connection: Connection,
     prefix: Prefix,
@@ -49,61 +43,39 @@ impl Drop for WatchService {
 
 impl Changes {
     pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Self {
-        let (serving, beginning) = Default::default();
-        Self { connection, prefix, hub, serving, beginning }
+        Self { connection, prefix, hub, service: Service::new(LINGER) }
     }
 
-    pub(crate) async fn watch(self: &Arc<Self>, range: &Range) -> Result<WatchStream> {
-        let serving = self.serving().await?;
-        let held = serving.clone();
+    pub(crate) async fn watch(&self, range: &Range) -> Result<WatchStream> {
+        let (connection, prefix, hub) = (self.connection.clone(), self.prefix.clone(), self.hub.clone());
+        let begin = WatchService::begin(connection, prefix, hub);
+        let service = self.service.used(self.connection.life(), "watch", begin).await?;
+        let used = service.clone();
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
-            let serving = held.clone();
-            Box::pin(async move { state::scan(&serving.connection, &serving.prefix, &range, &page).await })
+            let service = used.clone();
+            Box::pin(async move { state::scan(&service.connection, &service.prefix, &range, &page).await })
         });
-        // Without watchers nobody looked when what ends.
-        let was_idle = serving.feed.watchers.count() == 0;
-        let stream = serving.feed.watchers.add(range.clone(), scan).await;
-        if was_idle {
-            serving.feed.beat_now();
-        }
-        stream
+        service.feed.changes.watchers.add(range.clone(), scan).await
     }
 
     pub(crate) fn end(&self, ended: End) {
-        let serving = self.serving.lock().take();
-        if let Some(serving) = serving {
-            serving.feed.end(ended);
-            serving.sweeper.abort();
+        if let Some(service) = self.service.end() {
+            service.feed.changes.end(ended);
+            service.sweeper.abort();
         }
     }
+}
 
-    async fn serving(self: &Arc<Self>) -> Result<Arc<WatchService>> {
-        if let Some(serving) = self.serving.lock().clone() {
-            return Ok(serving);
-        }
-        let changes = self.clone();
-        let beginning = async move { changes.begin().await };
-        self.beginning.run_or_fail(self.connection.life(), "watch", beginning).await
-    }
-
-    /// Listens to changes, if nobody does by now; nothing that changes or is lost after this returns is missed.
-    async fn begin(&self) -> Result<Arc<WatchService>> {
-        if let Some(serving) = self.serving.lock().clone() {
-            return Ok(serving);
-        }
+impl WatchService {
+    /// Listens to changes; nothing that changes or is lost after this returns is missed.
+    async fn begin(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Result<Self> {
         let feed = Arc::<Feed>::default();
-        let listening = self.hub.listen("watch", Topic::Channel(LOG.to_owned()), feed.clone()).await?;
+        let listening = hub.listen("watch", Topic::Channel(LOG.to_owned()), feed.clone()).await?;
         // It tells how many revisions there are, before anybody reads what there is.
-        look(&self.connection, &self.prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
-        let (connection, prefix) = (self.connection.clone(), self.prefix.clone());
-        let (serving, feed_swept) = (Arc::downgrade(&self.serving), feed.clone());
-        let sweeper = Sweeper { connection: connection.clone(), prefix: prefix.clone(), feed: feed_swept, serving };
-        let mut slot = self.serving.lock();
-        connection.life().admit("watch")?;
-        let sweeper = connection.life().spawn(sweeper.run());
-        let serving = Arc::new(WatchService { connection, prefix, feed, _listening: listening, sweeper });
-        *slot = Some(serving.clone());
-        Ok(serving)
+        look(&connection, &prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
+        let sweeper = sweep(connection.clone(), prefix.clone(), feed.clone());
+        let sweeper = connection.life().spawn(sweeper);
+        Ok(Self { connection, prefix, feed, _listening: listening, sweeper })
     }
 }
 
@@ -125,7 +97,7 @@ async fn look(connection: &Connection, prefix: &Prefix, feed: &Feed, duty: Duty)
             // Many ended at once.
             Ok(0) => {}
             Ok(next) => {
-                feed.ends_in(Duration::from_micros(next));
+                feed.changes.alarm.rings_in(Duration::from_micros(next));
                 return Ok(());
             }
             Err(_) => return Ok(()),
@@ -134,53 +106,17 @@ async fn look(connection: &Connection, prefix: &Prefix, feed: &Feed, duty: Duty)
 }
 
 /// Removes expired keys as their deadlines pass, so that watchers hear of them, and beats; sleeps in between.
-struct Sweeper {
-    connection: Connection,
-    prefix: Prefix,
-    feed: Arc<Feed>,
-    serving: Weak<Mutex<Option<Arc<WatchService>>>>,
-}
-
-impl Sweeper {
-    async fn run(self) {
-        let mut backoff = Backoff::default();
-        loop {
-            if self.feed.watchers.count() == 0 && !self.linger().await {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep_until(self.feed.next_look()) => {}
-                () = self.feed.sooner.notified() => continue,
-            }
-            let Some(duty) = self.feed.duty() else { continue };
-            match look(&self.connection, &self.prefix, &self.feed, duty).await {
-                Ok(()) => backoff.reset(),
-                Err(error) => {
-                    tracing::debug!(%error, "expired keys could not be swept");
-                    backoff.pause().await;
-                    self.feed.beat_now();
-                }
+async fn sweep(connection: Connection, prefix: Prefix, feed: Arc<Feed>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let duty = feed.duty().await;
+        match look(&connection, &prefix, &feed, duty).await {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                tracing::debug!(%error, "expired keys could not be swept");
+                backoff.pause().await;
+                feed.beat_now();
             }
         }
-    }
-
-    /// Waits until somebody watches again, and says so; or ends what serves watches when nobody does for a while.
-    async fn linger(&self) -> bool {
-        let until = Instant::now() + LINGER;
-        while Instant::now() < until {
-            // Whoever watches again wants a beat.
-            let _ = tokio::time::timeout_at(until, self.feed.sooner.notified()).await;
-            if self.feed.watchers.count() > 0 {
-                return true;
-            }
-        }
-        let Some(slot) = self.serving.upgrade() else { return false };
-        let last = {
-            let mut slot = slot.lock();
-            // Others are those who begin to watch.
-            let is_held = slot.as_ref().is_some_and(|serving| Arc::strong_count(serving) > 1);
-            if is_held { None } else { Some(slot.take()) }
-        };
-        last.is_none()
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::codec::Packed;
 use bytes::Bytes;
-use linchpin_adapter::fanout::{Change, Watchers};
+use linchpin_adapter::fanout::Change;
+use linchpin_adapter::feed::{self, Alarm};
 use linchpin_adapter::hub::Listener;
 use linchpin_core::life::End;
-use linchpin_core::{Entry, MAX_TTL, Result};
+use linchpin_core::{Entry, Result};
 use parking_lot::Mutex;
-use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How late a sweeper comes at least, and how much later at random: who was the last to look is the first to look again,
 /// so that of many processes one looks. Others come where it does not.
@@ -41,36 +41,18 @@ pub(crate) enum Duty {
     Beat(Vec<u8>),
 }
 
-/// What the scripts tell to the watchers of a handle.
+/// What the scripts tell to the watchers of a handle: the feed's place is how many revisions there were.
 pub(crate) struct Feed {
-    pub(crate) watchers: Watchers,
+    pub(crate) changes: feed::Feed<u64>,
     /// By this number the scripts tell who looked.
     pub(crate) number: u64,
-    count: Mutex<Count>,
-    times: Mutex<Times>,
-    dropped: Mutex<Dropped>,
-    /// Something is due earlier than the sweeper knows.
-    pub(crate) sooner: Notify,
-}
-
-/// How many revisions there were when it was told last.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    known: Option<u64>,
-    /// Something may have been missed, of which the watchers are to be told once it is known how many there are: who
-    /// reads before that would not notice what is lost between.
-    gap: bool,
-}
-
-/// When the sweeper has what to do.
-struct Times {
-    /// When the next key ends, as far as is known: every TTL that is granted is told.
-    due: Option<Instant>,
-    /// When the next beat is, and where it looks on.
-    beat: Instant,
-    look: Vec<u8>,
+    /// When the next beat is.
+    beats: Alarm,
+    /// Where it looks on.
+    look: Mutex<Vec<u8>>,
     /// This handle was the last to look.
-    is_first: bool,
+    is_first: AtomicBool,
+    dropped: Mutex<Dropped>,
 }
 
 /// How many keys the server has dropped, as far as watchers have read their ranges since, and when they were told to.
@@ -82,71 +64,43 @@ struct Dropped {
 
 impl Default for Feed {
     fn default() -> Self {
-        let (watchers, count, dropped, sooner) = Default::default();
-        let times = Times { due: None, beat: Instant::now() + BEAT.0, look: BEGINNING.to_vec(), is_first: false };
+        let (changes, beats, is_first, dropped) = Default::default();
         // Exact as a double.
         let number = fastrand::u64(..1 << 52);
-        Self { watchers, number, count, times: Mutex::new(times), dropped, sooner }
+        Self { changes, number, beats, look: Mutex::new(BEGINNING.to_vec()), is_first, dropped }
     }
 }
 
 impl Feed {
-    pub(crate) fn ends_in(&self, time: Duration) {
-        let at = Instant::now() + time.min(MAX_TTL);
-        let mut times = self.times.lock();
-        if times.due.is_none_or(|due| at < due) {
-            times.due = Some(at);
-            self.sooner.notify_one();
-        }
-    }
-
     pub(crate) fn beat_now(&self) {
-        self.times.lock().beat = Instant::now();
-        self.ends_in(Duration::ZERO);
-        self.sooner.notify_one();
+        self.beats.rings_in(Duration::ZERO);
     }
 
-    /// When to look next, unless something is heard until then.
-    pub(crate) fn next_look(&self) -> Instant {
-        let times = self.times.lock();
-        let late = at_random(if times.is_first { LATE } else { OTHERS_LATE });
-        times.due.map_or(times.beat, |due| times.beat.min(due + late))
-    }
-
-    /// What is to be done now, unless somebody else has done it.
-    pub(crate) fn duty(&self) -> Option<Duty> {
-        let mut times = self.times.lock();
-        let now = Instant::now();
-        let is_beat = times.beat <= now;
-        if !is_beat && times.due.is_none_or(|due| due > now) {
-            return None;
+    /// What is to be done next, once it is.
+    pub(crate) async fn duty(&self) -> Duty {
+        let late = || at_random(if self.is_first.load(Ordering::Relaxed) { LATE } else { OTHERS_LATE });
+        tokio::select! {
+            biased;
+            () = self.beats.ring(|| Duration::ZERO) => {}
+            () = self.changes.alarm.ring(late) => return Duty::Sweep,
         }
         // Before asking: what comes up meanwhile is looked at again.
-        times.due = None;
-        if !is_beat {
-            return Some(Duty::Sweep);
-        }
-        let is_heard = self.count.lock().known.is_some();
-        times.beat = now + if is_heard { BEAT.0 } else { UNHEARD };
-        Some(Duty::Beat(times.look.clone()))
+        self.changes.alarm.rings_next_in(None);
+        self.beats.rings_in(if self.changes.place().is_some() { BEAT.0 } else { UNHEARD });
+        Duty::Beat(self.look.lock().clone())
     }
 
     /// Somebody has looked.
     fn looked(&self, look: Look) {
-        let mut times = self.times.lock();
-        times.is_first = look.by == self.number;
-        if !times.is_first {
+        let is_first = look.by == self.number;
+        self.is_first.store(is_first, Ordering::Relaxed);
+        if !is_first {
             // Nobody else need look until then. The answer to one's own look told it before.
-            let due = look.due.map(|due| Instant::now() + due.min(MAX_TTL));
-            if due.is_some_and(|due| times.due.is_none_or(|known| due < known)) {
-                self.sooner.notify_one();
-            }
-            times.due = due;
+            self.changes.alarm.rings_next_in(look.due);
         }
         if let Some((on, dropped)) = look.beat {
-            times.beat = Instant::now() + at_random(if times.is_first { BEAT } else { OTHERS_BEAT });
-            times.look = on;
-            drop(times);
+            self.beats.rings_next_in(Some(at_random(if is_first { BEAT } else { OTHERS_BEAT })));
+            *self.look.lock() = on;
             self.dropped(dropped);
         }
     }
@@ -162,7 +116,7 @@ impl Feed {
         dropped.count = Some(count);
         if is_news {
             dropped.told = Some(Instant::now());
-            self.watchers.mark_gap();
+            self.changes.mark_gap();
         }
     }
 }
@@ -181,29 +135,22 @@ impl Listener for Feed {
             }
         };
         for ttl in changes.iter().filter_map(|(_, ttl)| *ttl) {
-            self.ends_in(ttl);
+            self.changes.alarm.rings_in(ttl);
         }
         if let Some(look) = look {
             self.looked(look);
         }
-        // A script that failed half way, or a server that lost its data, or came back with older ones.
-        let count = std::mem::replace(&mut *self.count.lock(), Count { known: Some(after), gap: false });
-        if count.gap || count.known.is_some_and(|known| known != before) {
-            self.watchers.mark_gap();
-            self.ends_in(Duration::ZERO);
-        }
-        for (change, _) in changes {
-            self.watchers.dispatch(&change);
-        }
+        // A script that failed half way, or a server that lost its data or came back with older ones, leaves a gap.
+        self.changes.tell(&before, after, changes.into_iter().map(|(change, _)| change));
     }
 
     fn mark_gap(&self) {
-        *self.count.lock() = Count { known: None, gap: true };
+        self.changes.lose();
         self.beat_now();
     }
 
     fn end(&self, ended: End) {
-        self.watchers.end(move || ended.error("watch"));
+        self.changes.end(ended);
     }
 }
 
