@@ -107,8 +107,10 @@ async fn a_record_may_be_appended_for_later() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let mut shop = Shop::open().await;
+    let longest = "SELECT linchpin.append($1, 'user/' || repeat('x', 512), 'a')";
+    assert_eq!(shop.ask(longest).await, Ok(1), "the longest name, in its area");
     for (statement, problem) in [
-        ("SELECT linchpin.append($1, '', 'a')", "1 to 512 bytes"),
+        ("SELECT linchpin.append($1, '', 'a')", "1 to 768 bytes"),
         ("SELECT linchpin.append($1, 'orders', NULL)", "has a payload"),
         ("SELECT linchpin.append($1, 'orders', 'a', '')", "1 to 256 bytes"),
         ("SELECT linchpin.append($1, 'orders', 'a', NULL, 'odd')", "names and values in turn"),

@@ -17,7 +17,155 @@ use std::future::Future;
 /// deadline of its own, and ends when its handle does. The methods mean what those of [`Driver`](linchpin_core::Driver) of
 /// the same name mean, and fail and are cancelled alike.
 ///
-/// Write them as `async fn`: the crate's first page has a whole one.
+/// Write them as `async fn`.
+///
+/// ```
+/// use linchpin_adapter::decide::{Decision, Effect, Keys, Standing, decide};
+/// use linchpin_adapter::url::{Common, Parts};
+/// use linchpin_adapter::{Backend, Config, Coordination};
+/// use linchpin_core::life::Life;
+/// use linchpin_core::*;
+/// use std::collections::BTreeMap;
+/// use std::sync::Mutex;
+/// use std::time::Duration;
+///
+/// /// Keys in a map that nobody shares. It declares as little as the contract allows.
+/// struct Shelf {
+///     capabilities: Capabilities,
+///     space: Mutex<Space>,
+/// }
+///
+/// #[derive(Default)]
+/// struct Space {
+///     revision: Revision,
+///     entries: BTreeMap<Key, Entry>,
+/// }
+///
+/// impl Backend for Shelf {
+///     type Config = ShelfConfig;
+///     const NAME: &'static str = "ShelfCoordination";
+///
+///     async fn connect(_: ShelfConfig, _: &Life) -> Result<Self> {
+///         Ok(Self { capabilities: Capabilities::minimum("shelf"), space: Mutex::default() })
+///     }
+///
+///     async fn erase(_: ShelfConfig, _: &[Namespace]) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     fn capabilities(&self) -> &Capabilities {
+///         &self.capabilities
+///     }
+///
+///     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+///         let space = self.space.lock().expect("no panic");
+///         let entries = keys.iter().map(|key| space.entries.get(key).cloned()).collect();
+///         Ok(Snapshot { revision: space.revision, entries })
+///     }
+///
+///     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+///         let space = self.space.lock().expect("no panic");
+///         let after = |key: &Key| page.after.as_ref().is_none_or(|after| key > after);
+///         let mut found = space.entries.values().filter(|entry| range.contains(&entry.key) && after(&entry.key));
+///         let entries = found.by_ref().take(page.limit).cloned().collect();
+///         Ok(ScanPage { revision: space.revision, entries, more: found.next().is_some() })
+///     }
+///
+///     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+///         let mut space = self.space.lock().expect("no panic");
+///         match decide(transaction, &*space) {
+///             Decision::Apply(effects) => {
+///                 let results = effects.into_iter().map(|effect| space.apply(effect)).collect();
+///                 Ok(Outcome::Committed { revision: space.revision, results })
+///             }
+///             Decision::Refuse(guard, found) => {
+///                 let found = found.and_then(|key| space.entries.get(&key).cloned());
+///                 Ok(Outcome::Refused { guard, found, revision: space.revision })
+///             }
+///             Decision::Fail(failure) => Err(failure.into()),
+///         }
+///     }
+///
+///     async fn clear(&self, prefix: &str) -> Result<()> {
+///         let mut space = self.space.lock().expect("no panic");
+///         space.revision.0 += 1;
+///         space.entries.retain(|key, _| !key.as_str().starts_with(prefix));
+///         Ok(())
+///     }
+///
+///     async fn health(&self) -> Result<Health> {
+///         Ok(Health::new(Duration::ZERO, Vec::new()))
+///     }
+/// }
+///
+/// impl Keys for Space {
+///     fn standing(&self, key: &Key) -> Option<Standing<'_>> {
+///         let Entry { value, created, version, .. } = self.entries.get(key)?;
+///         Some(Standing { value, created: *created, version: *version })
+///     }
+///
+///     fn first(&self, _: &str) -> Option<(Key, Revision)> {
+///         None // guards on a prefix are not declared
+///     }
+/// }
+///
+/// impl Space {
+///     fn apply(&mut self, effect: Effect<'_>) -> MutationResult {
+///         self.revision.0 += u64::from(effect.writes());
+///         let version = self.revision;
+///         let created = |entries: &BTreeMap<Key, Entry>, key| entries.get(key).map_or(version, |entry| entry.created);
+///         match effect {
+///             Effect::Put { key, value, .. } => {
+///                 let (value, created) = (value.clone(), created(&self.entries, key));
+///                 self.entries.insert(key.clone(), Entry { key: key.clone(), value, created, version, ttl: None });
+///                 MutationResult::Put { created, ttl: None }
+///             }
+///             Effect::Add { key, value: sum, .. } => {
+///                 let (value, created) = (sum.to_string().into(), created(&self.entries, key));
+///                 self.entries.insert(key.clone(), Entry { key: key.clone(), value, created, version, ttl: None });
+///                 MutationResult::Added { value: sum }
+///             }
+///             Effect::Delete { key } => MutationResult::Deleted { existed: self.entries.remove(key).is_some() },
+///             Effect::Extend { .. } => MutationResult::Extended { ttl: None }, // TTLs are not declared
+///             Effect::Nothing(result) => result,
+///         }
+///     }
+/// }
+///
+/// #[derive(Clone, Default)]
+/// struct ShelfConfig(Common);
+///
+/// impl Config for ShelfConfig {
+///     const SCHEMES: &'static [&'static str] = &["shelf"];
+///
+///     fn from_url(url: &str) -> Result<Self> {
+///         let mut config = Self::default();
+///         Parts::of(url, Self::SCHEMES)?.read_query(Common::KEYS, |key, value| config.0.set(key, value))?;
+///         Ok(config)
+///     }
+///
+///     fn with_namespace(mut self, namespace: Namespace) -> Self {
+///         self.0.namespace = namespace;
+///         self
+///     }
+///
+///     fn namespace(&self) -> &Namespace {
+///         &self.0.namespace
+///     }
+///
+///     fn address(&self) -> String {
+///         "shelf://".to_owned()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let shelf = Coordination::<Shelf>::new("shelf://?namespace=orders", "pod-1".to_owned(), None).await?;
+/// shelf.set("config", b"v1", None).await?;
+/// assert_eq!(shelf.get("config").await?.as_deref(), Some(&b"v1"[..]));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Backend: Send + Sync + Sized + 'static {
     /// Where the backend is and how to talk to it.
     type Config: Config;

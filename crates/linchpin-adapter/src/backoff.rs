@@ -40,6 +40,19 @@ impl Backoff {
 
 /// The pauses between attempts when others write the same: none at first, then doubled from half a millisecond, and each
 /// cut by any part.
+///
+/// ```
+/// # use linchpin_adapter::backoff::Contention;
+/// # use linchpin_core::Error;
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mut pauses = Contention::up_to(Duration::from_millis(1)).at_most(2);
+/// let busy = || Error::timeout("commit", Duration::from_secs(5));
+/// assert!(pauses.pause_or(busy).await.is_ok() && pauses.pause_or(busy).await.is_ok());
+/// assert!(pauses.pause_or(busy).await.is_err());
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Contention {
     next: Duration,

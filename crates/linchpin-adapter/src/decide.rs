@@ -102,6 +102,16 @@ pub enum Problem {
     Unknown,
 }
 
+impl Failure {
+    /// What a transaction is told whose mutation of this index cannot be applied, by what a server answers.
+    pub fn of(transaction: &Transaction, index: Option<usize>, problem: Problem) -> Error {
+        match index.and_then(|index| transaction.mutations.get(index)) {
+            Some(mutation) => Self { key: mutation.key().clone(), problem }.into(),
+            None => Error::unreadable("commit", "no mutation of this transaction"),
+        }
+    }
+}
+
 impl From<Failure> for Error {
     fn from(Failure { key, problem }: Failure) -> Self {
         let (kind, problem) = match problem {

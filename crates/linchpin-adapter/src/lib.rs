@@ -6,7 +6,7 @@
 //!   losing any.
 //! - [`feed`] tells changes in their order, and notices where some are missing; [`service`] runs what is needed for that
 //!   while somebody watches.
-//! - [`decide`] says what a transaction comes to, given what stands at its keys.
+//! - [`decide`] says what a transaction comes to, given what stands at its keys; [`outcomes`] is what is remembered of it.
 //! - [`hub`] shares one connection over which a server pushes, with one subscription for overlapping patterns.
 //! - [`claims`] is how the claims of a handle wait.
 //! - [`streams`] are streams over transactions and watches, for a backend that has none of its own; [`records`] is how
@@ -24,6 +24,7 @@ pub mod feed;
 mod handle;
 pub mod hub;
 mod opener;
+pub mod outcomes;
 pub mod records;
 pub mod service;
 pub mod streams;

@@ -78,6 +78,23 @@ impl<'u> Parts<'u> {
 }
 
 /// The settings that every backend with a server has, by the names that every URL has them by.
+///
+/// ```
+/// use linchpin_adapter::url::{Common, Parts};
+/// use std::time::Duration;
+///
+/// let parts = Parts::of("sqlite://app.db?response_timeout_ms=250&journal=wal", &["sqlite"])?;
+/// let (mut common, mut journal) = (Common::default(), String::new());
+/// parts.read_query(&format!("{}, journal", Common::KEYS), |key, value| {
+///     if key == "journal" {
+///         journal = value.to_owned();
+///         return Ok(true);
+///     }
+///     common.set(key, value)
+/// })?;
+/// assert_eq!((common.response_timeout, journal.as_str()), (Duration::from_millis(250), "wal"));
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
     /// The namespace to live in.

@@ -1,12 +1,12 @@
 //! Committing: doing what a transaction comes to.
 
-use crate::ids::Verdict;
 use crate::machine::Machine;
 use crate::time::granted;
 use crate::{Applied, Time};
 use bytes::Bytes;
 use linchpin_adapter::decide::{Decision, Effect, Keys, Standing, decide};
 use linchpin_adapter::fanout::Change;
+use linchpin_adapter::outcomes::Verdict;
 use linchpin_core::{Key, MutationResult, Outcome, Result, Revision, Transaction};
 
 /// What stands in a machine now.

@@ -6,13 +6,14 @@ use crate::connection::Ack;
 use crate::decide::{Step, decide, granted};
 use crate::error::Refusal;
 use crate::ids::{
-    Decided, ID_WINDOW, Remembered, forgotten, next_list, read_outcome, reused, split_list, write_list, write_outcome,
+    Decided, ID_WINDOW, Remembered, forgotten, next_list, read_outcome, split_list, write_list, write_outcome,
 };
 use crate::known::{Known, Open, Standing, Turns};
 use crate::state::{TOMBSTONE_TTL, tombstone};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use linchpin_adapter::backoff::Contention;
+use linchpin_adapter::outcomes::reused;
 use linchpin_core::{
     Condition, Error, ErrorKind, Guard, Key, Mutation, MutationResult, Outcome, Result, Retry, Revision, Transaction,
     TransactionId,

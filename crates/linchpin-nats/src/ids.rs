@@ -138,18 +138,11 @@ pub(crate) enum Decided {
 
 impl Decided {
     pub(crate) fn into_result(self, transaction: &Transaction) -> Result<Outcome> {
-        let (index, problem) = match self {
-            Self::Outcome(outcome) => return Ok(outcome),
-            Self::Conflict(index, problem) => (index, problem),
-        };
-        let mutation = transaction.mutations.get(index).ok_or_else(|| Error::unreadable("commit", "an outcome"))?;
-        Err(Failure { key: mutation.key().clone(), problem }.into())
+        match self {
+            Self::Outcome(outcome) => Ok(outcome),
+            Self::Conflict(index, problem) => Err(Failure::of(transaction, Some(index), problem)),
+        }
     }
-}
-
-/// The error for another transaction under an id that was used.
-pub(crate) fn reused() -> Error {
-    Error::new(ErrorKind::Conflict, "commit", "this transaction id was used for another transaction")
 }
 
 /// The error where a transaction was applied, but what it answered is not known any more.

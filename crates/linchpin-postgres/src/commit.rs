@@ -10,9 +10,9 @@ use crate::notices::Notices;
 use crate::numbers;
 use crate::seen::LatestTime;
 use async_trait::async_trait;
-use linchpin_core::{
-    Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
-};
+use linchpin_adapter::decide::{self, Problem};
+use linchpin_adapter::outcomes::reused;
+use linchpin_core::{Condition, Entry, Error, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -277,22 +277,9 @@ impl OutcomeRow {
                 let entry = entry.ok_or_else(|| Error::unreadable("commit", "nothing found"))?.clone();
                 Ok(Outcome::Refused { guard: self.detail, found: Some(entry), revision })
             }
-            numbers::NO_COUNTER => {
-                Err(self
-                    .conflict(transaction, "the value at this key is no counter: it is not a decimal 64-bit integer"))
-            }
-            numbers::OVERFLOW => {
-                Err(self.conflict(transaction, "the counter would leave the range of a signed 64-bit integer"))
-            }
-            _ => Err(Error::new(ErrorKind::Conflict, "commit", "this transaction id was used for another transaction")),
-        }
-    }
-
-    fn conflict(&self, transaction: &Transaction, problem: &'static str) -> Error {
-        let error = Error::new(ErrorKind::Conflict, "commit", problem);
-        match transaction.mutations.get(self.detail) {
-            Some(mutation) => error.with_subject(mutation.key().as_str()),
-            None => error,
+            numbers::NO_COUNTER => Err(decide::Failure::of(transaction, Some(self.detail), Problem::NoCounter)),
+            numbers::OVERFLOW => Err(decide::Failure::of(transaction, Some(self.detail), Problem::Overflow)),
+            _ => Err(reused()),
         }
     }
 }

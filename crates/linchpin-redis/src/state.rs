@@ -5,9 +5,11 @@ use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
 use crate::error;
 use bytes::Bytes;
+use linchpin_adapter::decide::{Failure, Problem};
+use linchpin_adapter::outcomes::reused;
 use linchpin_core::{
-    Condition, Entry, Error, ErrorKind, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision,
-    ScanPage, Snapshot, Transaction,
+    Condition, Entry, Error, Key, Mutation, MutationResult, Outcome, Page, Range, Result, Revision, ScanPage, Snapshot,
+    Transaction,
 };
 use redis::{Cmd, Value};
 use std::time::Duration;
@@ -225,15 +227,10 @@ fn result(mutation: &Mutation, answer: &mut Packed) -> Result<MutationResult> {
 }
 
 fn refused_for_good(transaction: &Transaction, mutation: Option<usize>, problem: &[u8]) -> Error {
-    let problem = match problem {
-        b"id" => "this transaction id was used for another transaction",
-        b"counter" => "the value at this key is no counter: it is not a decimal 64-bit integer",
-        _ => "the counter would leave the range of a signed 64-bit integer",
-    };
-    let error = Error::new(ErrorKind::Conflict, "commit", problem);
-    match mutation.and_then(|index| transaction.mutations.get(index)) {
-        Some(mutation) => error.with_subject(mutation.key().as_str()),
-        None => error,
+    match problem {
+        b"id" => reused(),
+        b"counter" => Failure::of(transaction, mutation, Problem::NoCounter),
+        _ => Failure::of(transaction, mutation, Problem::Overflow),
     }
 }
 

@@ -94,6 +94,77 @@ pub trait Link: Send + Sync + 'static {
 }
 
 /// The connection of a handle that the server pushes over; the first listener has it made.
+///
+/// ```
+/// use bytes::Bytes;
+/// use linchpin_adapter::hub::{Hub, Intake, Link, Listener, Pusher, Topic};
+/// use linchpin_core::life::{End, Life};
+/// use linchpin_core::Result;
+/// use std::sync::{Arc, Mutex};
+/// use std::time::Duration;
+///
+/// /// A server that says of every channel at once what it is asked for.
+/// struct Server;
+///
+/// impl Pusher for Server {
+///     type Link = Connection;
+///
+///     async fn connect(&self, intake: Arc<Intake>) -> Result<Connection> {
+///         Ok(Connection(intake))
+///     }
+///
+///     fn heartbeat(&self) -> Duration {
+///         Duration::from_secs(1)
+///     }
+///
+///     fn patience(&self) -> Duration {
+///         Duration::from_secs(5)
+///     }
+/// }
+///
+/// struct Connection(Arc<Intake>);
+///
+/// impl Link for Connection {
+///     async fn ended(&self) {
+///         std::future::pending().await
+///     }
+///
+///     async fn ping(&self) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     async fn subscribe(&mut self, topics: Vec<Topic>) -> Result<Vec<Topic>> {
+///         for topic in &topics {
+///             self.0.confirm(topic.clone());
+///             self.0.message(topic, "news:sport", &"2:1".into());
+///         }
+///         Ok(topics)
+///     }
+///
+///     async fn unsubscribe(&mut self, _: Vec<Topic>) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Ear(Mutex<Vec<(String, Bytes)>>);
+///
+/// impl Listener for Ear {
+///     fn receive(&self, channel: &str, payload: Bytes) {
+///         self.0.lock().expect("no panic").push((channel.to_owned(), payload));
+///     }
+///     fn mark_gap(&self) {}
+///     fn end(&self, _: End) {}
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let (hub, ear) = (Arc::new(Hub::new(Server, Life::in_runtime())), Arc::<Ear>::default());
+/// let _listening = hub.listen("subscribe", Topic::Start("news:".to_owned()), ear.clone()).await?;
+/// assert_eq!(*ear.0.lock().expect("no panic"), [("news:sport".to_owned(), Bytes::from("2:1"))]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Hub<P> {
     pusher: Arc<P>,
     life: Life,
@@ -184,7 +255,7 @@ impl<P: Pusher> Hub<P> {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// Tells everybody that nothing more will come. For [`Life::on_end`].
+    /// Tells everybody that nothing more will come. For [`Life::ends`].
     pub fn end(&self, ended: End) {
         *self.serving.lock() = None;
         let listeners = self.listeners.lock().all();
