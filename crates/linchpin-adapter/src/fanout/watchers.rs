@@ -9,7 +9,7 @@ use linchpin_core::WatchStream;
 use linchpin_core::{Error, Result};
 use linchpin_core::{Page, Range, ScanPage};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -56,10 +56,17 @@ pub struct Watchers {
     registry: Mutex<Registry>,
 }
 
+/// Who watches what. To find who watches a key costs as much as there are lengths of watched prefixes, however many watch
+/// something else.
 #[derive(Default)]
 struct Registry {
     keys: HashMap<Key, Vec<Weak<Queue>>>,
-    prefixes: Vec<(String, Weak<Queue>)>,
+    prefixes: HashMap<String, Vec<Weak<Queue>>>,
+    /// How long the prefixes are.
+    lengths: BTreeSet<usize>,
+    /// How many were registered since those that are gone were taken off, and how many were left then.
+    registered: usize,
+    left: usize,
 }
 
 impl Watchers {
@@ -125,26 +132,42 @@ impl Watchers {
 
 impl Registry {
     fn insert(&mut self, range: &Range, queue: Weak<Queue>) {
-        self.keys.retain(|_, queues| {
-            queues.retain(|queue| queue.strong_count() > 0);
-            !queues.is_empty()
-        });
-        self.prefixes.retain(|(_, queue)| queue.strong_count() > 0);
+        self.registered += 1;
+        if self.registered > self.left + 16 {
+            self.take_off();
+        }
         match range {
             Range::Key(key) => self.keys.entry(key.clone()).or_default().push(queue),
-            Range::Prefix(prefix) => self.prefixes.push((prefix.clone(), queue)),
+            Range::Prefix(prefix) => {
+                self.lengths.insert(prefix.len());
+                self.prefixes.entry(prefix.clone()).or_default().push(queue);
+            }
         }
     }
 
+    /// Takes off those that are gone. Now and then: it looks at all.
+    fn take_off(&mut self) {
+        fn is_left(queues: &mut Vec<Weak<Queue>>, left: &mut usize) -> bool {
+            queues.retain(|queue| queue.strong_count() > 0);
+            *left += queues.len();
+            !queues.is_empty()
+        }
+        (self.registered, self.left) = (0, 0);
+        let left = &mut self.left;
+        self.keys.retain(|_, queues| is_left(queues, left));
+        self.prefixes.retain(|_, queues| is_left(queues, left));
+        self.lengths = self.prefixes.keys().map(String::len).collect();
+    }
+
     fn of(&self, key: &Key) -> Vec<Arc<Queue>> {
-        let exact = self.keys.get(key).into_iter().flatten();
-        let prefixed = self.prefixes.iter().filter(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
-        exact.chain(prefixed.map(|(_, queue)| queue)).filter_map(Weak::upgrade).collect()
+        let starts = self.lengths.iter().map_while(|length| (*length <= key.as_str().len()).then_some(*length));
+        let prefixed = starts.filter_map(|length| self.prefixes.get(key.as_str().get(..length)?));
+        let exact = self.keys.get(key).into_iter();
+        exact.chain(prefixed).flatten().filter_map(Weak::upgrade).collect()
     }
 
     fn all(&self) -> Vec<Arc<Queue>> {
-        let exact = self.keys.values().flatten();
-        exact.chain(self.prefixes.iter().map(|(_, queue)| queue)).filter_map(Weak::upgrade).collect()
+        self.keys.values().chain(self.prefixes.values()).flatten().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -165,6 +188,35 @@ mod tests {
 
     fn key(name: &str) -> Key {
         Key::new(name).expect("valid")
+    }
+
+    #[test]
+    fn a_change_is_told_to_who_watches_it_and_nobody_else() {
+        let mut registry = Registry::default();
+        let mut watch = |range: Range| {
+            let queue = Arc::new(Queue::default());
+            registry.insert(&range, Arc::downgrade(&queue));
+            (range, queue)
+        };
+        let mut watches: Vec<_> = ["", "lock/", "lock/1:a/", "lock/1:", "é", "lock/1:a/x", "lock/1:a/xy"]
+            .into_iter()
+            .flat_map(|text| [Some(Range::Prefix(text.to_owned())), Key::new(text).ok().map(Range::Key)])
+            .flatten()
+            .map(&mut watch)
+            .collect();
+        // Most of those that come and go are gone.
+        for n in 0..1000 {
+            drop(watch(Range::Prefix(format!("gone/{n}"))));
+        }
+        watches.extend((0..3).map(|n| watch(Range::Prefix(format!("lock/1:a/{n}")))));
+        assert!(registry.prefixes.len() < 100 && registry.lengths.len() < 12, "{:?}", registry.lengths);
+        for name in ["lock/1:a/x", "lock/1:a/xy", "lock/1:a/2", "lock/2:bb/x", "é", "ê", "other"] {
+            let told = registry.of(&key(name));
+            let is_told = |queue: &Arc<Queue>| told.iter().filter(|told| Arc::ptr_eq(told, queue)).count();
+            for (range, queue) in &watches {
+                assert_eq!(is_told(queue), usize::from(range.contains(&key(name))), "{name} to {range:?}");
+            }
+        }
     }
 
     fn entry(name: &str, version: u64) -> Entry {
