@@ -6,6 +6,7 @@ mod coordinator;
 mod documents;
 mod examples;
 mod features;
+mod leases;
 mod mutants;
 mod nats_cluster;
 mod nats_connections;
