@@ -5,33 +5,45 @@ use crate::hub::{Hub, Listening};
 use crate::names::Topic;
 use crate::state::State;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::fanout::Scan;
-use linchpin_adapter::service::Service;
+use linchpin_adapter::fanout::Watchers;
+use linchpin_adapter::feed::{WatchSource, Watches};
 use linchpin_core::life::End;
-use linchpin_core::{Page, Range, Result, WatchStream};
+use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// For how long watches are served after the last one is gone.
-const LINGER: Duration = Duration::from_secs(5);
-
 /// How late a sweeper may come, at random, so that one of many processes comes first.
 const JITTER: Duration = Duration::from_millis(20);
 
-/// The watchers of a handle and what serves them.
+/// The watches of a handle and what serves them.
 pub(crate) struct Changes {
     state: Arc<State>,
     hub: Arc<Hub>,
-    service: Service<WatchService>,
+    watches: Watches<WatchService>,
 }
 
-/// What serves watches. Each uses it, so it may outlive its handle.
+/// What serves watches.
 struct WatchService {
     state: Arc<State>,
     feed: Arc<Feed>,
     _listening: Listening,
     sweeper: JoinHandle<()>,
+}
+
+impl WatchSource for WatchService {
+    fn watchers(&self) -> &Watchers {
+        &self.feed.changes.watchers
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        self.state.scan(range, page).await
+    }
+
+    fn end(&self, ended: End) {
+        self.feed.changes.end(ended);
+        self.sweeper.abort();
+    }
 }
 
 impl Drop for WatchService {
@@ -42,25 +54,16 @@ impl Drop for WatchService {
 
 impl Changes {
     pub(crate) fn new(state: Arc<State>, hub: Arc<Hub>) -> Self {
-        Self { state, hub, service: Service::new(LINGER) }
+        Self { state, hub, watches: Watches::default() }
     }
 
     pub(crate) async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let begin = WatchService::begin(self.state.clone(), self.hub.clone());
-        let service = self.service.used(&self.hub.life, "watch", begin).await?;
-        let used = service.clone();
-        let scan: Scan = Arc::new(move |range: Range, page: Page| {
-            let service = used.clone();
-            Box::pin(async move { service.state.scan(&range, &page).await })
-        });
-        service.feed.changes.watchers.add(range.clone(), scan).await
+        self.watches.watch(&self.hub.life, range, begin).await
     }
 
     pub(crate) fn end(&self, ended: End) {
-        if let Some(service) = self.service.end() {
-            service.feed.changes.end(ended);
-            service.sweeper.abort();
-        }
+        self.watches.end(ended);
     }
 }
 

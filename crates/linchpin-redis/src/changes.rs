@@ -6,33 +6,45 @@ use crate::feed::{BEGINNING, Duty, Feed};
 use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::fanout::Scan;
+use linchpin_adapter::fanout::Watchers;
+use linchpin_adapter::feed::{WatchSource, Watches};
 use linchpin_adapter::hub::Topic;
-use linchpin_adapter::service::Service;
 use linchpin_core::life::End;
-use linchpin_core::{Page, Range, Result, WatchStream};
+use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// For how long watches are served after the last one is gone.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// The watchers of a handle and what serves them.
+/// The watches of a handle and what serves them.
 pub(crate) struct Changes {
     connection: Connection,
     prefix: Prefix,
     hub: Arc<Pushes>,
-    service: Service<WatchService>,
+    watches: Watches<WatchService>,
 }
 
-/// What serves watches. Each uses it, so it may outlive its handle.
+/// What serves watches.
 struct WatchService {
     connection: Connection,
     prefix: Prefix,
     feed: Arc<Feed>,
     _listening: Listening,
     sweeper: JoinHandle<()>,
+}
+
+impl WatchSource for WatchService {
+    fn watchers(&self) -> &Watchers {
+        &self.feed.changes.watchers
+    }
+
+    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+        state::scan(&self.connection, &self.prefix, range, page).await
+    }
+
+    fn end(&self, ended: End) {
+        self.feed.changes.end(ended);
+        self.sweeper.abort();
+    }
 }
 
 impl Drop for WatchService {
@@ -43,26 +55,17 @@ impl Drop for WatchService {
 
 impl Changes {
     pub(crate) fn new(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Self {
-        Self { connection, prefix, hub, service: Service::new(LINGER) }
+        Self { connection, prefix, hub, watches: Watches::default() }
     }
 
     pub(crate) async fn watch(&self, range: &Range) -> Result<WatchStream> {
         let (connection, prefix, hub) = (self.connection.clone(), self.prefix.clone(), self.hub.clone());
         let begin = WatchService::begin(connection, prefix, hub);
-        let service = self.service.used(self.connection.life(), "watch", begin).await?;
-        let used = service.clone();
-        let scan: Scan = Arc::new(move |range: Range, page: Page| {
-            let service = used.clone();
-            Box::pin(async move { state::scan(&service.connection, &service.prefix, &range, &page).await })
-        });
-        service.feed.changes.watchers.add(range.clone(), scan).await
+        self.watches.watch(self.connection.life(), range, begin).await
     }
 
     pub(crate) fn end(&self, ended: End) {
-        if let Some(service) = self.service.end() {
-            service.feed.changes.end(ended);
-            service.sweeper.abort();
-        }
+        self.watches.end(ended);
     }
 }
 

@@ -1,8 +1,10 @@
-//! What the watchers of a handle are told of a server that says which change follows which.
+//! What the watchers of a handle are told of a server that says which change follows which, and what serves them.
 
 mod alarm;
+mod watches;
 
 pub use alarm::Alarm;
+pub use watches::{WatchSource, Watches};
 
 use crate::fanout::{Change, Watchers};
 use linchpin_core::life::End;

@@ -1,0 +1,111 @@
+//! What serves the watches of a handle.
+
+use crate::fanout::{Scan, Watchers};
+use crate::service::Service;
+use linchpin_core::life::{End, Life};
+use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long watches are served after the last one is gone.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What serves watches while there are some: it hears of the changes and tells them to its watchers. Each watch holds on to
+/// it, so it may outlive its handle.
+pub trait WatchSource: Send + Sync + 'static {
+    /// Who is told.
+    fn watchers(&self) -> &Watchers;
+
+    /// Reads one page of a range.
+    ///
+    /// # Errors
+    /// What reading fails with.
+    fn scan(&self, range: &Range, page: &Page) -> impl Future<Output = Result<ScanPage>> + Send;
+
+    /// Ends the watches, and what serves them.
+    fn end(&self, ended: End);
+}
+
+/// The watches of a handle. What serves them is begun with the first one, and ends a moment after the last.
+///
+/// ```
+/// use futures::StreamExt;
+/// use linchpin_adapter::fanout::{Change, Watchers};
+/// use linchpin_adapter::feed::{WatchSource, Watches};
+/// use linchpin_core::life::{End, Life};
+/// use linchpin_core::{Key, Page, Range, Result, Revision, ScanPage, WatchEvent};
+///
+/// /// A server where nothing is.
+/// #[derive(Default)]
+/// struct Nothing(Watchers);
+///
+/// impl WatchSource for Nothing {
+///     fn watchers(&self) -> &Watchers {
+///         &self.0
+///     }
+///
+///     async fn scan(&self, _: &Range, _: &Page) -> Result<ScanPage> {
+///         Ok(ScanPage { revision: Revision(7), entries: Vec::new(), more: false })
+///     }
+///
+///     fn end(&self, ended: End) {
+///         self.0.end(move || ended.error("watch"));
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let (life, watches) = (Life::in_runtime(), Watches::default());
+/// let mut watch = watches.watch(&life, &Range::all(), async { Ok(Nothing::default()) }).await?;
+/// assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Synced { revision: Revision(7) }))));
+/// watches.end(End::Closed);
+/// assert!(watch.next().await.expect("an end").is_err());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Watches<S: WatchSource>(Service<S>);
+
+impl<S: WatchSource> Watches<S> {
+    /// Watches a range; `begin`, if nothing serves watches. Nothing may be missed by what it comes to that changes
+    /// afterwards.
+    ///
+    /// # Errors
+    /// What beginning or reading fails with; `Closed` once the handle has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the watch. What was begun goes on, for who comes next.
+    pub async fn watch(
+        &self,
+        life: &Life,
+        range: &Range,
+        begin: impl Future<Output = Result<S>> + Send + 'static,
+    ) -> Result<WatchStream> {
+        let source = self.0.used(life, "watch", begin).await?;
+        let used = source.clone();
+        let scan: Scan = Arc::new(move |range: Range, page: Page| {
+            let source = used.clone();
+            Box::pin(async move { source.scan(&range, &page).await })
+        });
+        source.watchers().add(range.clone(), scan).await
+    }
+
+    /// Ends them, and what serves them. For [`Life::ends`].
+    pub fn end(&self, ended: End) {
+        if let Some(source) = self.0.end() {
+            source.end(ended);
+        }
+    }
+}
+
+impl<S: WatchSource> Default for Watches<S> {
+    fn default() -> Self {
+        Self(Service::new(LINGER))
+    }
+}
+
+impl<S: WatchSource> fmt::Debug for Watches<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watches").field(&self.0).finish()
+    }
+}
