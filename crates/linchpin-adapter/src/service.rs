@@ -2,7 +2,7 @@
 
 use crate::tasks::SingleFlight;
 use linchpin_core::life::Life;
-use linchpin_core::{Error, Result};
+use linchpin_core::{Error, MAX_TTL, Result};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
@@ -61,7 +61,7 @@ impl<T: Send + Sync + 'static> Service<T> {
     /// One that nobody uses yet, and that runs for `linger` after the last one did.
     pub fn new(linger: Duration) -> Self {
         let slot = Slot { running: None, users: Weak::new(), left: Instant::now(), lingers: false };
-        Self { slot: Arc::new(Mutex::new(slot)), beginning: SingleFlight::default(), linger }
+        Self { slot: Arc::new(Mutex::new(slot)), beginning: SingleFlight::default(), linger: linger.min(MAX_TTL) }
     }
 
     /// Uses it; `begin`, if it does not run.

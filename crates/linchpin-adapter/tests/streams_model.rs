@@ -126,7 +126,7 @@ proptest! {
             let driver = || async { MemoryCoordination::connect(MemoryConfig::new()).await.expect("in memory").driver() };
             let (below, model): (_, Arc<dyn Driver>) = (driver().await, driver().await);
             let keys = DriverKeys::new(below, &Namespace::new("streams").expect("valid"));
-            let streams = Streams::new(Life::in_runtime(), keys, Room { operations: 64, bytes: 1 << 20 });
+            let streams = Streams::new(Life::in_runtime(), keys, Room { operations: 64, value: 1 << 16, bytes: 1 << 20, minimum_ttl: Duration::from_millis(1) });
             let mut given = Vec::new();
             for (number, step) in steps.iter().enumerate() {
                 let [one, other] = take(step, &streams, &*model, &mut given).await;

@@ -178,6 +178,13 @@ impl Error {
         self.with_retry(Retry::Unknown).with_retry(Retry::Never)
     }
 
+    /// It failed after a part of the call was done: sending it again is safe only if the call is idempotent.
+    pub fn after_a_part(self) -> Self {
+        let retry = self.0.retry;
+        let error = self.with_retry(Retry::Unknown);
+        if retry == Retry::Never { error.with_retry(retry) } else { error }
+    }
+
     /// The same for whatever its operation is: one that only reads surely applied nothing.
     pub fn for_good_unless_read(self) -> Self {
         if is_read(self.0.operation) { self } else { self.for_good() }

@@ -33,6 +33,17 @@ impl Fnv {
     }
 }
 
+/// FNV-1a of 128 bits, for adapters that store what is longer than fits: the same on every machine and in every build. Not
+/// against those who want two texts to be one.
+///
+/// ```
+/// assert_eq!(linchpin_core::hash_128("a".bytes()), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+/// ```
+pub fn hash_128(bytes: impl IntoIterator<Item = u8>) -> u128 {
+    let mix = |hash: u128, byte| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    bytes.into_iter().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix)
+}
+
 pub(crate) fn fingerprint(transaction: &Transaction) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     hash.number(transaction.guards.len() as u64);

@@ -56,6 +56,7 @@ pub use counter::counter;
 pub use driver::{Driver, Health};
 pub use entry::{Entry, Page, Range, Revision, ScanPage, Snapshot};
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use fingerprint::hash_128;
 pub use message::{Message, Publication, Reach, Subscription, SubscriptionEvent};
 pub use name::{
     Channel, GroupName, Key, MAX_NAME, MAX_SHORT_NAME, MAX_STORED_NAME, MemberName, Namespace, NodeId, StreamName,

@@ -171,10 +171,3 @@ fn problem(error: &RedisError) -> String {
     let code = error.code().map_or_else(|| error.category().to_owned(), str::to_owned);
     format!("the server answered {code}; its own words are in the source")
 }
-
-/// A call that takes several steps failed after some of them were done.
-pub(crate) fn after_a_part(error: Error) -> Error {
-    let retry = error.retry();
-    let error = error.with_retry(Retry::Unknown);
-    if retry == Retry::Never { error.with_retry(retry) } else { error }
-}

@@ -3,7 +3,6 @@
 use crate::codec::{Packed, Reader, micros, optional_micros};
 use crate::commands::{self, Prefix, ScriptCall, lex_bounds};
 use crate::connection::Connection;
-use crate::error;
 use bytes::Bytes;
 use linchpin_adapter::decide::{Failure, Problem};
 use linchpin_adapter::outcomes::reused;
@@ -244,7 +243,7 @@ pub(crate) async fn clear(connection: &Connection, prefix: &Prefix, start: &str)
         match connection.run::<u64>("clear", &script).await {
             Ok(0) => return Ok(()),
             Ok(_) => removed = true,
-            Err(error) if removed => return Err(error::after_a_part(error)),
+            Err(error) if removed => return Err(error.after_a_part()),
             Err(error) => return Err(error),
         }
     }

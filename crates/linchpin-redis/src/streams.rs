@@ -3,7 +3,6 @@
 use crate::codec::{Reader, micros, optional_micros};
 use crate::commands::{self, Prefix};
 use crate::connection::Connection;
-use crate::error;
 use linchpin_adapter::records;
 use linchpin_core::{
     Action, Appended, Error, GroupInfo, GroupName, Position, Record, Result, Retention, Settled, Settlement,
@@ -102,7 +101,7 @@ pub(crate) async fn trim(
     let mut dropped = 0;
     loop {
         let answer = connection.run("trim", &script).await;
-        let answer = answer.map_err(|error| if dropped > 0 { error::after_a_part(error) } else { error })?;
+        let answer = answer.map_err(|error| if dropped > 0 { error.after_a_part() } else { error })?;
         let mut answer = read.list(answer)?.into_iter();
         dropped += read.number(answer.next())?;
         if read.text(answer.next())? != "1" {

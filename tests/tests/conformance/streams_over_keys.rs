@@ -33,13 +33,14 @@ impl StreamsOverKeys {
         "streams-over-keys".clone_into(&mut capabilities.backend);
         let room = Room {
             operations: capabilities.limits.transaction_operations,
+            value: capabilities.limits.value,
             bytes: capabilities.limits.transaction_bytes,
+            minimum_ttl: capabilities.ttl.map_or(Duration::ZERO, |ttl| ttl.minimum),
         };
         let slack = capabilities.ttl.map_or(Duration::ZERO, |ttl| ttl.slack);
         capabilities.streams = Some(streams::support(slack));
         capabilities.limits.batch = room.batch();
-        // A value has the headers' lengths and the id, too.
-        capabilities.limits.record -= 16 * 1024;
+        capabilities.limits.record -= streams::OVERHEAD;
         let streams = Arc::new(Streams::new(life.clone(), keys, room));
         Ok(Self { inner, below, streams, life, capabilities })
     }

@@ -61,7 +61,7 @@ impl Alarm {
     /// Dropping the future forgets nothing.
     pub async fn ring(&self, late: impl Fn() -> Duration) {
         loop {
-            let due = self.due().map(|due| due + late());
+            let due = self.due().map(|due| due + late().min(MAX_TTL));
             let waits = async {
                 match due {
                     Some(due) => sleep_until(due).await,

@@ -2,12 +2,13 @@
 
 use super::layout::{Head, Id, OfId, OfName, write};
 use super::view::{Seen, Standing, ring};
-use super::{Book, DEDUPE_WINDOW, KeySpace, OTHER_VALUES};
+use super::{Book, DEATH, DEDUPE_WINDOW, KeySpace, OTHER_VALUES};
 use crate::backoff::Contention;
 use crate::records;
 use bytes::Bytes;
 use linchpin_core::{Appended, Error, ErrorKind, Key, Position, Record, Result, StreamName, Transaction};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The end of a stream, as it was seen, and what is put there.
 pub(super) struct Tail {
@@ -15,27 +16,29 @@ pub(super) struct Tail {
     pub(super) id: Id,
     stands: Stands,
     next: Position,
+    minimum_ttl: Duration,
 }
 
 /// How a stream was found.
 enum Stands {
     Here(Standing),
-    /// Who wants it makes it.
-    Absent(Head),
+    /// Who wants it makes it, after one that was cleared.
+    Absent(Head, Option<Seen<Position>>),
 }
 
 impl<K: KeySpace> Book<K> {
     /// The end of a stream.
     pub(super) async fn tail(&self, name: &StreamName) -> Result<Tail> {
-        if let Some(standing) = self.standing(name).await? {
-            let (id, next) = (standing.id(), standing.next.value);
-            return Ok(Tail { name: name.clone(), id, stands: Stands::Here(standing), next });
-        }
-        // One that was cleared goes on where it was, so that a receipt from before fits nothing that comes after.
-        let last = self.seen::<Position>(OfName::Cleared.key(name)?).await?;
-        let start = Position(last.map_or(0, |last| last.value.0) + 1);
-        let head = Head { id: Id::random(), start, name: name.clone() };
-        Ok(Tail { name: name.clone(), id: head.id, stands: Stands::Absent(head), next: start })
+        let (id, next, stands) = if let Some(standing) = self.standing(name).await? {
+            (standing.id(), standing.next.value, Stands::Here(standing))
+        } else {
+            // One that was cleared goes on where it was, so that a receipt from before fits nothing that comes after.
+            let last = self.seen::<Position>(OfName::Cleared.key(name)?).await?;
+            let start = Position(last.as_ref().map_or(0, |last| last.value.0).saturating_add(1));
+            let head = Head { id: Id::random(), start, name: name.clone() };
+            (head.id, start, Stands::Absent(head, last))
+        };
+        Ok(Tail { name: name.clone(), id, stands, next, minimum_ttl: self.room.minimum_ttl })
     }
 
     pub(super) async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
@@ -57,7 +60,7 @@ impl<K: KeySpace> Book<K> {
                     continue;
                 }
                 let position;
-                (transaction, position) = tail.push(transaction, record, encoded.clone())?;
+                (transaction, position) = tail.push(transaction, encoded.clone(), record.delay)?;
                 if let Some(id) = &record.id {
                     let key = OfId::Once.named(tail.id, id)?;
                     transaction = transaction.put(key, write(&position)?, Some(DEDUPE_WINDOW));
@@ -75,15 +78,18 @@ impl<K: KeySpace> Book<K> {
         }
     }
 
+    /// Refuses what has no room: as a dead letter, too, so that nothing is in the way of what comes after it.
     fn admit(&self, encoded: &[Bytes]) -> Result<()> {
         let (count, bytes) = (encoded.len(), encoded.iter().map(Bytes::len).sum::<usize>());
+        let largest = encoded.iter().map(Bytes::len).max().unwrap_or_default();
+        let of_one = self.room.value.saturating_sub(DEATH);
+        let of_all = self.room.bytes.saturating_sub(OTHER_VALUES + DEATH);
         let problem = if count > self.room.batch() {
             format!("a batch of {count} records, the limit is {}", self.room.batch())
-        } else if bytes + OTHER_VALUES > self.room.bytes {
-            format!(
-                "the records have {bytes} bytes together, the limit is {}",
-                self.room.bytes.saturating_sub(OTHER_VALUES)
-            )
+        } else if largest > of_one {
+            format!("a record has {largest} bytes with its id and the lengths of its headers, the limit is {of_one}")
+        } else if bytes > of_all {
+            format!("the records have {bytes} bytes together, the limit is {of_all}")
         } else {
             return Ok(());
         };
@@ -98,7 +104,7 @@ impl<K: KeySpace> Book<K> {
             return Ok(HashMap::new());
         }
         let keys: Vec<Key> = ids.iter().map(|id| OfId::Once.named(tail.id, id)).collect::<Result<_>>()?;
-        let found = self.keys.get(&keys).await.map_err(Error::of_read)?.entries;
+        let found = self.read(&keys).await?;
         let known = ids.into_iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
         known.map(|(id, found)| Ok((id.clone(), Seen::of(&found)?.value))).collect()
     }
@@ -109,9 +115,15 @@ impl Tail {
     pub(super) fn begin(&self, transaction: Transaction) -> Result<Transaction> {
         Ok(match &self.stands {
             Stands::Here(standing) => standing.next.guard(transaction),
-            Stands::Absent(head) => {
-                let key = OfName::Head.key(&self.name)?;
-                let transaction = transaction.absent(key.clone()).put(key, write(head)?, None);
+            Stands::Absent(head, last) => {
+                let (key, cleared) = (OfName::Head.key(&self.name)?, OfName::Cleared.key(&self.name)?);
+                let transaction = match last {
+                    Some(last) => last.guard(transaction),
+                    None => transaction.absent(cleared),
+                };
+                // Nobody has the id, as far as chance goes.
+                let transaction = transaction.absent(key.clone()).absent(OfId::Next.key(self.id)?);
+                let transaction = transaction.put(key, write(head)?, None);
                 transaction.put(OfId::Bounds.key(self.id)?, write(&head.start)?, None)
             }
         })
@@ -121,7 +133,7 @@ impl Tail {
     pub(super) fn first_of_new(&self) -> Option<Position> {
         match &self.stands {
             Stands::Here(_) => None,
-            Stands::Absent(head) => Some(head.start),
+            Stands::Absent(head, _) => Some(head.start),
         }
     }
 
@@ -129,15 +141,15 @@ impl Tail {
     pub(super) fn push(
         &mut self,
         mut transaction: Transaction,
-        record: &Record,
         encoded: Bytes,
+        delay: Option<Duration>,
     ) -> Result<(Transaction, Position)> {
         let position = self.next;
-        let next = position.0.checked_add(1).ok_or_else(|| at_its_end(&self.name))?;
-        self.next = Position(next);
+        self.next = Position(position.0.checked_add(1).ok_or_else(|| at_its_end(&self.name))?);
         transaction = transaction.put(OfId::Record.at(self.id, position)?, encoded, None);
-        if let Some(delay) = record.delay.filter(|delay| !delay.is_zero()) {
-            transaction = transaction.put(OfId::Delay.at(self.id, position)?, "", Some(delay));
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+            let held_back = Some(delay.max(self.minimum_ttl));
+            transaction = transaction.put(OfId::Delay.at(self.id, position)?, "", held_back);
         }
         Ok((transaction, position))
     }

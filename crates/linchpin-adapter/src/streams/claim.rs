@@ -1,16 +1,16 @@
 //! Claiming: what has become due again first, then what the group has not looked at.
 
 use super::append::Tail;
-use super::layout::{Id, OfId, OfName, Pending, position, read, write};
-use super::view::{Membership, delete_pending, put_pending};
-use super::{Book, FIXED, KeySpace, PER_RECORD, Room};
+use super::layout::{Id, OfId, OfName, Pending, position, read, unreadable, write};
+use super::view::{Membership, Seen, delete_pending};
+use super::{Book, FIXED, KeySpace, OTHER_VALUES, PER_RECORD, Room};
 use crate::backoff::Contention;
 use crate::claims::{Look, Source};
 use crate::records::{self, Death};
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{StreamExt, try_join};
 use linchpin_core::{
-    Claim, Delivery, Entry, Error, GroupName, Key, Page, Position, Range, Receipt, Record, Result, Settled, Settlement,
+    Claim, Delivery, Entry, Error, GroupName, Key, Position, Range, Receipt, Record, Result, Settled, Settlement,
     StreamName, Transaction, dead_letter,
 };
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ const SOON: Duration = Duration::from_millis(10);
 /// After which time a group is looked at again though nobody woke who waits: a watch may be away for long while calls
 /// are answered.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How many records are read at once that nobody has looked at.
+const AHEAD: usize = 64;
 
 /// Rings whenever a claim may find more. Ends when it is dropped.
 pub(super) struct Listening(JoinHandle<()>);
@@ -72,11 +75,15 @@ impl<K: KeySpace> Source for Book<K> {
 }
 
 /// What a claim takes, until it is committed.
-struct Taking {
-    group: Id,
+struct Taking<'a> {
+    claim: &'a Claim,
+    member: Membership,
     transaction: Transaction,
+    /// What it writes, in bytes.
     bytes: usize,
     given: Vec<Delivery>,
+    /// When something is due that is not taken.
+    due: Vec<Duration>,
     /// The dead letters, once there is one.
     dead: Option<Tail>,
     /// Whether something was settled or passed over: there may be more to give.
@@ -85,65 +92,83 @@ struct Taking {
 
 impl<K: KeySpace> Book<K> {
     /// Claims what there is now; nothing is claimed where others changed something meanwhile.
+    ///
+    /// How far the group has looked is read first: what others take after that has moved it. What is pending is read
+    /// before what is held back: whoever holds something back writes both, so what is free by both is free.
     async fn try_look(&self, claim: &Claim) -> Result<Option<Look>> {
-        let Some(member) = self.membership(&claim.stream, &claim.group).await? else {
+        let Some((member, looked)) = self.member(&claim.stream, &claim.group).await? else {
             self.create_group(&claim.stream, &claim.group).await?;
             return Ok(None);
         };
-        let (id, group) = (member.stream.value.id, member.group.value);
-        let transaction = member.guard(Transaction::new());
-        let mut taking = Taking { group, transaction, bytes: 0, given: Vec::new(), dead: None, has_moved: false };
-        let mut held = self.not_due(id, group).await?;
-        let mut due = Vec::new();
-        for entry in self.all(&OfId::Pending.range(group), true).await? {
+        let mut taking = Taking::new(claim, member);
+        let pending = self.all(&OfId::Pending.range(taking.group()), true).await?;
+        let mut held = if pending.is_empty() { BTreeMap::new() } else { self.held_back(&taking.member).await? };
+        let mut free = Vec::new();
+        for entry in pending {
             match held.remove(&position(&entry.key)?) {
-                Some(left) => due.push(left.max(SOON)),
-                None if !taking.has_room(self.room, claim) => return self.taken(taking, None).await,
-                None => self.take_again(&mut taking, claim, &member, &entry).await?,
+                Some(left) => taking.due.push(left.max(SOON)),
+                None => free.push(entry),
             }
         }
-        self.take_new(&mut taking, claim, &member, &mut due).await?;
-        self.taken(taking, due.into_iter().min()).await
+        let is_all = self.take_again(&mut taking, free).await?;
+        let is_whole = !is_all || self.take_new(&mut taking, looked).await?;
+        Ok(if is_whole { self.taken(taking).await? } else { None })
     }
 
     /// Which positions are not due yet, and for how long.
-    async fn not_due(&self, id: Id, group: Id) -> Result<BTreeMap<Position, Duration>> {
+    async fn held_back(&self, member: &Membership) -> Result<BTreeMap<Position, Duration>> {
+        let (holds, delays) = (OfId::Hold.range(member.group.value), OfId::Delay.range(member.stream.value.id));
+        let (holds, delays) = try_join!(self.all(&holds, false), self.all(&delays, false))?;
         let mut held = BTreeMap::new();
-        for range in [OfId::Hold.range(group), OfId::Delay.range(id)] {
-            for entry in self.all(&range, false).await? {
-                let left = entry.ttl.unwrap_or_default();
-                held.entry(position(&entry.key)?)
-                    .and_modify(|known: &mut Duration| *known = left.max(*known))
-                    .or_insert(left);
-            }
+        for entry in holds.into_iter().chain(delays) {
+            let left = entry.ttl.unwrap_or_default();
+            let longest = held.entry(position(&entry.key)?).or_insert(left);
+            *longest = left.max(*longest);
         }
         Ok(held)
     }
 
-    /// Takes what was taken before, unless that was often enough.
-    async fn take_again(&self, taking: &mut Taking, claim: &Claim, member: &Membership, entry: &Entry) -> Result<()> {
-        let (at, pending) = (position(&entry.key)?, read::<Pending>(entry)?);
-        let hold = OfId::Hold.at(taking.group, at)?;
-        let guarded = std::mem::take(&mut taking.transaction).version_is(entry.key.clone(), entry.version).absent(hold);
-        taking.transaction = guarded;
-        let stored = self.keys.get(&[OfId::Record.at(member.stream.value.id, at)?]).await?.into_entry();
+    /// Takes what was taken before and is free, or buries what was often enough; whether that was looked at in full.
+    async fn take_again(&self, taking: &mut Taking<'_>, free: Vec<Entry>) -> Result<bool> {
+        let id = taking.member.stream.value.id;
+        let mut left = &free[..];
+        while !left.is_empty() && taking.has_room(self.room) {
+            let (some, rest) = left.split_at(left.len().min(taking.claim.max - taking.given.len()));
+            let key = |entry: &Entry| OfId::Record.at(id, position(&entry.key)?);
+            let keys: Vec<Key> = some.iter().map(key).collect::<Result<_>>()?;
+            for (entry, stored) in some.iter().zip(self.read(&keys).await?) {
+                if !taking.has_room(self.room) {
+                    return Ok(false);
+                }
+                self.take_one_again(taking, entry, stored).await?;
+            }
+            left = rest;
+        }
+        Ok(left.is_empty())
+    }
+
+    async fn take_one_again(&self, taking: &mut Taking<'_>, entry: &Entry, stored: Option<Entry>) -> Result<()> {
+        let (at, Pending { deliveries, .. }) = (position(&entry.key)?, read(entry)?);
+        taking.transaction = std::mem::take(&mut taking.transaction).version_is(entry.key.clone(), entry.version);
         let record = stored.and_then(|stored| records::decode(&stored.value));
-        let is_over = claim.max_deliveries.is_some_and(|most| pending.deliveries >= most);
+        let is_over = taking.claim.max_deliveries.is_some_and(|most| deliveries >= most);
         match record {
-            Some(record) if !is_over => taking.give(claim, at, pending.deliveries.saturating_add(1), record),
+            Some(record) if !is_over => self.give(taking, at, deliveries.saturating_add(1), record),
             record => {
-                taking.transaction = delete_pending(std::mem::take(&mut taking.transaction), taking.group, at)?;
+                let transaction = std::mem::take(&mut taking.transaction);
+                taking.transaction = delete_pending(transaction, taking.group(), at)?;
                 taking.has_moved = true;
-                let death = Death { reason: dead_letter::MAX_DELIVERIES, deliveries: pending.deliveries, position: at };
                 // What nobody can read is nobody's.
                 let Some(record) = record else { return Ok(()) };
-                self.bury(taking, claim, record, death).await
+                let death = Death { reason: dead_letter::MAX_DELIVERIES, deliveries, position: at };
+                self.bury(taking, record, death).await
             }
         }
     }
 
     /// There are no dead letters of dead letters.
-    async fn bury(&self, taking: &mut Taking, claim: &Claim, record: Record, death: Death<'_>) -> Result<()> {
+    async fn bury(&self, taking: &mut Taking<'_>, record: Record, death: Death<'_>) -> Result<()> {
+        let claim = taking.claim;
         if claim.stream.dead_letters_of().is_some() {
             return Ok(());
         }
@@ -158,75 +183,94 @@ impl<K: KeySpace> Book<K> {
         let record = Record { headers: death.told(record.headers), ..record };
         let encoded = records::encode(&record);
         taking.bytes += encoded.len();
-        (taking.transaction, _) = tail.push(transaction, &record, encoded.into())?;
+        (taking.transaction, _) = tail.push(transaction, encoded.into(), None)?;
         taking.dead = Some(tail);
         Ok(())
     }
 
     /// Takes what the group has not looked at; what is held back is put aside, so that it does not hold up what comes
-    /// after it.
-    async fn take_new(
-        &self,
-        taking: &mut Taking,
-        claim: &Claim,
-        member: &Membership,
-        due: &mut Vec<Duration>,
-    ) -> Result<()> {
-        let id = member.stream.value.id;
-        let Some(looked) = self.seen::<Position>(OfId::Looked.key(taking.group)?).await? else { return Ok(()) };
-        let mut next = looked.value;
-        'pages: while taking.has_room(self.room, claim) {
-            let after = next.0.checked_sub(1).map(|last| OfId::Record.at(id, Position(last))).transpose()?;
-            let page = Page { after, limit: (claim.max - taking.given.len()).min(100), values: true };
-            let found = self.keys.scan(&OfId::Record.range(id), &page).await?;
-            let delays = self.delays(id, &found.entries).await?;
-            for (entry, delay) in found.entries.iter().zip(delays) {
-                if !taking.has_room(self.room, claim) {
-                    break 'pages;
+    /// after it. `false` where others looked meanwhile.
+    async fn take_new(&self, taking: &mut Taking<'_>, before: Seen<Position>) -> Result<bool> {
+        let (id, group) = (taking.member.stream.value.id, taking.group());
+        let (mut looked, mut next) = (before.clone(), before.value);
+        let mut is_first = true;
+        while taking.has_room(self.room) {
+            let count = (taking.claim.max - taking.given.len()).min(AHEAD);
+            let Some(ahead) = self.ahead(id, group, next, count).await? else { return Ok(false) };
+            if ahead.looked.version != looked.version {
+                if !is_first {
+                    return Ok(false);
                 }
-                let at = position(&entry.key)?;
+                (next, looked) = (ahead.looked.value, ahead.looked);
+                is_first = false;
+                continue;
+            }
+            is_first = false;
+            for (record, delay) in ahead.records {
+                if !taking.has_room(self.room) {
+                    break;
+                }
+                let at = next;
                 next = Position(at.0.saturating_add(1));
                 taking.has_moved = true;
-                let record = records::decode(&entry.value);
+                let record = record.and_then(|stored| records::decode(&stored.value));
                 match (delay, record) {
-                    (Some(left), _) => {
-                        let key = OfId::Pending.at(taking.group, at)?;
+                    (Some(delay), _) => {
                         let parked = write(&Pending { deliveries: 0, held: false })?;
-                        taking.transaction = std::mem::take(&mut taking.transaction).put(key, parked, None);
-                        due.push(left.max(SOON));
+                        let transaction = std::mem::take(&mut taking.transaction);
+                        taking.transaction = transaction.put(OfId::Pending.at(group, at)?, parked, None);
+                        taking.due.push(delay.ttl.unwrap_or_default().max(SOON));
                     }
-                    (None, Some(record)) => {
-                        taking.bytes += entry.value.len();
-                        taking.give(claim, at, 1, record)?;
-                    }
+                    (None, Some(record)) => self.give(taking, at, 1, record)?,
                     (None, None) => {}
                 }
             }
-            if !found.more {
+            if next >= ahead.end {
                 break;
             }
         }
         if next > looked.value {
             let transaction = looked.guard(std::mem::take(&mut taking.transaction));
-            taking.transaction = transaction.put(looked.key.clone(), write(&next)?, None);
+            taking.transaction = Seen { value: next, ..looked.clone() }.put(transaction)?;
         }
+        // Others have what is not here: when that is due is not known.
+        Ok(looked.version == before.version || !taking.given.is_empty())
+    }
+
+    /// What a group has not looked at from a position on, with how far it has looked, all at one moment.
+    async fn ahead(&self, id: Id, group: Id, from: Position, count: usize) -> Result<Option<Ahead>> {
+        let mut keys = vec![OfId::Looked.key(group)?, OfId::Next.key(id)?];
+        let positions = (0..count as u64).filter_map(|n| from.0.checked_add(n).map(Position));
+        for at in positions {
+            keys.extend([OfId::Record.at(id, at)?, OfId::Delay.at(id, at)?]);
+        }
+        let mut found = self.read(&keys).await?.into_iter();
+        let (Some(Some(looked)), Some(Some(next))) = (found.next(), found.next()) else { return Ok(None) };
+        let (looked, end) = (Seen::of(&looked)?, Seen::<Position>::of(&next)?.value);
+        let mut records = Vec::new();
+        while let (Some(record), Some(delay)) = (found.next(), found.next())
+            && from.0.saturating_add(records.len() as u64) < end.0
+        {
+            records.push((record, delay));
+        }
+        Ok(Some(Ahead { looked, end, records }))
+    }
+
+    fn give(&self, taking: &mut Taking<'_>, at: Position, delivery: u32, record: Record) -> Result<()> {
+        let (group, claim) = (taking.group(), taking.claim);
+        let pending = Pending { deliveries: delivery, held: true };
+        let transaction = std::mem::take(&mut taking.transaction);
+        taking.transaction = self.put_pending(transaction, group, at, pending, claim.visibility)?;
+        let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position: at, delivery };
+        let Record { payload, id, headers, .. } = record;
+        taking.given.push(Delivery { receipt, payload, id, headers });
         Ok(())
     }
 
-    /// For how long each of these records is held back, if it is.
-    async fn delays(&self, id: Id, records: &[Entry]) -> Result<Vec<Option<Duration>>> {
-        let key = |entry: &Entry| OfId::Delay.at(id, position(&entry.key)?);
-        let keys: Vec<Key> = records.iter().map(key).collect::<Result<_>>()?;
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = self.keys.get(&keys).await?.entries;
-        Ok(found.into_iter().map(|found| found.map(|found| found.ttl.unwrap_or_default())).collect())
-    }
-
     /// Commits what is taken. `None` where others changed something, or where nothing is given though there may be more.
-    async fn taken(&self, taking: Taking, due: Option<Duration>) -> Result<Option<Look>> {
-        let Taking { mut transaction, given, dead, has_moved, .. } = taking;
+    async fn taken(&self, taking: Taking<'_>) -> Result<Option<Look>> {
+        let Taking { mut transaction, given, due, dead, has_moved, .. } = taking;
+        let due = due.into_iter().min();
         if given.is_empty() && !has_moved {
             return Ok(Some(Look { given, due }));
         }
@@ -251,24 +295,53 @@ impl<K: KeySpace> Book<K> {
             (tail.id, first, tail.end(tail.begin(transaction)?)?)
         };
         let (key, group) = (OfId::Group.named(id, group.as_str())?, Id::random());
-        let transaction = transaction.absent(key.clone()).put(key, write(&group)?, None);
-        self.try_commit(&transaction.put(OfId::Looked.key(group)?, write(&first)?, None)).await.map(drop)
+        let (transaction, looked) = (transaction.absent(key.clone()), OfId::Looked.key(group)?);
+        let transaction = transaction.put(key, write(&group)?, None).absent(looked.clone());
+        self.try_commit(&transaction.put(looked, write(&first)?, None)).await.map(drop)
+    }
+
+    /// A group with how far it has looked; `None` if it is not there.
+    async fn member(&self, stream: &StreamName, group: &GroupName) -> Result<Option<(Membership, Seen<Position>)>> {
+        let mut known = None;
+        loop {
+            let Some(member) = self.membership(stream, group).await? else { return Ok(None) };
+            let key = OfId::Looked.key(member.group.value)?;
+            if let Some(looked) = self.seen(key.clone()).await? {
+                return Ok(Some((member, looked)));
+            }
+            // It was removed between the two; a new one has another id.
+            if known.replace(member.group.value) == Some(member.group.value) {
+                return Err(unreadable(&key));
+            }
+        }
     }
 }
 
-impl Taking {
-    fn has_room(&self, room: Room, claim: &Claim) -> bool {
-        let operations = self.transaction.operations() + FIXED + PER_RECORD;
-        self.given.len() < claim.max && operations <= room.operations && self.bytes < room.bytes / 2
+/// What a group has not looked at.
+struct Ahead {
+    looked: Seen<Position>,
+    /// Where the next record will stand.
+    end: Position,
+    /// Each with what says that it is held back, if it is.
+    records: Vec<(Option<Entry>, Option<Entry>)>,
+}
+
+impl<'a> Taking<'a> {
+    fn new(claim: &'a Claim, member: Membership) -> Self {
+        let transaction = member.guard(Transaction::new());
+        let (given, due, dead) = Default::default();
+        Self { claim, member, transaction, bytes: 0, given, due, dead, has_moved: false }
     }
 
-    fn give(&mut self, claim: &Claim, at: Position, delivery: u32, record: Record) -> Result<()> {
-        let pending = Pending { deliveries: delivery, held: true };
-        let transaction = std::mem::take(&mut self.transaction);
-        self.transaction = put_pending(transaction, self.group, at, pending, claim.visibility)?;
-        let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position: at, delivery };
-        let Record { payload, id, headers, .. } = record;
-        self.given.push(Delivery { receipt, payload, id, headers });
-        Ok(())
+    fn group(&self) -> Id {
+        self.member.group.value
+    }
+
+    fn has_room(&self, room: Room) -> bool {
+        // Two guards are among them already.
+        let operations = self.transaction.operations() + FIXED - 2 + PER_RECORD;
+        // The first always has.
+        let bytes = self.bytes == 0 || self.bytes + room.value + OTHER_VALUES <= room.bytes;
+        self.given.len() < self.claim.max && operations <= room.operations && bytes
     }
 }

@@ -21,7 +21,7 @@
 //! | `left/` id | what of a stream or group that was removed may still be there |
 
 use bytes::Bytes;
-use linchpin_core::{Entry, Error, Key, Position, Range, Result, StreamName};
+use linchpin_core::{Entry, Error, Key, MAX_STORED_NAME, Position, Range, Result, StreamName, hash_128};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,7 +80,9 @@ impl OfName {
     pub(super) fn key(self, stream: &StreamName) -> Result<Key> {
         let (kind, name) = (self.prefix(), stream.as_str());
         let group = stream.dead_letters_of().map_or("", |group| group.as_str());
-        Key::stored(format!("{kind}{}/{name}{group}", name.len()))
+        let key = format!("{kind}{}/{name}{group}", name.len());
+        // Longer than a key may be, behind several layers: what stands there says whose it is.
+        Key::stored(if key.len() > MAX_STORED_NAME { format!("{kind}#{:032x}", hash_128(key.bytes())) } else { key })
     }
 
     pub(super) fn prefix(self) -> &'static str {

@@ -34,8 +34,9 @@ pub fn support(slack: Duration) -> StreamSupport {
 /// Keys that nobody else uses: [`Streams`] are kept there. A backend that has streams this way has two of them over one
 /// connection, one for its user's keys and one for this.
 ///
-/// The methods mean what those of [`Driver`](linchpin_core::Driver) of the same name mean; transactions are over several
-/// keys, with conditions on single ones. Keys are up to [`MAX_STORED_NAME`](linchpin_core::MAX_STORED_NAME) bytes long.
+/// The methods mean what those of [`Driver`](linchpin_core::Driver) of the same name mean. Transactions are over several
+/// keys, with conditions on single ones; none has an id or a guard on a prefix. Keys are up to
+/// [`MAX_STORED_NAME`](linchpin_core::MAX_STORED_NAME) bytes long.
 pub trait KeySpace: Send + Sync + 'static {
     /// Reads keys, all as of one revision; linearizable. An expired key is absent, and stays so.
     fn get(&self, keys: &[Key]) -> impl Future<Output = Result<Snapshot>> + Send;
@@ -82,11 +83,15 @@ impl KeySpace for DriverKeys {
 /// What one transaction of a [`KeySpace`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Guards and mutations: 5 for each record of a batch, and 12.
+    /// Guards and mutations: 16, and 4 for each record of a batch. So 528 for the 128 that every backend offers at least.
     pub operations: usize,
-    /// All values together, in bytes. A value holds a record with its id, and 8 bytes more for each header; what has no
-    /// room is refused by [`Streams::append`] or by the keys.
+    /// One value, in bytes. It holds a record with its id and, once it is dead, what is told of that: a backend whose
+    /// values are larger by [`OVERHEAD`] than the records that it declares refuses none but with hundreds of headers.
+    pub value: usize,
+    /// All values together, in bytes.
     pub bytes: usize,
+    /// The shortest TTL of a key: what is held back for less is held back for as long.
+    pub minimum_ttl: Duration,
 }
 
 impl Room {
@@ -97,27 +102,37 @@ impl Room {
     }
 }
 
-/// What a transaction has besides what it has for each record.
-const FIXED: usize = 12;
-/// For each record.
-const PER_RECORD: usize = 5;
+/// What a transaction has besides what it has for each record: that the stream and the group are there, how far the group
+/// has looked, the end of the dead letters.
+const FIXED: usize = 16;
+/// For each record: what is pending and held back, and the dead letter.
+const PER_RECORD: usize = 4;
 
-/// What else one writes, in bytes: names of streams above all.
+/// What a value has in bytes besides a record's payload and headers: their lengths, the id, and the room for why it is dead.
+pub const OVERHEAD: usize = 4 * 1024;
+
+/// What is told of a dead letter, in bytes, at most: a reason of 512 bytes above all.
+const DEATH: usize = 1024;
+
+/// What else one transaction writes, in bytes: names of streams above all.
 const OTHER_VALUES: usize = 8 * 1024;
 
-/// The streams of a handle.
+/// The streams of a handle. Its backend's methods of the same names hand on to these, [`clear`](Self::clear) and
+/// [`close`](Self::close) besides what they do themselves.
 ///
 /// ```
 /// use linchpin_adapter::streams::{DriverKeys, Room, Streams};
 /// use linchpin_core::life::Life;
 /// use linchpin_core::{Claim, GroupName, MemberName, Namespace, Record, StreamName};
 /// use linchpin_memory::{MemoryConfig, MemoryCoordination};
+/// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> linchpin_core::Result<()> {
 /// let driver = MemoryCoordination::connect(MemoryConfig::new()).await?.driver();
 /// let keys = DriverKeys::new(driver, &Namespace::new("streams")?);
-/// let streams = Streams::new(Life::in_runtime(), keys, Room { operations: 1024, bytes: 16 << 20 });
+/// let room = Room { operations: 1024, value: 1 << 20, bytes: 16 << 20, minimum_ttl: Duration::from_millis(1) };
+/// let streams = Streams::new(Life::in_runtime(), keys, room);
 ///
 /// let orders = StreamName::new("orders")?;
 /// streams.append(&orders, &[Record::new("order 7")]).await?;
@@ -223,7 +238,7 @@ impl<K: KeySpace> Streams<K> {
         self.book.clear(prefix).await.map_err(|error| error.with_operation("clear"))
     }
 
-    /// As [`Queues::close`].
+    /// As [`Queues::close`]; [`CLOSING`](linchpin_core::life::CLOSING) is the usual limit.
     ///
     /// # Cancel safety
     /// As [`Queues::close`].
@@ -243,5 +258,7 @@ fn of<T>(operation: &'static str, stream: &StreamName, result: Result<T>) -> Res
     result.map_err(|error| error.with_operation(operation).with_subject(stream.to_string()))
 }
 
+#[cfg(test)]
+mod races;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! what one who gave up has left undone is done by the next who removes something.
 
 use super::layout::{Head, Id, OfId, OfName, Removed, name, read, write};
-use super::view::{Seen, ring};
+use super::view::{Seen, Standing, ring};
 use super::{Book, KeySpace};
 use crate::backoff::Contention;
 use linchpin_core::{Entry, Error, GroupName, Key, Page, Position, Range, Result, Retention, StreamName, Transaction};
@@ -32,7 +32,8 @@ impl<K: KeySpace> Book<K> {
             let moved = Seen { value: bound, ..found.first.clone() };
             if bound == first || self.try_commit(&moved.put(transaction)?).await? {
                 for kind in [OfId::Record, OfId::Delay] {
-                    self.delete_before(&kind.range(found.id()), &kind.at(found.id(), bound)?).await?;
+                    let deleted = self.delete_before(&kind.range(found.id()), &kind.at(found.id(), bound)?).await;
+                    deleted.map_err(|error| if bound == first { error } else { error.after_a_part() })?;
                 }
                 return Ok(bound.0 - first.0);
             }
@@ -61,52 +62,49 @@ impl<K: KeySpace> Book<K> {
         let existed = loop {
             let Some(member) = self.membership(stream, group).await? else { break false };
             let id = member.group.value;
-            let transaction = member.guard(Transaction::new()).delete(member.group.key.clone());
+            let mut transaction = member.guard(Transaction::new()).delete(member.group.key.clone());
+            transaction = transaction.put(OfId::Left.key(id)?, write(&Removed::Group(id))?, None);
+            // Its dead letters go with it: a new group has none.
+            if stream.dead_letters_of().is_none() {
+                let dead = stream.dead_letters(group);
+                transaction = match self.standing(&dead).await? {
+                    Some(found) => remove(transaction, &dead, found)?,
+                    None => transaction.absent(OfName::Head.key(&dead)?),
+                };
+            }
             // Who waits makes a new one.
-            let transaction = ring(transaction.put(OfId::Left.key(id)?, write(&Removed::Group(id))?, None), stream)?;
-            if self.try_commit(&transaction).await? {
+            if self.try_commit(&ring(transaction, stream)?).await? {
                 break true;
             }
             pauses.pause().await;
         };
-        if existed && stream.dead_letters_of().is_none() {
-            self.remove_stream(&stream.dead_letters(group)).await?;
-        }
-        self.sweep().await?;
+        self.sweep().await.map_err(|error| if existed { error.after_a_part() } else { error })?;
         Ok(existed)
     }
 
     pub(super) async fn clear(&self, prefix: &str) -> Result<()> {
+        let mut is_begun = false;
         for entry in self.all(&Range::Prefix(OfName::Head.prefix().to_owned()), true).await? {
             let head: Head = read(&entry)?;
             // Dead letters have the name of their stream.
             if head.name.as_str().starts_with(prefix) {
-                self.remove_stream(&head.name).await?;
+                let removed = self.remove_stream(&head.name).await;
+                removed.map_err(|error| if is_begun { error.after_a_part() } else { error })?;
+                is_begun = true;
             }
         }
-        self.sweep().await
+        self.sweep().await.map_err(|error| if is_begun { error.after_a_part() } else { error })
     }
 
-    /// Removes a stream, and notes what it leaves. One that comes after it goes on where it was, so that a receipt of this
-    /// one never fits a record of the new one.
     async fn remove_stream(&self, stream: &StreamName) -> Result<()> {
         let mut pauses = Contention::default();
-        loop {
-            let Some(found) = self.standing(stream).await? else { return Ok(()) };
-            let (id, last) = (found.id(), found.last());
-            let mut transaction = found.next.guard(Transaction::new());
-            for key in [found.head.key, found.next.key, found.first.key, OfName::Bell.key(stream)?] {
-                transaction = transaction.delete(key);
-            }
-            if let Some(last) = last {
-                transaction = transaction.put(OfName::Cleared.key(stream)?, write(&last)?, Some(CLEARED_WINDOW));
-            }
-            let left = OfId::Left.key(id)?;
-            if self.try_commit(&transaction.put(left, write(&Removed::Stream(id))?, None)).await? {
+        while let Some(found) = self.standing(stream).await? {
+            if self.try_commit(&remove(Transaction::new(), stream, found)?).await? {
                 return Ok(());
             }
             pauses.pause().await;
         }
+        Ok(())
     }
 
     /// Removes what removed streams and groups have left.
@@ -171,4 +169,18 @@ impl<K: KeySpace> Book<K> {
         }
         self.keys.commit(&transaction).await.map(drop)
     }
+}
+
+/// Removes a stream, and notes what it leaves. One that comes after it goes on where it was, so that a receipt of this
+/// one never fits a record of the new one.
+fn remove(transaction: Transaction, stream: &StreamName, found: Standing) -> Result<Transaction> {
+    let (id, last) = (found.id(), found.last());
+    let mut transaction = found.next.guard(transaction);
+    for key in [found.head.key, found.next.key, found.first.key, OfName::Bell.key(stream)?] {
+        transaction = transaction.delete(key);
+    }
+    if let Some(last) = last {
+        transaction = transaction.put(OfName::Cleared.key(stream)?, write(&last)?, Some(CLEARED_WINDOW));
+    }
+    Ok(transaction.put(OfId::Left.key(id)?, write(&Removed::Stream(id))?, None))
 }

@@ -2,129 +2,158 @@
 
 use super::append::Tail;
 use super::layout::{OfId, Pending, read};
-use super::view::{Membership, delete_pending, put_pending, ring};
-use super::{Book, FIXED, KeySpace, PER_RECORD, Room};
+use super::view::{Membership, delete_pending, ring};
+use super::{Book, FIXED, KeySpace, OTHER_VALUES, PER_RECORD, Room};
 use crate::backoff::Contention;
 use crate::records::{self, Death};
 use linchpin_core::{
-    Action, Entry, Error, GroupName, Key, Receipt, Record, Result, Settled, Settlement, StreamName, Transaction,
+    Action, Entry, GroupName, Key, Receipt, Record, Result, Settled, Settlement, StreamName, Transaction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Settlements that one transaction does.
+#[derive(Default)]
 struct Round<'a> {
     transaction: Transaction,
+    /// What it writes, in bytes.
     bytes: usize,
-    /// Whose ids are valid.
-    members: BTreeMap<(&'a StreamName, &'a GroupName), Option<Membership>>,
+    /// Those whose ids it guards.
+    members: BTreeSet<(&'a StreamName, &'a GroupName)>,
     dead: BTreeMap<StreamName, Tail>,
     /// Streams whose claims may find more.
     rings: BTreeSet<&'a StreamName>,
     /// By their place.
     done: Vec<usize>,
+    stale: Vec<usize>,
+}
+
+/// A settlement with what stands where its receipt is of.
+struct Standing<'a> {
+    place: usize,
+    settlement: &'a Settlement,
+    member: Membership,
+    pending: Entry,
 }
 
 impl<K: KeySpace> Book<K> {
     pub(super) async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let mut settled = vec![None; settlements.len()];
-        let mut pauses = Contention::default();
+        let (mut pauses, mut is_begun) = (Contention::default(), false);
         loop {
             let open: Vec<usize> = (0..settled.len()).filter(|place| settled[*place].is_none()).collect();
             if open.is_empty() {
                 return Ok(settled.into_iter().flatten().collect());
             }
-            let (round, stale) = self.round(settlements, &open).await?;
-            for place in stale {
-                settled[place] = Some(Settled::Stale);
-            }
-            let done = round.done.clone();
-            if done.is_empty() || self.try_commit(&round.end()?).await? {
-                for place in done {
-                    settled[place] = Some(Settled::Done);
+            let (stale, done) = self
+                .settle_some(settlements, &open)
+                .await
+                .map_err(|error| if is_begun { error.after_a_part() } else { error })?;
+            for (places, said) in [(&stale, Settled::Stale), (&done, Settled::Done)] {
+                for place in places {
+                    settled[*place] = Some(said);
                 }
-            } else {
+            }
+            is_begun |= !done.is_empty();
+            if stale.is_empty() && done.is_empty() {
                 pauses.pause().await;
             }
         }
     }
 
-    /// Of those that are open what one transaction can do, and which are stale: that they stay.
-    async fn round<'a>(&self, settlements: &'a [Settlement], open: &[usize]) -> Result<(Round<'a>, Vec<usize>)> {
+    /// Which of those that are open are stale, and that they stay; and which were done, in one transaction: none where
+    /// others changed something meanwhile.
+    async fn settle_some(&self, settlements: &[Settlement], open: &[usize]) -> Result<(Vec<usize>, Vec<usize>)> {
         let mut round = Round::default();
-        let (mut stale, mut touched) = (Vec::new(), BTreeSet::new());
-        for place in open {
-            let Settlement { receipt, action } = &settlements[*place];
-            let name = (&receipt.stream, &receipt.group);
-            if !round.members.contains_key(&name) {
-                let member = self.membership(name.0, name.1).await?;
-                if let Some(member) = &member {
-                    round.transaction = member.guard(std::mem::take(&mut round.transaction));
-                }
-                round.members.insert(name, member);
+        let standing = self.standing_of(&mut round, settlements, open).await?;
+        let is_rejected = |one: &&Standing<'_>| {
+            let action = &one.settlement.action;
+            matches!(action, Action::Reject { .. }) && one.settlement.receipt.stream.dead_letters_of().is_none()
+        };
+        let rejected: Vec<_> = standing.iter().filter(is_rejected).collect();
+        let key = |one: &&Standing<'_>| OfId::Record.at(one.member.stream.value.id, one.settlement.receipt.position);
+        let keys: Vec<Key> = rejected.iter().map(key).collect::<Result<_>>()?;
+        let places = rejected.iter().map(|one| one.place);
+        let mut records: BTreeMap<usize, Option<Entry>> = places.zip(self.read(&keys).await?).collect();
+        for one in &standing {
+            if !round.has_room(self.room) {
+                break;
             }
-            let Some(member) = round.members.get(&name).cloned().flatten() else {
-                stale.push(*place);
+            let record = records.remove(&one.place).flatten();
+            self.act(&mut round, one, record.and_then(|stored| records::decode(&stored.value))).await?;
+            round.done.push(one.place);
+        }
+        let (stale, done) = (std::mem::take(&mut round.stale), std::mem::take(&mut round.done));
+        let is_done = done.is_empty() || self.try_commit(&round.end()?).await?;
+        Ok((stale, if is_done { done } else { Vec::new() }))
+    }
+
+    /// What stands where the receipts are of, of as many as one transaction may do. Those that are not valid are stale.
+    async fn standing_of<'a>(
+        &self,
+        round: &mut Round<'_>,
+        settlements: &'a [Settlement],
+        open: &[usize],
+    ) -> Result<Vec<Standing<'a>>> {
+        let open = &open[..open.len().min(self.room.batch().max(1))];
+        let name = |place: usize| (&settlements[place].receipt.stream, &settlements[place].receipt.group);
+        let mut members = BTreeMap::new();
+        for (stream, group) in open.iter().map(|place| name(*place)).collect::<BTreeSet<_>>() {
+            members.insert((stream, group), self.membership(stream, group).await?);
+        }
+        let (mut places, mut keys, mut touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for place in open {
+            let receipt = &settlements[*place].receipt;
+            let Some(member) = members.get(&name(*place)).cloned().flatten() else {
+                round.stale.push(*place);
                 continue;
             };
             let key = OfId::Pending.at(member.group.value, receipt.position)?;
             // Twice the same: the second finds what the first has left.
-            if !touched.insert(key.clone()) {
-                continue;
-            }
-            match self.held(key, receipt).await? {
-                None => stale.push(*place),
-                Some(entry) if round.has_room(self.room) => {
-                    self.act(&mut round, receipt, action, &member, &entry).await?;
-                    round.done.push(*place);
-                }
-                Some(_) => break,
+            if touched.insert(key.clone()) {
+                places.push((*place, member));
+                keys.push(key);
             }
         }
-        Ok((round, stale))
+        let mut standing = Vec::with_capacity(places.len());
+        for ((place, member), found) in places.into_iter().zip(self.read(&keys).await?) {
+            let settlement = &settlements[place];
+            match found {
+                Some(pending) if is_valid(&settlement.receipt, &pending)? => {
+                    standing.push(Standing { place, settlement, member, pending });
+                }
+                _ => round.stale.push(place),
+            }
+        }
+        Ok(standing)
     }
 
-    /// What stands there, if the receipt is valid.
-    async fn held(&self, key: Key, receipt: &Receipt) -> Result<Option<Entry>> {
-        let Some(entry) = self.keys.get(&[key]).await.map_err(Error::of_read)?.into_entry() else { return Ok(None) };
-        let Pending { deliveries, held } = read(&entry)?;
-        Ok((held && deliveries == receipt.delivery).then_some(entry))
-    }
-
-    async fn act<'a>(
-        &self,
-        round: &mut Round<'a>,
-        receipt: &'a Receipt,
-        action: &Action,
-        member: &Membership,
-        entry: &Entry,
-    ) -> Result<()> {
-        let (group, position) = (member.group.value, receipt.position);
-        let transaction = std::mem::take(&mut round.transaction).version_is(entry.key.clone(), entry.version);
+    async fn act<'a>(&self, round: &mut Round<'a>, one: &Standing<'a>, record: Option<Record>) -> Result<()> {
+        let Settlement { receipt, action } = one.settlement;
+        let (group, position) = (one.member.group.value, receipt.position);
+        let mut transaction = std::mem::take(&mut round.transaction);
+        if round.members.insert((&receipt.stream, &receipt.group)) {
+            transaction = one.member.guard(transaction);
+        }
+        transaction = transaction.version_is(one.pending.key.clone(), one.pending.version);
         let pending = |held| Pending { deliveries: receipt.delivery, held };
         round.transaction = match action {
-            Action::Ack => delete_pending(transaction, group, position)?,
-            Action::Retry { after } => put_pending(transaction, group, position, pending(false), *after)?,
-            Action::Extend { visibility } => put_pending(transaction, group, position, pending(true), *visibility)?,
-            Action::Reject { reason } => {
-                round.transaction = delete_pending(transaction, group, position)?;
-                return self.reject(round, receipt, member, reason).await;
+            Action::Ack | Action::Reject { .. } => delete_pending(transaction, group, position)?,
+            Action::Retry { after } => self.put_pending(transaction, group, position, pending(false), *after)?,
+            Action::Extend { visibility } => {
+                self.put_pending(transaction, group, position, pending(true), *visibility)?
             }
         };
-        if *action != Action::Ack {
+        if matches!(action, Action::Retry { .. } | Action::Extend { .. }) {
             round.rings.insert(&receipt.stream);
         }
-        Ok(())
+        match (action, record) {
+            (Action::Reject { reason }, Some(record)) => self.reject(round, receipt, record, reason).await,
+            _ => Ok(()),
+        }
     }
 
-    /// Puts a record into the dead letters. There are no dead letters of dead letters: whoever works those off and rejects
-    /// one is done with it.
-    async fn reject(&self, round: &mut Round<'_>, receipt: &Receipt, member: &Membership, reason: &str) -> Result<()> {
-        if receipt.stream.dead_letters_of().is_some() {
-            return Ok(());
-        }
-        let key = OfId::Record.at(member.stream.value.id, receipt.position)?;
-        let stored = self.keys.get(&[key]).await.map_err(Error::of_read)?.into_entry();
-        let Some(record) = stored.and_then(|stored| records::decode(&stored.value)) else { return Ok(()) };
+    /// Puts a record into the dead letters.
+    async fn reject(&self, round: &mut Round<'_>, receipt: &Receipt, record: Record, reason: &str) -> Result<()> {
         let death = Death { reason, deliveries: receipt.delivery, position: receipt.position };
         let record = Record { headers: death.told(record.headers), ..record };
         let encoded = records::encode(&record);
@@ -138,24 +167,25 @@ impl<K: KeySpace> Book<K> {
             tail
         };
         round.bytes += encoded.len();
-        (round.transaction, _) = tail.push(transaction, &record, encoded.into())?;
+        (round.transaction, _) = tail.push(transaction, encoded.into(), None)?;
         round.dead.insert(name, tail);
         Ok(())
     }
 }
 
-impl Default for Round<'_> {
-    fn default() -> Self {
-        let (members, dead, rings, done) = Default::default();
-        Self { transaction: Transaction::new(), bytes: 0, members, dead, rings, done }
-    }
+/// Whether what is pending is what the receipt is of.
+fn is_valid(receipt: &Receipt, pending: &Entry) -> Result<bool> {
+    let Pending { deliveries, held } = read(pending)?;
+    Ok(held && deliveries == receipt.delivery)
 }
 
 impl Round<'_> {
     fn has_room(&self, room: Room) -> bool {
         let others = 2 * (self.rings.len() + self.dead.len());
         let operations = self.transaction.operations() + others + FIXED + PER_RECORD;
-        self.done.is_empty() || operations <= room.operations && self.bytes < room.bytes / 2
+        let has_bytes = self.bytes + room.value + OTHER_VALUES <= room.bytes;
+        // The first always has.
+        self.done.is_empty() || operations <= room.operations && (self.bytes == 0 || has_bytes)
     }
 
     fn end(self) -> Result<Transaction> {

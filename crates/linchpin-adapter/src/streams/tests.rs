@@ -5,7 +5,8 @@ use linchpin_core::{Action, ErrorKind, MemberName, Position};
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
 use std::collections::BTreeSet;
 
-const ROOM: Room = Room { operations: 1024, bytes: 16 << 20 };
+const MINIMUM: Duration = Duration::from_millis(1);
+const ROOM: Room = Room { operations: 1024, value: 1 << 20, bytes: 16 << 20, minimum_ttl: MINIMUM };
 
 /// Keys that are as far as a server is: what others do comes in between.
 struct FarKeys(DriverKeys, u8);
@@ -122,14 +123,16 @@ async fn many_handles_append_and_claim_each_record_once() {
 
 #[tokio::test]
 async fn a_small_room_does_in_several_steps_what_one_can() {
-    let room = Room { operations: 32, bytes: 64 * 1024 };
+    let room = Room { operations: 32, value: 48 * 1024, bytes: 64 * 1024, minimum_ttl: MINIMUM };
     assert_eq!(room.batch(), 4);
     let server = Server::start().await;
     let streams = server.streams(room);
     let error = streams.append(&stream("s"), &records(5)).await.expect_err("it has no room");
     assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::InvalidArgument, false));
-    let large = Record::new(vec![0; 60 * 1024]);
-    assert_eq!(streams.append(&stream("s"), &[large]).await.expect_err("no room").kind(), ErrorKind::InvalidArgument);
+    for large in [vec![Record::new(vec![0; 48 * 1024])], vec![Record::new(vec![0; 30 * 1024]); 2]] {
+        let error = streams.append(&stream("s"), &large).await.expect_err("it has no room");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
     for _ in 0..10 {
         streams.append(&stream("s"), &records(4)).await.expect("appends");
     }
@@ -259,4 +262,34 @@ async fn what_others_wrote_there_is_told_and_not_waited_for() {
     let error = streams.append(&stream("s"), &records(1)).await.expect_err("half of it is gone");
     assert_eq!((error.kind(), error.operation(), error.subject()), (ErrorKind::Backend, "append", Some("s")));
     assert_eq!(streams.claim(&claim(1)).await.expect_err("half of it is gone").kind(), ErrorKind::Backend);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_largest_record_is_a_dead_letter_like_any_other() {
+    for operations in [20, 64] {
+        let room = Room { operations, value: 64 * 1024, bytes: 80 * 1024, minimum_ttl: MINIMUM };
+        let server = Server::start().await;
+        let streams = server.streams(room);
+        // A record without id or headers has 9 bytes more.
+        let record = |less| [Record::new(vec![0; room.value - DEATH - 9 + 1 - less])];
+        assert!(streams.append(&stream("s"), &record(0)).await.is_err(), "the limit");
+        let record = record(1);
+        for _ in 0..4 {
+            streams.append(&stream("s"), &record).await.expect("appends");
+        }
+        let given = streams.claim(&claim(1)).await.expect("claims");
+        let reject = Action::Reject { reason: "x".repeat(512) };
+        let settlements = [Settlement { receipt: given[0].receipt.clone(), action: reject }];
+        assert_eq!(streams.settle(&settlements).await.expect("settles"), [Settled::Done]);
+        // Those that are given too often are out of the way of the next.
+        let given = streams.claim(&claim(2)).await.expect("claims").len();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let mut next = Vec::new();
+        while next.is_empty() {
+            next = streams.claim(&claim(1).max_deliveries(1)).await.expect("claims");
+        }
+        assert_eq!(next[0].receipt.position, Position(2 + given as u64));
+        let info = streams.inspect(&stream("s")).await.expect("reads");
+        assert_eq!(info.groups[0].dead, 1 + given as u64);
+    }
 }

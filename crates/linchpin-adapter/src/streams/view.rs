@@ -79,10 +79,35 @@ impl Membership {
 }
 
 impl<K: KeySpace> Book<K> {
+    /// What stands at these keys, all as of one moment.
+    pub(super) async fn read(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.keys.get(keys).await.map_err(Error::of_read)?.entries)
+    }
+
+    /// Writes what a group has pending, held back for a time.
+    pub(super) fn put_pending(
+        &self,
+        transaction: Transaction,
+        group: Id,
+        position: Position,
+        pending: Pending,
+        hold: Duration,
+    ) -> Result<Transaction> {
+        let transaction = transaction.put(OfId::Pending.at(group, position)?, write(&pending)?, None);
+        let key = OfId::Hold.at(group, position)?;
+        if hold.is_zero() {
+            return Ok(transaction.delete(key));
+        }
+        Ok(transaction.put(key, "", Some(hold.max(self.room.minimum_ttl))))
+    }
+
     /// What stands at one key.
     pub(super) async fn seen<T: DeserializeOwned>(&self, key: Key) -> Result<Option<Seen<T>>> {
-        let found = self.keys.get(&[key]).await.map_err(Error::of_read)?.into_entry();
-        found.as_ref().map(Seen::of).transpose()
+        let found = self.read(&[key]).await?;
+        found.first().and_then(Option::as_ref).map(Seen::of).transpose()
     }
 
     pub(super) async fn stream(&self, name: &StreamName) -> Result<Option<Seen<Head>>> {
@@ -106,7 +131,7 @@ impl<K: KeySpace> Book<K> {
             let Some(head) = self.stream(name).await? else { return Ok(None) };
             let id = head.value.id;
             let keys = [OfId::Next.key(id)?, OfId::Bounds.key(id)?];
-            if let [Some(next), Some(first)] = &self.keys.get(&keys).await.map_err(Error::of_read)?.entries[..] {
+            if let [Some(next), Some(first)] = &self.read(&keys).await?[..] {
                 return Ok(Some(Standing { head, next: Seen::of(next)?, first: Seen::of(first)? }));
             }
             // It was removed between the two; a new one has another id.
@@ -167,19 +192,6 @@ impl<K: KeySpace> Book<K> {
 /// Has everybody look again who waits for the stream.
 pub(super) fn ring(transaction: Transaction, stream: &StreamName) -> Result<Transaction> {
     Ok(transaction.put(OfName::Bell.key(stream)?, "", None))
-}
-
-/// Writes what a group has pending, held back for a time.
-pub(super) fn put_pending(
-    transaction: Transaction,
-    group: Id,
-    position: Position,
-    pending: Pending,
-    hold: Duration,
-) -> Result<Transaction> {
-    let transaction = transaction.put(OfId::Pending.at(group, position)?, write(&pending)?, None);
-    let key = OfId::Hold.at(group, position)?;
-    Ok(if hold.is_zero() { transaction.delete(key) } else { transaction.put(key, "", Some(hold)) })
 }
 
 /// A record is settled.

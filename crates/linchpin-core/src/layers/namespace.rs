@@ -4,6 +4,7 @@ use crate::capabilities::Capabilities;
 use crate::driver::{Driver, Health};
 use crate::entry::{Entry, Page, Range, ScanPage, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::hash_128;
 use crate::message::{Reach, Subscription, SubscriptionEvent};
 use crate::name::{Channel, GroupName, Key, Namespace, StreamName};
 use crate::pattern::Pattern;
@@ -60,11 +61,9 @@ impl NamespaceLayer {
         Ok(mutation)
     }
 
-    /// FNV-1a: the same transaction id in two namespaces is two ids below.
+    /// The same transaction id in two namespaces is two ids below.
     fn own_id(&self, id: TransactionId) -> TransactionId {
-        let bytes = self.prefix.bytes().chain(id.0.to_le_bytes());
-        let mix = |hash: u128, byte| (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        TransactionId(bytes.fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, mix))
+        TransactionId(hash_128(self.prefix.bytes().chain(id.0.to_le_bytes())))
     }
 
     fn receipt(&self, receipt: &Receipt) -> Result<Receipt> {
