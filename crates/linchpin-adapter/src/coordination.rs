@@ -48,6 +48,9 @@ impl<B: Backend> Coordination<B> {
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened. What the namespace needs may be there or not.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, of a backend that needs one.
     pub async fn connect(config: B::Config) -> Result<Self> {
         Handle::<B>::connect(config, None).await.map(Self::over)
     }

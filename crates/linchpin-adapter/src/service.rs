@@ -126,9 +126,14 @@ impl<T: Send + Sync + 'static> Drop for Users<T> {
         }
         let mut slot = self.slot.lock();
         slot.left = Instant::now();
+        let Some(runtime) = self.life.runtime() else {
+            let running = slot.running.take();
+            drop(slot);
+            return drop(running);
+        };
         if !std::mem::replace(&mut slot.lingers, true) {
             drop(slot);
-            self.life.spawn(linger(Arc::downgrade(&self.slot), self.linger));
+            runtime.spawn(linger(Arc::downgrade(&self.slot), self.linger));
         }
     }
 }
@@ -243,6 +248,16 @@ mod tests {
         drop(used);
         tokio::task::yield_now().await;
         assert_eq!(count.load(Ordering::SeqCst), 0, "nobody can use it any more");
+    }
+
+    #[test]
+    fn who_leaves_outside_of_a_runtime_ends_it_at_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (life, service, count) = (Life::without_runtime(), Service::new(LINGER), Arc::default());
+        let used = runtime.block_on(async { service.used(&life, "watch", begin(&count)).await }).expect("begins");
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        drop(used);
+        assert_eq!(count.load(Ordering::SeqCst), 0);
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ pub fn invalid(problem: impl Into<Cow<'static, str>>) -> Error {
 pub struct Parts<'u> {
     /// What stands before `://`: one of those that were asked for.
     pub scheme: &'u str,
-    /// What stands between that and the query: it may hold a password.
+    /// What stands between that and the query, as it is written: see [`decoded`]. It may hold a password.
     pub address: &'u str,
     /// What stands behind the first `?`.
     pub query: &'u str,
@@ -132,7 +132,7 @@ impl Default for Common {
     }
 }
 
-/// Undoes percent-encoding; `what` says what it is part of.
+/// Undoes percent-encoding; `what` says what it is, without an article.
 ///
 /// # Errors
 /// `InvalidArgument` if it is not UTF-8 then.

@@ -346,6 +346,10 @@ impl Capabilities {
     /// not declared.
     pub fn admit_claim(&self, claim: &Claim) -> Result<()> {
         let support = self.admit_streams("claim")?;
+        self.admit_claim_of(support, claim).map_err(|error| error.with_subject(claim.stream.to_string()))
+    }
+
+    fn admit_claim_of(&self, support: StreamSupport, claim: &Claim) -> Result<()> {
         let zero = [
             ("max", claim.max == 0),
             ("visibility", claim.visibility.is_zero()),
@@ -353,7 +357,7 @@ impl Capabilities {
         ];
         if let Some((name, _)) = zero.iter().find(|(_, is_zero)| *is_zero) {
             let problem = format!("{name} must be greater than zero");
-            return Err(Error::invalid("claim", problem).with_subject(claim.stream.as_str()));
+            return Err(Error::invalid("claim", problem));
         }
         if claim.max_deliveries.is_some() && !support.dead_letters {
             return Err(self.unsupported("claim", "dead letters"));

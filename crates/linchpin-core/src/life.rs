@@ -179,7 +179,8 @@ impl Life {
     }
 
     /// Runs a background task in the handle's own runtime, whichever one the caller is in: so a task never ends
-    /// because a caller's runtime does.
+    /// because a caller's runtime does. It ends with that runtime, and otherwise by itself: who owns the task aborts it
+    /// where he is dropped, or has [`ends`](Self::ends) do it.
     ///
     /// # Panics
     /// Outside of a runtime, if the handle has none.
@@ -190,9 +191,19 @@ impl Life {
         }
     }
 
+    /// The runtime in which its background tasks run: the handle's own, or the current one if it has none.
+    pub fn runtime(&self) -> Option<Handle> {
+        self.0.runtime.clone().or_else(|| Handle::try_current().ok())
+    }
+
     /// What a call is told whose task of the handle ended without an answer.
     pub fn unanswered(&self, operation: &'static str) -> Error {
-        self.ended().unwrap_or(End::RuntimeEnded).error(operation)
+        let ended = self.ended().map(|ended| ended.error(operation));
+        ended.unwrap_or_else(|| {
+            let problem = "a task of this handle ended without an answer: the runtime in which the handle was opened is \
+                           ending, or the task panicked";
+            Error::new(ErrorKind::Closed, operation, problem)
+        })
     }
 
     /// Has something done once it ends: ending watches and subscriptions. At once if it has ended already.
@@ -222,7 +233,7 @@ impl Life {
         if !self.close() {
             return;
         }
-        match self.0.runtime.clone().or_else(|| Handle::try_current().ok()) {
+        match self.runtime() {
             // It fails only with its runtime, which leaves nothing to do.
             Some(runtime) => drop(runtime.spawn(rest).await),
             None => rest.await,

@@ -37,7 +37,12 @@ impl WatchSource for WatchService {
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.state.scan(range, page).await
+        let page = self.state.scan(range, page).await?;
+        // The feed looks only at keys that somebody watches: of these nobody may have.
+        if let Some(first) = page.entries.iter().filter_map(|entry| entry.ttl).min() {
+            self.feed.changes.alarm.rings_in(first);
+        }
+        Ok(page)
     }
 
     fn end(&self, ended: End) {

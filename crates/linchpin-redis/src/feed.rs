@@ -64,7 +64,9 @@ struct Dropped {
 
 impl Default for Feed {
     fn default() -> Self {
-        let (changes, beats, is_first, dropped) = Default::default();
+        let (changes, beats, is_first, dropped): (_, Alarm, _, _) = Default::default();
+        // Also where nothing is heard of the first.
+        beats.rings_in(BEAT.0);
         // Exact as a double.
         let number = fastrand::u64(..1 << 52);
         Self { changes, number, beats, look: Mutex::new(BEGINNING.to_vec()), is_first, dropped }
@@ -131,7 +133,9 @@ impl Listener for Feed {
             Ok(told) => told,
             Err(error) => {
                 tracing::warn!(%error, "a change could not be read; watchers read their ranges again");
-                return self.mark_gap();
+                self.changes.lose();
+                // Not at once: the answer may be as unreadable.
+                return self.beats.rings_in(UNHEARD);
             }
         };
         for ttl in changes.iter().filter_map(|(_, ttl)| *ttl) {

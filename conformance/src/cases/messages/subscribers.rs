@@ -18,6 +18,8 @@ cases! { Messages "messages";
         "Dropping a subscription ends it, at the server too";
     dropping_leaves_the_others [Messages] DROPPING_ENDS_A_SUBSCRIPTION
         "Dropping a subscription ends it, and no other of the same pattern";
+    a_subscription_outlives_its_handle [Messages] SUBSCRIPTION_OUTLIVES_ITS_HANDLE
+        "A subscription goes on though its handle is dropped, unless that is closed before";
     subscribing_again_works [Messages] SUBSCRIPTION_IS_LIVE_WHEN_IT_IS_RETURNED
         "`subscribe` returns once the subscription is live, also where one was dropped before";
     nobody_is_told_apart [Messages] NOBODY_IS_TOLD_APART
@@ -42,6 +44,17 @@ async fn every_subscriber_gets_it(ctx: Context) -> CaseResult {
         let mut told = [listener.text().await?.1, listener.text().await?.1];
         told.sort_unstable();
         ensure_eq!(told, ["1", "2"], "what each subscriber was told");
+    }
+    Ok(())
+}
+
+async fn a_subscription_outlives_its_handle(ctx: Context) -> CaseResult {
+    let subscribed = ctx.another().await?;
+    let mut listener = Listener::open(&subscribed, "news").await?;
+    drop(subscribed);
+    for text in ["1", "2", "3"] {
+        publish(&ctx.driver(), "news", text).await?;
+        ensure_eq!(listener.text().await?.1, text, "what the subscriber was told");
     }
     Ok(())
 }

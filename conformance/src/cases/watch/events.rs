@@ -25,6 +25,10 @@ cases! { Watch "watch";
         "`Deleted`: the key is gone; its version is greater than any seen of it";
     expiries_are_told_in_time [Watch, Ttl] EXPIRIES_ARE_TOLD_IN_TIME
         "Deletes and expiries arrive: within the slack after a key's TTL";
+    an_expiry_is_told_to_who_comes_later [Watch, Ttl] EXPIRIES_ARE_TOLD_IN_TIME
+        "Expiries arrive, also of a key that was written while nobody watched it";
+    a_watch_outlives_its_handle [Watch] WATCH_OUTLIVES_ITS_HANDLE
+        "A watch goes on though its handle is dropped, unless that is closed before";
     clear_is_told [Watch] DELETES_ARE_TOLD
         "Watchers see the keys go that `clear` removes";
     every_write_of_a_transaction_is_told [Watch, MultiKey] CHANGE_IS_TOLD_AS_IT_IS_READ
@@ -134,6 +138,28 @@ async fn expiries_are_told_in_time(ctx: Context) -> CaseResult {
         lease.end.ensure_now(format!("the end of {key:?}, as told to a watcher"))?;
     }
     ensure!(watcher.entries.is_empty(), "told to exist after all has expired: {:?}", watcher.entries);
+    Ok(())
+}
+
+async fn an_expiry_is_told_to_who_comes_later(ctx: Context) -> CaseResult {
+    let (driver, watching, key) = (ctx.driver(), ctx.another().await?, Key::new("k")?);
+    // What serves watches is there before the key is.
+    let (_elsewhere, _) = Watcher::synced(&watching, &Range::Key(Key::new("elsewhere")?)).await?;
+    let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(Duration::from_millis(800))).await?;
+    let (mut watcher, _) = Watcher::synced(&watching, &Range::Key(key.clone())).await?;
+    ensure!(watcher.entries.contains_key(&key), "the case is about a key that is there when it is watched");
+    watcher.deleted(&key).await?;
+    lease.end.ensure_now(format!("the end of {key:?}, as told to a watcher"))
+}
+
+async fn a_watch_outlives_its_handle(ctx: Context) -> CaseResult {
+    let (watching, key) = (ctx.another().await?, Key::new("k")?);
+    let (mut watcher, _) = Watcher::synced(&watching, &Range::all()).await?;
+    drop(watching);
+    for value in ["1", "2", "3"] {
+        let version = put(&ctx.driver(), &key, value).await?;
+        ensure_eq!(watcher.put(&key).await?.version, version, "the version that is told");
+    }
     Ok(())
 }
 

@@ -17,6 +17,8 @@ chapter! { MESSAGES "Messages";
     LARGE_MESSAGES_ARE_BOUNDED_AS_WELL "What is kept for a subscriber that lags is bounded, in bytes too.";
     SLOW_SUBSCRIBER_HOLDS_NOBODY_UP "A subscriber that is not read holds up neither other subscribers nor publishers.";
     DROPPING_ENDS_A_SUBSCRIPTION "Dropping a subscription ends it, at the server too, and no other.";
+    SUBSCRIPTION_OUTLIVES_ITS_HANDLE
+        "A subscription goes on though its handle is dropped; closing the handle ends it.";
     NOBODY_IS_TOLD_APART
         "Publishing says that nobody is subscribed where the backend can know, and never where somebody is.";
     SUBSCRIPTION_GOES_ON_AND_MARKS_THE_GAP

@@ -27,6 +27,7 @@ chapter! { WATCHES "Watches";
     IDLE_WATCHER_BLOCKS_NOBODY "A watcher that is not read holds nobody up.";
     PREFIX_IS_WATCHED_AND_NOTHING_ELSE "A watch tells the keys of its range, one or all with a prefix, and no other.";
     EVERY_WATCHER_IS_TOLD "Every watch of a key is told of it, whichever handle wrote.";
+    WATCH_OUTLIVES_ITS_HANDLE "A watch goes on though its handle is dropped; closing the handle ends it.";
     DROPPED_WATCH_LEAVES_THE_OTHERS "Dropping a watch ends it, and no other.";
     WATCH_LEARNS_WHAT_WENT_MEANWHILE
         "A watch that was cut off reconnects by itself: it tells the last version of every key and every key that is \

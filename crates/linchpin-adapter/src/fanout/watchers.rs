@@ -22,7 +22,7 @@ pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> 
 ///
 /// Begin to listen for changes before you [`add`](Self::add) a watcher. Changes that are told twice, or are older
 /// than what the watcher has read, are dropped. Call [`mark_gap`](Self::mark_gap) after a reconnect, and
-/// [`end`](Self::end) in `close`; a backend without a feed of changes may poll its revision and mark a gap whenever it
+/// [`end`](Self::end) when the handle ends (see [`Life::ends`](linchpin_core::life::Life::ends)); a backend without a feed of changes may poll its revision and mark a gap whenever it
 /// has grown. The stream holds its `scan`, and so whatever that captures: let it capture the connection, so that a
 /// watch outlives the handle that opened it.
 ///
