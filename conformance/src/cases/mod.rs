@@ -1,6 +1,7 @@
 //! The contract, case by case: a directory or file per area.
 
 mod capabilities;
+mod closed;
 mod closing;
 mod election;
 mod errors;
@@ -35,7 +36,7 @@ pub fn cases() -> &'static [Case] {
             messages::CASES,
             streams::CASES,
             names::CASES,
-            &[errors::CASES, closing::CASES, layers::CASES, runtimes::CASES],
+            &[errors::CASES, closing::CASES, closed::CASES, layers::CASES, runtimes::CASES],
             port::CASES,
             lock::CASES,
             election::CASES,

@@ -1,6 +1,7 @@
 //! Versioned keys.
 
 mod clear;
+mod pages;
 mod reads;
 mod revisions;
 mod scan;
@@ -10,4 +11,4 @@ mod values;
 use crate::case::Case;
 
 pub(super) const CASES: &[&[Case]] =
-    &[values::CASES, revisions::CASES, snapshot::CASES, scan::CASES, reads::CASES, clear::CASES];
+    &[values::CASES, revisions::CASES, snapshot::CASES, scan::CASES, reads::CASES, clear::CASES, pages::CASES];

@@ -2,9 +2,11 @@
 
 mod appending;
 mod backlog;
+mod buried;
 mod claiming;
 mod dead_letters;
 mod delays;
+mod each;
 mod groups;
 mod keeping;
 mod limits;
@@ -12,6 +14,7 @@ mod removing;
 mod settling;
 mod visibility;
 mod waiting;
+mod waking;
 
 use crate::case::Case;
 
@@ -28,4 +31,7 @@ pub(super) const CASES: &[&[Case]] = &[
     keeping::CASES,
     removing::CASES,
     limits::CASES,
+    each::CASES,
+    buried::CASES,
+    waking::CASES,
 ];

@@ -2,6 +2,7 @@
 
 mod atomicity;
 mod counters;
+mod each;
 mod extends;
 mod guards;
 mod ids;
@@ -20,4 +21,5 @@ pub(super) const CASES: &[&[Case]] = &[
     ids::CASES,
     repeats::CASES,
     limits::CASES,
+    each::CASES,
 ];

@@ -1,9 +1,10 @@
 //! Time to live.
 
 mod changes;
+mod each;
 mod ends;
 mod grants;
 
 use crate::case::Case;
 
-pub(super) const CASES: &[&[Case]] = &[grants::CASES, ends::CASES, changes::CASES];
+pub(super) const CASES: &[&[Case]] = &[grants::CASES, ends::CASES, changes::CASES, each::CASES];
