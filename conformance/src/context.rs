@@ -51,13 +51,16 @@ impl Home {
     }
 
     async fn open(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+        Ok(self.opened(self.open_to_drop(namespace).await?))
+    }
+
+    async fn open_to_drop(&self, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
         // Noted first: a handle that is cut off while it is being opened may have left something there.
         self.note(namespace);
-        let handle = match &self.backend {
-            Backend::Shared(harness) => harness.connect(namespace).await?,
-            Backend::Own(faults) => faults.connect(namespace).await?,
-        };
-        Ok(self.opened(handle))
+        match &self.backend {
+            Backend::Shared(harness) => harness.connect(namespace).await,
+            Backend::Own(faults) => faults.connect(namespace).await,
+        }
     }
 
     fn opened(&self, handle: Arc<dyn Driver>) -> Arc<dyn Driver> {
@@ -127,6 +130,14 @@ impl Context {
     /// What opening it fails with.
     pub async fn another(&self) -> Result<Arc<dyn Driver>> {
         self.home.open(&self.home.namespace).await
+    }
+
+    /// As [`another`](Self::another), but nobody else holds it, and nobody closes it: it is gone once it is dropped.
+    ///
+    /// # Errors
+    /// What opening it fails with.
+    pub async fn another_to_drop(&self) -> Result<Arc<dyn Driver>> {
+        self.home.open_to_drop(&self.home.namespace).await
     }
 
     /// What a fault case may do to its server.

@@ -8,6 +8,7 @@ mod broken;
 mod capabilities;
 mod clock;
 mod closing;
+mod each;
 mod groups;
 mod layers;
 mod messages;
@@ -21,6 +22,7 @@ mod repeats;
 mod runtimes;
 mod state;
 mod streams;
+mod streams_each;
 mod streams_kept;
 mod streams_trimmed;
 mod streams_waiting;
@@ -69,6 +71,8 @@ fn mutants() -> Vec<Mutant> {
         clock::mutants(),
         groups::mutants(),
         runtimes::mutants(),
+        each::mutants(),
+        streams_each::mutants(),
     ];
     areas.into_iter().flatten().collect()
 }

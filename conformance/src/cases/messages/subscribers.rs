@@ -49,7 +49,7 @@ async fn every_subscriber_gets_it(ctx: Context) -> CaseResult {
 }
 
 async fn a_subscription_outlives_its_handle(ctx: Context) -> CaseResult {
-    let subscribed = ctx.another().await?;
+    let subscribed = ctx.another_to_drop().await?;
     let mut listener = Listener::open(&subscribed, "news").await?;
     drop(subscribed);
     for text in ["1", "2", "3"] {

@@ -153,7 +153,7 @@ async fn an_expiry_is_told_to_who_comes_later(ctx: Context) -> CaseResult {
 }
 
 async fn a_watch_outlives_its_handle(ctx: Context) -> CaseResult {
-    let (watching, key) = (ctx.another().await?, Key::new("k")?);
+    let (watching, key) = (ctx.another_to_drop().await?, Key::new("k")?);
     let (mut watcher, _) = Watcher::synced(&watching, &Range::all()).await?;
     drop(watching);
     for value in ["1", "2", "3"] {
