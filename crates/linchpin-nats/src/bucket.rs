@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::codec::{Stored, Time, last, read_key};
 use crate::connection::{Connection, refusal};
-use crate::error::Refusal;
+use crate::error::{Refusal, no_answer};
 use crate::names::Names;
 use futures::{StreamExt, TryStreamExt, stream};
 use linchpin_adapter::backoff::Contention;
@@ -190,6 +190,15 @@ impl Bucket {
         refusal.into_error(operation)
     }
 
+    /// Whether a server of a cluster has refused what it does not know of yet, or any more: they learn one after the other
+    /// that there is a new stream, and one that was down learns it late. Pauses then, and not for long in all.
+    pub(crate) async fn knows_later(&self, refusal: &Refusal, pauses: &mut Contention) -> bool {
+        refusal.is_no_stream()
+            && self.features.replicas > 1
+            && matches!(self.look().await, Ok(Some(_)))
+            && pauses.pause_or(|| no_answer("connect")).await.is_ok()
+    }
+
     fn config(&self, replicas: usize, first: u64) -> Map<String, Value> {
         let mut config = json!({
             "name": &*self.names.state,
@@ -234,10 +243,15 @@ impl Bucket {
     async fn info(&self, operation: &'static str, filter: Option<(&str, usize)>) -> Result<Info> {
         let body = filter.map_or(json!({}), |(filter, offset)| json!({"subjects_filter": filter, "offset": offset}));
         let subject = format!("STREAM.INFO.{}", self.names.state);
-        let answer: Result<Info, _> = self.connection.api(operation, &subject, &body).await.map_err(Error::of_read)?;
-        let info = match answer {
-            Ok(info) => info,
-            Err(refusal) => return Err(self.refused(operation, refusal).await),
+        let mut pauses = later();
+        let info = loop {
+            let answer: Result<Info, _> =
+                self.connection.api(operation, &subject, &body).await.map_err(Error::of_read)?;
+            match answer {
+                Ok(info) => break info,
+                Err(refusal) if self.knows_later(&refusal, &mut pauses).await => {}
+                Err(refusal) => return Err(self.refused(operation, refusal).await),
+            }
         };
         if let Some(time) = info.ts.as_deref().and_then(Time::read) {
             self.clock.sample(time);
@@ -385,14 +399,18 @@ impl Bucket {
     /// Reads one message from the leader.
     async fn read_one(&self, operation: &'static str, which: &Value) -> Result<Option<Stored>> {
         let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.state);
-        let answer = self.connection.request(operation, subject, None, which.to_string().into()).await;
-        let Some(answer) = answer.map_err(Error::of_read)? else {
-            return Err(self.refused(operation, Refusal::nobody()).await);
-        };
-        match refusal(&answer.payload) {
-            None => Stored::of_answer(operation, &answer.payload).map(Some),
-            Some(refusal) if refusal.is_no_message() => Ok(None),
-            Some(refusal) => Err(self.refused(operation, refusal).await),
+        let mut pauses = later();
+        loop {
+            let answer = self.connection.request(operation, subject.clone(), None, which.to_string().into()).await;
+            let Some(answer) = answer.map_err(Error::of_read)? else {
+                return Err(self.refused(operation, Refusal::nobody()).await);
+            };
+            match refusal(&answer.payload) {
+                None => return Stored::of_answer(operation, &answer.payload).map(Some),
+                Some(refusal) if refusal.is_no_message() => return Ok(None),
+                Some(refusal) if self.knows_later(&refusal, &mut pauses).await => {}
+                Some(refusal) => return Err(self.refused(operation, refusal).await),
+            }
         }
     }
 
@@ -437,6 +455,11 @@ fn is_whole(found: &[Stored], end: &async_nats::HeaderMap) -> bool {
 
 /// Messages by their subjects.
 pub(crate) type Found = HashMap<String, Stored>;
+
+/// The pauses until the servers of a cluster all know of a stream: of a second in all.
+fn later() -> Contention {
+    Contention::default().at_most(40)
+}
 
 /// What a direct read found.
 enum Read {
