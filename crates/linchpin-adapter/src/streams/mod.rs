@@ -34,7 +34,7 @@ pub fn support(slack: Duration) -> StreamSupport {
 /// Keys that nobody else uses: [`Streams`] are kept there. A backend that has streams this way has two of them over one
 /// connection, one for its user's keys and one for this.
 ///
-/// The methods mean what those of [`Driver`](linchpin_core::Driver) of the same name mean. Transactions are over several
+/// The methods mean what those of [`Driver`] of the same name mean. Transactions are over several
 /// keys, with conditions on single ones; none has an id or a guard on a prefix. Keys are up to
 /// [`MAX_STORED_NAME`](linchpin_core::MAX_STORED_NAME) bytes long.
 pub trait KeySpace: Send + Sync + 'static {
