@@ -178,8 +178,12 @@ impl Error {
         self.with_retry(Retry::Unknown).with_retry(Retry::Never)
     }
 
-    /// It failed after a part of the call was done: sending it again is safe only if the call is idempotent.
-    pub fn after_a_part(self) -> Self {
+    /// It failed after a part of the call was done, if one was: then sending it again is safe only if the call is
+    /// idempotent.
+    pub fn after_a_part_if(self, is_begun: bool) -> Self {
+        if !is_begun {
+            return self;
+        }
         let retry = self.0.retry;
         let error = self.with_retry(Retry::Unknown);
         if retry == Retry::Never { error.with_retry(retry) } else { error }

@@ -76,7 +76,8 @@ impl WatchService {
     /// Listens to changes; nothing that changes after this returns is missed.
     async fn begin(state: Arc<State>, hub: Arc<Hub>) -> Result<Self> {
         let feed = Arc::<Feed>::default();
-        feed.changes.start();
+        // What ended before is looked for at once.
+        feed.changes.alarm.rings_in(Duration::ZERO);
         let listening = hub.listen("watch", Topic::Changes, feed.clone(), None).await?;
         let sweeper = hub.life.spawn(sweep(state.clone(), feed.clone()));
         Ok(Self { state, feed, _listening: listening, sweeper })

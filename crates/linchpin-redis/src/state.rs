@@ -243,8 +243,7 @@ pub(crate) async fn clear(connection: &Connection, prefix: &Prefix, start: &str)
         match connection.run::<u64>("clear", &script).await {
             Ok(0) => return Ok(()),
             Ok(_) => removed = true,
-            Err(error) if removed => return Err(error.after_a_part()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.after_a_part_if(removed)),
         }
     }
 }

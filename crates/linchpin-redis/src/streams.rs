@@ -101,7 +101,7 @@ pub(crate) async fn trim(
     let mut dropped = 0;
     loop {
         let answer = connection.run("trim", &script).await;
-        let answer = answer.map_err(|error| if dropped > 0 { error.after_a_part() } else { error })?;
+        let answer = answer.map_err(|error| error.after_a_part_if(dropped > 0))?;
         let mut answer = read.list(answer)?.into_iter();
         dropped += read.number(answer.next())?;
         if read.text(answer.next())? != "1" {

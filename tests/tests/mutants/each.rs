@@ -2,6 +2,7 @@
 
 use crate::mutants::mutant::{Fault, Mutant};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
     Driver, Error, Mutation, MutationResult, Outcome, Page, Pattern, Range, Result, Revision, ScanPage, Subscription,
@@ -12,80 +13,73 @@ use std::collections::HashSet;
 use std::future::pending;
 use std::sync::Arc;
 
-/// A mutant of a fault that remembers nothing but this.
-macro_rules! mutant {
-    ($name:literal, $breaks:literal, $caught_by:literal, $fault:expr) => {
-        Mutant { name: $name, breaks: $breaks, caught_by: $caught_by, fault: Arc::new($fault) }
-    };
-}
-
 pub(crate) fn mutants() -> Vec<Mutant> {
     vec![
-        mutant!(
+        Mutant::new(
             "page_starts_in_its_range",
             "A page that is to start after a key before its range is empty",
             "state.a_page_may_start_before_its_range",
-            PageStartsInItsRange
+            PageStartsInItsRange,
         ),
-        mutant!(
+        Mutant::new(
             "keys_have_no_ttl",
             "Entries that are read without values are told to live for ever",
             "state.keys_without_values_are_told_whole",
-            KeysHaveNoTtl
+            KeysHaveNoTtl,
         ),
-        mutant!(
+        Mutant::new(
             "sixteen_guards",
             "Of a transaction's guards the first 16 are looked at",
             "transactions.every_guard_counts",
-            SixteenGuards
+            SixteenGuards,
         ),
-        mutant!(
+        Mutant::new(
             "one_ttl_per_transaction",
             "What a transaction puts lives as long as what it puts first",
             "ttl.each_key_has_its_own_ttl",
-            OneTtl
+            OneTtl,
         ),
-        mutant!(
+        Mutant::new(
             "conflict_names_the_first_key",
             "A conflict has the first key of the transaction, whichever it is about",
             "transactions.the_key_in_the_way_is_named",
-            ConflictNamesTheFirst
+            ConflictNamesTheFirst,
         ),
-        mutant!(
+        Mutant::new(
             "repeat_loses_the_ttl",
             "What a repeated put is answered has no TTL",
             "transactions.a_repeat_has_every_result",
-            RepeatLosesTtl::default()
+            RepeatLosesTtl::default(),
         ),
-        mutant!(
+        Mutant::new(
             "large_values_are_not_told",
             "A watch tells large values as empty ones",
             "watch.a_large_value_is_told",
-            Told(without_large_values)
+            Told(without_large_values),
         ),
-        mutant!(
+        Mutant::new(
             "synced_at_a_later_revision",
             "A watch is synced at a revision of which not everything was told",
             "watch.synced_is_before_what_follows",
-            Told(synced_later)
+            Told(synced_later),
         ),
-        mutant!(
+        Mutant::new(
             "ends_of_present_keys_are_not_told",
             "A watch tells the end of the keys only that came to be since it began",
             "watch.an_expiry_is_told_to_who_comes_later",
-            ForgetsThePresent
+            ForgetsThePresent,
         ),
-        mutant!(
+        Mutant::new(
             "watch_ends_with_its_handle",
             "A watch tells nothing more once its handle is dropped",
             "watch.a_watch_outlives_its_handle",
-            EndsWithItsHandle
+            EndsWithItsHandle,
         ),
-        mutant!(
+        Mutant::new(
             "subscription_ends_with_its_handle",
             "A subscription yields nothing more once its handle is dropped",
             "messages.a_subscription_outlives_its_handle",
-            EndsWithItsHandle
+            EndsWithItsHandle,
         ),
     ]
 }
@@ -235,20 +229,19 @@ struct EndsWithItsHandle;
 #[async_trait]
 impl Fault for EndsWithItsHandle {
     async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
-        let handle = Arc::downgrade(inner);
-        let told = inner.watch(range).await?.then(move |event| {
-            let is_held = handle.strong_count() > 0;
-            async move { if is_held { event } else { pending().await } }
-        });
-        Ok(told.boxed())
+        Ok(while_held(inner, inner.watch(range).await?))
     }
 
     async fn subscribe(&self, inner: &Arc<dyn Driver>, pattern: &Pattern) -> Result<Subscription> {
-        let handle = Arc::downgrade(inner);
-        let told = inner.subscribe(pattern).await?.then(move |event| {
-            let is_held = handle.strong_count() > 0;
-            async move { if is_held { event } else { pending().await } }
-        });
-        Ok(told.boxed())
+        Ok(while_held(inner, inner.subscribe(pattern).await?))
     }
+}
+
+fn while_held<T: Send + 'static>(handle: &Arc<dyn Driver>, told: BoxStream<'static, T>) -> BoxStream<'static, T> {
+    let handle = Arc::downgrade(handle);
+    told.then(move |event| {
+        let is_held = handle.strong_count() > 0;
+        async move { if is_held { event } else { pending().await } }
+    })
+    .boxed()
 }

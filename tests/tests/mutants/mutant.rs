@@ -21,6 +21,13 @@ pub(crate) struct Mutant {
     pub(crate) fault: Arc<dyn Fault>,
 }
 
+impl Mutant {
+    /// One of a fault that nothing else has a hold on.
+    pub(crate) fn new(name: &'static str, breaks: &'static str, caught_by: &'static str, fault: impl Fault) -> Self {
+        Self { name, breaks, caught_by, fault: Arc::new(fault) }
+    }
+}
+
 /// What is done instead of what is asked. Each method of a driver has one here that hands the call on to the honest
 /// driver below; a fault overrides the one that it breaks.
 #[async_trait]

@@ -11,77 +11,70 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A mutant of a fault that remembers nothing but this.
-macro_rules! mutant {
-    ($name:literal, $breaks:literal, $caught_by:literal, $fault:expr) => {
-        Mutant { name: $name, breaks: $breaks, caught_by: $caught_by, fault: Arc::new($fault) }
-    };
-}
-
 pub(crate) fn mutants() -> Vec<Mutant> {
     vec![
-        mutant!(
+        Mutant::new(
             "delay_of_the_batch",
             "All records of a batch are held back for as long as the first",
             "streams.each_record_of_a_batch_has_its_delay",
-            DelayOfTheBatch
+            DelayOfTheBatch,
         ),
-        mutant!(
+        Mutant::new(
             "twice_in_a_call_is_done_twice",
             "A receipt that comes twice in a call is answered twice that it was done",
             "streams.twice_in_one_call_is_stale",
-            TwiceIsDone
+            TwiceIsDone,
         ),
-        mutant!(
+        Mutant::new(
             "settles_up_to_the_bad_one",
             "What comes before a senseless settlement is settled, though the call is refused",
             "streams.a_bad_settlement_settles_nothing",
-            SettlesUpToTheBadOne
+            SettlesUpToTheBadOne,
         ),
-        mutant!(
+        Mutant::new(
             "waits_for_all_it_asks_for",
             "A claim of several waits until its time is up",
             "streams.a_claim_of_many_waits_for_the_first",
-            Claims(|claim| (if claim.max > 1 { claim.wait } else { Duration::ZERO }, claim))
+            Claims(|claim| (if claim.max > 1 { claim.wait } else { Duration::ZERO }, claim)),
         ),
-        mutant!(
+        Mutant::new(
             "waits_three_seconds_at_most",
             "A claim waits no longer than three seconds",
             "streams.a_long_wait_is_waited",
             Claims(|claim| {
                 let wait = claim.wait.min(Duration::from_secs(3));
                 (Duration::ZERO, claim.wait(wait))
-            })
+            }),
         ),
-        mutant!(
+        Mutant::new(
             "dead_letter_loses_its_id",
             "A dead letter has no id",
             "streams.a_dead_letter_keeps_its_id",
-            DeadLosesId
+            DeadLosesId,
         ),
-        mutant!(
+        Mutant::new(
             "dead_letters_have_no_last",
             "Of dead letters it is not said where the last one stands",
             "streams.dead_letters_have_a_last_position",
-            DeadHasNoLast
+            DeadHasNoLast,
         ),
-        mutant!(
+        Mutant::new(
             "dead_letters_are_counted_for_ever",
             "Dead letters are counted that were dropped",
             "streams.dead_letters_that_are_dropped_are_not_counted",
-            DeadForEver::default()
+            DeadForEver::default(),
         ),
-        mutant!(
+        Mutant::new(
             "closed_settlements_are_doubtful",
             "Settling through a closed handle is told to be doubtful",
             "errors.closed_settlements_leave_no_doubt",
-            ClosedIsDoubtful
+            ClosedIsDoubtful,
         ),
-        mutant!(
+        Mutant::new(
             "nothing_is_appended_by_a_closed_handle",
             "To append nothing is answered by a closed handle as by an open one",
             "errors.closed_answers_no_empty_call",
-            EmptyIsAnswered
+            EmptyIsAnswered,
         ),
     ]
 }

@@ -51,12 +51,6 @@ struct Progress<P> {
 }
 
 impl<P: Clone + PartialEq> Feed<P> {
-    /// Begins anew, before anybody watches: what is known of the server is long ago.
-    pub fn start(&self) {
-        *self.progress.lock() = Progress { place: None, gap: false };
-        self.alarm.rings_in(Duration::ZERO);
-    }
-
     /// How far the changes were told, if that is known.
     pub fn place(&self) -> Option<P> {
         self.progress.lock().place.clone()
@@ -158,7 +152,6 @@ mod tests {
     #[tokio::test]
     async fn what_is_missing_is_read_once_the_place_is_known() {
         let (feed, written) = (Feed::default(), Arc::new(AtomicU64::new(1)));
-        feed.start();
         feed.goes_on_at(1);
         let mut watch = watch(&feed, &written).await;
         assert_eq!(told(&mut watch), [1]);

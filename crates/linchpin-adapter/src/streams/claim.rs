@@ -1,9 +1,9 @@
 //! Claiming: what has become due again first, then what the group has not looked at.
 
-use super::append::Tail;
+use super::dead::DeadLetters;
 use super::layout::{Id, OfId, OfName, Pending, position, read, unreadable, write};
 use super::view::{Membership, Seen, delete_pending};
-use super::{Book, FIXED, KeySpace, OTHER_VALUES, PER_RECORD, Room};
+use super::{Book, FIXED, KeySpace, Room};
 use crate::backoff::Contention;
 use crate::claims::{Look, Source};
 use crate::records::{self, Death};
@@ -79,13 +79,10 @@ struct Taking<'a> {
     claim: &'a Claim,
     member: Membership,
     transaction: Transaction,
-    /// What it writes, in bytes.
-    bytes: usize,
     given: Vec<Delivery>,
     /// When something is due that is not taken.
     due: Vec<Duration>,
-    /// The dead letters, once there is one.
-    dead: Option<Tail>,
+    dead: DeadLetters,
     /// Whether something was settled or passed over: there may be more to give.
     has_moved: bool,
 }
@@ -161,31 +158,12 @@ impl<K: KeySpace> Book<K> {
                 // What nobody can read is nobody's.
                 let Some(record) = record else { return Ok(()) };
                 let death = Death { reason: dead_letter::MAX_DELIVERIES, deliveries, position: at };
-                self.bury(taking, record, death).await
+                let (transaction, claim) = (std::mem::take(&mut taking.transaction), taking.claim);
+                let buried = taking.dead.bury(self, transaction, (&claim.stream, &claim.group), record, death);
+                taking.transaction = buried.await?;
+                Ok(())
             }
         }
-    }
-
-    /// There are no dead letters of dead letters.
-    async fn bury(&self, taking: &mut Taking<'_>, record: Record, death: Death<'_>) -> Result<()> {
-        let claim = taking.claim;
-        if claim.stream.dead_letters_of().is_some() {
-            return Ok(());
-        }
-        let transaction = std::mem::take(&mut taking.transaction);
-        let (mut tail, transaction) = if let Some(tail) = taking.dead.take() {
-            (tail, transaction)
-        } else {
-            let tail = self.tail(&claim.stream.dead_letters(&claim.group)).await?;
-            let begun = tail.begin(transaction)?;
-            (tail, begun)
-        };
-        let record = Record { headers: death.told(record.headers), ..record };
-        let encoded = records::encode(&record);
-        taking.bytes += encoded.len();
-        (taking.transaction, _) = tail.push(transaction, encoded.into(), None)?;
-        taking.dead = Some(tail);
-        Ok(())
     }
 
     /// Takes what the group has not looked at; what is held back is put aside, so that it does not hold up what comes
@@ -269,15 +247,12 @@ impl<K: KeySpace> Book<K> {
 
     /// Commits what is taken. `None` where others changed something, or where nothing is given though there may be more.
     async fn taken(&self, taking: Taking<'_>) -> Result<Option<Look>> {
-        let Taking { mut transaction, given, due, dead, has_moved, .. } = taking;
+        let Taking { transaction, given, due, dead, has_moved, .. } = taking;
         let due = due.into_iter().min();
         if given.is_empty() && !has_moved {
             return Ok(Some(Look { given, due }));
         }
-        if let Some(tail) = dead {
-            transaction = tail.end(transaction)?;
-        }
-        let is_taken = self.try_commit(&transaction).await?;
+        let is_taken = self.try_commit(&dead.end(transaction)?).await?;
         Ok((is_taken && !given.is_empty()).then_some(Look { given, due }))
     }
 
@@ -330,7 +305,7 @@ impl<'a> Taking<'a> {
     fn new(claim: &'a Claim, member: Membership) -> Self {
         let transaction = member.guard(Transaction::new());
         let (given, due, dead) = Default::default();
-        Self { claim, member, transaction, bytes: 0, given, due, dead, has_moved: false }
+        Self { claim, member, transaction, given, due, dead, has_moved: false }
     }
 
     fn group(&self) -> Id {
@@ -339,9 +314,7 @@ impl<'a> Taking<'a> {
 
     fn has_room(&self, room: Room) -> bool {
         // Two guards are among them already.
-        let operations = self.transaction.operations() + FIXED - 2 + PER_RECORD;
-        // The first always has.
-        let bytes = self.bytes == 0 || self.bytes + room.value + OTHER_VALUES <= room.bytes;
-        self.given.len() < self.claim.max && operations <= room.operations && bytes
+        let operations = self.transaction.operations() + FIXED - 2;
+        self.given.len() < self.claim.max && room.has_another(operations, self.dead.bytes)
     }
 }

@@ -7,6 +7,7 @@
 
 mod append;
 mod claim;
+mod dead;
 mod layout;
 mod removal;
 mod settle;
@@ -99,6 +100,13 @@ impl Room {
     /// [`batch`](linchpin_core::Limits::batch).
     pub const fn batch(self) -> usize {
         self.operations.saturating_sub(FIXED) / PER_RECORD
+    }
+
+    /// Whether a transaction of so many operations, and of so many bytes in dead letters, has room for another record.
+    fn has_another(self, operations: usize, bytes: usize) -> bool {
+        // The first dead letter always has: what is larger was not appended.
+        let has_bytes = bytes == 0 || bytes + self.value + OTHER_VALUES <= self.bytes;
+        operations + PER_RECORD <= self.operations && has_bytes
     }
 }
 

@@ -57,20 +57,8 @@ fn none() -> Hook {
 
 /// Stops before the first request that starts so: tells, and waits to go on.
 fn stop(at: &'static str) -> (Hook, Arc<Notify>, Arc<Notify>) {
-    let (told, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (t, g, count) = (told.clone(), go.clone(), AtomicUsize::new(0));
-    let hook: Hook = Arc::new(move |what| {
-        if what.starts_with(at) && count.fetch_add(1, Ordering::SeqCst) == 0 {
-            let (t, g) = (t.clone(), g.clone());
-            return async move {
-                t.notify_one();
-                g.notified().await;
-                Ok(())
-            }
-            .boxed();
-        }
-        async { Ok(()) }.boxed()
-    });
+    let (hook, armed, told, go) = stop_armed(at);
+    armed.store(1, Ordering::SeqCst);
     (hook, told, go)
 }
 

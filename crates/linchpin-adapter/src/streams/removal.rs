@@ -5,7 +5,7 @@ use super::layout::{Head, Id, OfId, OfName, Removed, name, read, write};
 use super::view::{Seen, Standing, ring};
 use super::{Book, KeySpace};
 use crate::backoff::Contention;
-use linchpin_core::{Entry, Error, GroupName, Key, Page, Position, Range, Result, Retention, StreamName, Transaction};
+use linchpin_core::{Error, GroupName, Key, Page, Position, Range, Result, Retention, StreamName, Transaction};
 use std::time::Duration;
 
 /// For how long the last position of a cleared stream is remembered.
@@ -33,7 +33,7 @@ impl<K: KeySpace> Book<K> {
             if bound == first || self.try_commit(&moved.put(transaction)?).await? {
                 for kind in [OfId::Record, OfId::Delay] {
                     let deleted = self.delete_before(&kind.range(found.id()), &kind.at(found.id(), bound)?).await;
-                    deleted.map_err(|error| if bound == first { error } else { error.after_a_part() })?;
+                    deleted.map_err(|error| error.after_a_part_if(bound > first))?;
                 }
                 return Ok(bound.0 - first.0);
             }
@@ -78,7 +78,7 @@ impl<K: KeySpace> Book<K> {
             }
             pauses.pause().await;
         };
-        self.sweep().await.map_err(|error| if existed { error.after_a_part() } else { error })?;
+        self.sweep().await.map_err(|error| error.after_a_part_if(existed))?;
         Ok(existed)
     }
 
@@ -89,11 +89,11 @@ impl<K: KeySpace> Book<K> {
             // Dead letters have the name of their stream.
             if head.name.as_str().starts_with(prefix) {
                 let removed = self.remove_stream(&head.name).await;
-                removed.map_err(|error| if is_begun { error.after_a_part() } else { error })?;
+                removed.map_err(|error| error.after_a_part_if(is_begun))?;
                 is_begun = true;
             }
         }
-        self.sweep().await.map_err(|error| if is_begun { error.after_a_part() } else { error })
+        self.sweep().await.map_err(|error| error.after_a_part_if(is_begun))
     }
 
     async fn remove_stream(&self, stream: &StreamName) -> Result<()> {
@@ -134,18 +134,21 @@ impl<K: KeySpace> Book<K> {
     }
 
     async fn delete_all(&self, range: &Range) -> Result<()> {
-        while let (entries, true) = self.first(range).await? {
-            self.delete(entries.into_iter().map(|entry| entry.key)).await?;
+        loop {
+            let keys = self.first(range).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            self.delete(keys).await?;
         }
-        Ok(())
     }
 
     /// Deletes what of a range comes before a key.
     async fn delete_before(&self, range: &Range, bound: &Key) -> Result<()> {
         loop {
-            let (entries, _) = self.first(range).await?;
-            let count = entries.len();
-            let keys: Vec<_> = entries.into_iter().map(|entry| entry.key).take_while(|key| key < bound).collect();
+            let first = self.first(range).await?;
+            let count = first.len();
+            let keys: Vec<_> = first.into_iter().take_while(|key| key < bound).collect();
             let is_last = keys.len() < count || keys.is_empty();
             self.delete(keys).await?;
             if is_last {
@@ -154,15 +157,14 @@ impl<K: KeySpace> Book<K> {
         }
     }
 
-    /// The first entries of a range, as many as one transaction deletes, and whether there are any.
-    async fn first(&self, range: &Range) -> Result<(Vec<Entry>, bool)> {
+    /// The first keys of a range, as many as one transaction deletes.
+    async fn first(&self, range: &Range) -> Result<Vec<Key>> {
         let page = Page { limit: self.room.operations.min(Page::MAX_LIMIT), ..Page::first_keys() };
-        let entries = self.keys.scan(range, &page).await.map_err(Error::of_read)?.entries;
-        let is_any = !entries.is_empty();
-        Ok((entries, is_any))
+        let found = self.keys.scan(range, &page).await.map_err(Error::of_read)?.entries;
+        Ok(found.into_iter().map(|entry| entry.key).collect())
     }
 
-    async fn delete(&self, keys: impl IntoIterator<Item = Key>) -> Result<()> {
+    async fn delete(&self, keys: Vec<Key>) -> Result<()> {
         let transaction = keys.into_iter().fold(Transaction::new(), Transaction::delete);
         if transaction.mutations.is_empty() {
             return Ok(());

@@ -1,9 +1,9 @@
 //! Settling: many at once, each on its own.
 
-use super::append::Tail;
+use super::dead::DeadLetters;
 use super::layout::{OfId, Pending, read};
 use super::view::{Membership, delete_pending, ring};
-use super::{Book, FIXED, KeySpace, OTHER_VALUES, PER_RECORD, Room};
+use super::{Book, FIXED, KeySpace, Room};
 use crate::backoff::Contention;
 use crate::records::{self, Death};
 use linchpin_core::{
@@ -15,11 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 struct Round<'a> {
     transaction: Transaction,
-    /// What it writes, in bytes.
-    bytes: usize,
     /// Those whose ids it guards.
     members: BTreeSet<(&'a StreamName, &'a GroupName)>,
-    dead: BTreeMap<StreamName, Tail>,
+    dead: DeadLetters,
     /// Streams whose claims may find more.
     rings: BTreeSet<&'a StreamName>,
     /// By their place.
@@ -44,10 +42,8 @@ impl<K: KeySpace> Book<K> {
             if open.is_empty() {
                 return Ok(settled.into_iter().flatten().collect());
             }
-            let (stale, done) = self
-                .settle_some(settlements, &open)
-                .await
-                .map_err(|error| if is_begun { error.after_a_part() } else { error })?;
+            let (stale, done) =
+                self.settle_some(settlements, &open).await.map_err(|error| error.after_a_part_if(is_begun))?;
             for (places, said) in [(&stale, Settled::Stale), (&done, Settled::Done)] {
                 for place in places {
                     settled[*place] = Some(said);
@@ -146,29 +142,12 @@ impl<K: KeySpace> Book<K> {
         if matches!(action, Action::Retry { .. } | Action::Extend { .. }) {
             round.rings.insert(&receipt.stream);
         }
-        match (action, record) {
-            (Action::Reject { reason }, Some(record)) => self.reject(round, receipt, record, reason).await,
-            _ => Ok(()),
+        if let (Action::Reject { reason }, Some(record)) = (action, record) {
+            let death = Death { reason, deliveries: receipt.delivery, position };
+            let transaction = std::mem::take(&mut round.transaction);
+            let buried = round.dead.bury(self, transaction, (&receipt.stream, &receipt.group), record, death);
+            round.transaction = buried.await?;
         }
-    }
-
-    /// Puts a record into the dead letters.
-    async fn reject(&self, round: &mut Round<'_>, receipt: &Receipt, record: Record, reason: &str) -> Result<()> {
-        let death = Death { reason, deliveries: receipt.delivery, position: receipt.position };
-        let record = Record { headers: death.told(record.headers), ..record };
-        let encoded = records::encode(&record);
-        let name = receipt.stream.dead_letters(&receipt.group);
-        let mut transaction = std::mem::take(&mut round.transaction);
-        let mut tail = if let Some(tail) = round.dead.remove(&name) {
-            tail
-        } else {
-            let tail = self.tail(&name).await?;
-            transaction = tail.begin(transaction)?;
-            tail
-        };
-        round.bytes += encoded.len();
-        (round.transaction, _) = tail.push(transaction, encoded.into(), None)?;
-        round.dead.insert(name, tail);
         Ok(())
     }
 }
@@ -181,18 +160,16 @@ fn is_valid(receipt: &Receipt, pending: &Entry) -> Result<bool> {
 
 impl Round<'_> {
     fn has_room(&self, room: Room) -> bool {
-        let others = 2 * (self.rings.len() + self.dead.len());
-        let operations = self.transaction.operations() + others + FIXED + PER_RECORD;
-        let has_bytes = self.bytes + room.value + OTHER_VALUES <= room.bytes;
+        let operations = self.transaction.operations() + 2 * (self.rings.len() + self.dead.streams()) + FIXED;
         // The first always has.
-        self.done.is_empty() || operations <= room.operations && (self.bytes == 0 || has_bytes)
+        self.done.is_empty() || room.has_another(operations, self.dead.bytes)
     }
 
     fn end(self) -> Result<Transaction> {
         let mut transaction = self.transaction;
-        for stream in self.rings.iter().filter(|stream| !self.dead.contains_key(**stream)) {
+        for stream in self.rings.iter().filter(|stream| !self.dead.are_in(stream)) {
             transaction = ring(transaction, stream)?;
         }
-        self.dead.values().try_fold(transaction, |transaction, tail| tail.end(transaction))
+        self.dead.end(transaction)
     }
 }
