@@ -47,7 +47,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
         },
         Mutant {
             name: "rarely_served",
-            breaks: "Once in 50 times who watches a lock's queue is told that somebody left who is still there",
+            breaks: "Once in ten times who watches a lock's queue is told that somebody left who is still there",
             caught_by: "history.locks_never_overlap",
             fault: Arc::new(RarelyServed::default()),
         },
@@ -167,7 +167,7 @@ impl Fault for RarelyServed {
         let turns = self.0.clone();
         let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(LOCKS.prefix()));
         Ok(Box::pin(inner.watch(range).await?.map(move |event| match event? {
-            WatchEvent::Put(entry) if queue && turns.once_in(50) => {
+            WatchEvent::Put(entry) if queue && turns.once_in(10) => {
                 Ok(WatchEvent::Deleted { key: entry.key, version: entry.version })
             }
             event => Ok(event),
