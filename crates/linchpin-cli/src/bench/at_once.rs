@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use linchpin::{
-    Capabilities, Channel, Entry, Error, Health, Key, MessageSupport, MutationResult, Namespace, Outcome, Page, Range,
-    Reach, Result, Revision, ScanPage, Snapshot, Transaction, TransactionScope,
+    Capabilities, Channel, Entry, Error, Health, Key, MessageSupport, Mutation, MutationResult, Namespace, Outcome,
+    Page, Range, Reach, Result, Revision, ScanPage, Snapshot, Transaction, TransactionScope, TtlSupport,
 };
 use linchpin_adapter::{Backend, Config, Coordination};
 use linchpin_core::life::Life;
@@ -31,6 +31,8 @@ impl Default for AtOnce {
         // As Redis has it: then transactions are given ids.
         capabilities.transaction_ids = Some(Duration::from_mins(1));
         capabilities.prefix_guards = true;
+        capabilities.ttl = Some(TtlSupport::within(Duration::ZERO));
+        capabilities.limits.transaction_operations = 1024;
         capabilities.messages = Some(MessageSupport::new(false));
         let value = Bytes::from_static(super::PAYLOAD);
         Self { capabilities, value }
@@ -63,7 +65,11 @@ impl Backend for AtOnce {
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        let result = |_| MutationResult::Put { created: Revision(1), ttl: None };
+        let result = |mutation: &Mutation| match mutation {
+            Mutation::Extend { ttl, .. } => MutationResult::Extended { ttl: Some(*ttl) },
+            Mutation::Delete { .. } => MutationResult::Deleted { existed: true },
+            _ => MutationResult::Put { created: Revision(1), ttl: None },
+        };
         Ok(Outcome::Committed { revision: Revision(1), results: transaction.mutations.iter().map(result).collect() })
     }
 

@@ -265,6 +265,9 @@ pub(crate) struct Leases {
     /// Processor time of this process in each interval, in milliseconds.
     #[serde(default)]
     pub(crate) processor_ms: Vec<f64>,
+    /// The same over a driver that answers at once: what is the coordinator's of it.
+    #[serde(default)]
+    pub(crate) coordinator_ms: Vec<f64>,
     /// Those that were no longer held at the end.
     pub(crate) lost: usize,
 }

@@ -3,6 +3,7 @@
 use super::contender::{Contender, Operation, Port};
 use super::raw::{PLAIN, SAME_WORK};
 use super::report::{Backend, Bound, HandOverPoint, Report, SoakSample, Target};
+use super::sampling;
 use super::sections::{dispatch, handover, memory, specification};
 
 /// The targets of the sections that were run.
@@ -187,6 +188,8 @@ impl Targets {
         if let Some(limit) = self.limits.renewals {
             self.at_most("leases", what, leases.requests_per_interval(), limit, "requests");
         }
+        let what = "processor time of the coordinator in an interval, without the driver's";
+        self.at_most("leases", what, sampling::median(&leases.coordinator_ms), 10.0, "ms");
         self.at_most("leases", "leases lost meanwhile", leases.lost as f64, 0.0, "leases");
     }
 
@@ -341,15 +344,16 @@ mod tests {
 
     #[test]
     fn leases_are_judged_by_the_mean_interval() {
-        let of = |requests, lost| {
+        let of = |requests, used, lost| {
+            let (held, processor_ms, coordinator_ms) = (10_000, Vec::new(), vec![used]);
             let (ttl_seconds, interval_seconds, commands) = (9.0, 3.0, std::collections::BTreeMap::new());
-            let (held, processor_ms) = (10_000, Vec::new());
-            let leases = Some(Leases { held, ttl_seconds, interval_seconds, requests, commands, processor_ms, lost });
-            met(&Report { leases, ..Report::default() })
+            let leases =
+                Leases { held, ttl_seconds, interval_seconds, requests, commands, processor_ms, coordinator_ms, lost };
+            met(&Report { leases: Some(leases), ..Report::default() })
         };
-        assert_eq!(of(vec![19, 21, 20], 0), [true, true]);
-        assert_eq!(of(vec![19, 22, 20], 1), [false, false]);
+        assert_eq!(of(vec![19, 21, 20], 10.0, 0), [true, true, true]);
+        assert_eq!(of(vec![19, 22, 20], 10.1, 1), [false, false, false]);
         // Nobody counted them.
-        assert_eq!(of(Vec::new(), 0), [false, true]);
+        assert_eq!(of(Vec::new(), 4.0, 0), [false, true, true]);
     }
 }

@@ -132,8 +132,9 @@ fn leases(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(leases) = &report.leases else { return Ok(()) };
     let (held, ttl, interval) = (leases.held, leases.ttl_seconds, leases.interval_seconds);
     writeln!(out, "\n{title}leases: {held} held with a TTL of {ttl} s; an interval is {interval} s{title:#}")?;
-    let processor = leases.processor_ms.iter().map(|used| format!("{used:.1}")).collect::<Vec<_>>();
-    writeln!(out, "  processor time in each interval: {} ms", processor.join(", "))?;
+    let list = |all: &[f64]| all.iter().map(|used| format!("{used:.1}")).collect::<Vec<_>>().join(", ");
+    writeln!(out, "  processor time in each interval: {} ms", list(&leases.processor_ms))?;
+    writeln!(out, "  over a driver that answers at once: {} ms", list(&leases.coordinator_ms))?;
     if leases.requests.is_empty() {
         return writeln!(out, "  requests in each interval: not counted");
     }

@@ -2,6 +2,7 @@
 
 use super::lease::{Kind, Lease, Status, call, margin};
 use super::removal::{Busy, Removal};
+use super::schedule::Due;
 use super::{MIN_TTL, Shared};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -16,7 +17,6 @@ impl Shared {
     pub(super) async fn keep_alive(&self) {
         let mut calls = FuturesUnordered::new();
         loop {
-            self.end_expired();
             for leases in batches(self.due(), self.driver.capabilities().keys_per_transaction()) {
                 calls.push(self.renew_batch(leases).boxed());
             }
@@ -41,28 +41,24 @@ impl Shared {
         }
     }
 
-    /// Counts out the leases whose own deadline has passed.
-    fn end_expired(&self) {
-        let expired = {
+    /// Counts out the leases whose own deadline has passed; those to renew now.
+    fn due(&self) -> Vec<Arc<Lease>> {
+        let Due { ended, renewals } = {
             let mut state = self.state.lock();
-            let expired = state.leases.take_ended(Instant::now());
-            for lease in &expired {
+            let due = state.leases.take(Instant::now());
+            for lease in &due.ended {
                 // A renewal that came too late may have kept the key alive, and the next in the queue need not
                 // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
                 let mut removal = Removal::of(lease);
-                removal.not_before += margin(lease.renewal.lock().ttl);
+                removal.not_before += margin(lease.state.lock().ttl);
                 state.removals.push(removal);
             }
-            expired
+            due
         };
-        for lease in expired {
+        for lease in ended {
             lease.end(Status::Lost);
         }
-    }
-
-    /// The leases to renew now, with those that are due soon: one round trip for all.
-    fn due(&self) -> Vec<Arc<Lease>> {
-        self.state.lock().leases.take_due(Instant::now())
+        renewals
     }
 
     /// The keys to remove now; a shutdown that has begun removes them itself, and waits for those before it.
@@ -81,7 +77,7 @@ impl Shared {
 
     /// When something is to be done next, and whether nothing ever will be.
     fn next(&self) -> (Option<Instant>, bool) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let removal = if state.shut_down { None } else { state.removals.next() };
         let next = state.leases.next().into_iter().chain(removal).min();
         (next, state.owner_gone && next.is_none())
@@ -90,20 +86,19 @@ impl Shared {
     async fn renew_batch(&self, leases: Vec<Arc<Lease>>) {
         let mut unsure = sent_now(&leases);
         let extend = |all: Transaction, sent: &Sent| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
-        let extends = unsure.iter().fold(Transaction::new(), extend);
+        let mut none = Transaction::new();
+        none.mutations.reserve_exact(unsure.len());
+        let extends = unsure.iter().fold(none, extend);
         // An attempt that hangs must leave time for another before the first lease runs out.
         let patience = unsure.iter().map(|sent| sent.ttl).min().unwrap_or(MIN_TTL) / 4;
         let renew = async {
             let outcome = self.driver.commit(&extends).await?;
             let mut results = outcome.results().unwrap_or_default().iter();
-            unsure.retain(|sent| match results.next() {
-                Some(MutationResult::Extended { ttl: Some(_) }) => {
-                    sent.was_granted();
-                    self.reschedule(&sent.lease);
-                    false
-                }
-                _ => true,
-            });
+            let is_granted = |_: &Sent| matches!(results.next(), Some(MutationResult::Extended { ttl: Some(_) }));
+            let (granted, others) = std::mem::take(&mut unsure).into_iter().partition::<Vec<_>, _>(is_granted);
+            unsure = others;
+            granted.iter().for_each(Sent::was_granted);
+            self.reschedule_all(granted.iter().map(|sent| &*sent.lease));
             while let Some(sent) = unsure.last() {
                 self.look_again(sent).await?;
                 self.reschedule(&sent.lease);
@@ -118,7 +113,7 @@ impl Shared {
         };
         tracing::warn!(%error, leases = unsure.len(), "leases could not be renewed; trying again");
         for Sent { lease, .. } in unsure {
-            lease.renewal.lock().postpone(12);
+            lease.state.lock().postpone(Instant::now(), 12);
             self.reschedule(&lease);
             if lease.is_released() {
                 continue;
@@ -137,7 +132,7 @@ impl Shared {
         match found {
             Some(entry) if entry.created == lease.created && entry.version > sent.version => {
                 lease.rewritten(entry.version);
-                lease.renewal.lock().hurry();
+                lease.state.lock().hurry();
             }
             // The task takes it out of its list in its next round.
             _ => drop(lease.end(Status::Lost)),
@@ -150,7 +145,7 @@ impl Shared {
 /// time for an answer.
 fn batches(due: Vec<Arc<Lease>>, at_most: usize) -> Vec<Vec<Arc<Lease>>> {
     let with_ttl = |lease: Arc<Lease>| {
-        let ttl = lease.renewal.lock().ttl;
+        let ttl = lease.state.lock().ttl;
         (ttl, lease)
     };
     let mut due: Vec<_> = due.into_iter().map(with_ttl).collect();
@@ -180,7 +175,7 @@ struct Sent {
 fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
     let at = Instant::now();
     let sent = |lease: &Arc<Lease>| {
-        let ttl = lease.renewal.lock().ttl;
+        let ttl = lease.state.lock().ttl;
         Sent { lease: lease.clone(), version: lease.revisions().version, ttl, at }
     };
     leases.iter().map(sent).collect()
@@ -188,9 +183,7 @@ fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
 
 impl Sent {
     fn was_granted(&self) {
-        self.lease.renewal.lock().was_granted(self.at);
-        // A renewal never shortens, here as at the backend: the caller may have extended further meanwhile.
-        if !self.lease.granted(self.at, self.ttl, Instant::max) {
+        if !self.lease.renewed(self.at, self.ttl) {
             // Too late here.
             self.lease.end(Status::Lost);
         }
@@ -212,7 +205,7 @@ mod tests {
         };
         let due = [10_000, 300, 400, 9_000, 300, 601].map(lease).to_vec();
         let ttls = |batch: Vec<Arc<Lease>>| -> Vec<u128> {
-            batch.iter().map(|lease| lease.renewal.lock().ttl.as_millis()).collect()
+            batch.iter().map(|lease| lease.state.lock().ttl.as_millis()).collect()
         };
         let batched: Vec<_> = batches(due.clone(), 128).into_iter().map(ttls).collect();
         assert_eq!(batched, [vec![300, 300, 400], vec![601], vec![9_000, 10_000]]);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How much earlier than the backend a holder counts itself out: 1 % of the TTL, 50 ms at least. It covers
@@ -69,14 +69,17 @@ pub(crate) struct Lease {
     pub(crate) created: Revision,
     /// The revision that wrote it last, as far as is known here.
     version: AtomicU64,
-    status: watch::Sender<Status>,
     /// Set once there is something to lose: a place in a queue has no callbacks.
     pub(super) callbacks: OnceLock<Callbacks>,
     loss_told: AtomicBool,
-    pub(super) renewal: Mutex<Renewal>,
+    pub(super) state: Mutex<State>,
+    /// It has ended, or ends earlier than it was to.
+    sooner: Notify,
 }
 
-pub(super) struct Renewal {
+/// What changes about a lease. Ten thousand are renewed in a few milliseconds because there is one lock to take.
+pub(super) struct State {
+    status: Status,
     pub(super) ttl: Duration,
     /// When the key is gone by itself, whatever was granted: an `Extend` never shortens what was granted before.
     pub(super) gone_by: Instant,
@@ -96,15 +99,16 @@ impl Lease {
             key,
             created,
             version: AtomicU64::new(version),
-            status: watch::Sender::new(Status::Held { until: kind.deadline(sent, ttl) }),
             callbacks: OnceLock::new(),
             loss_told: AtomicBool::new(false),
-            renewal: Mutex::new(Renewal {
+            state: Mutex::new(State {
+                status: Status::Held { until: kind.deadline(sent, ttl) },
                 ttl,
                 gone_by: Instant::now() + ttl,
                 at: Some(sent + ttl / 3),
                 early: ttl / 12,
             }),
+            sooner: Notify::new(),
         }
     }
 
@@ -120,24 +124,24 @@ impl Lease {
 
     /// When something is to be done about it, its renewal or its end; and from when on it may be renewed with others.
     pub(super) fn due(&self) -> (Instant, Instant) {
-        let Status::Held { until } = *self.status.borrow() else { return (Instant::now(), Instant::now()) };
-        let renewal = self.renewal.lock();
-        renewal.at.map_or((until, until), |at| (at.min(until), renewal.earlier(at).min(until)))
+        let state = self.state.lock();
+        let Status::Held { until } = state.status else { return (Instant::now(), Instant::now()) };
+        state.at.map_or((until, until), |at| (at.min(until), state.earlier(at).min(until)))
     }
 
-    /// Puts its renewal off for long enough to see what becomes of one that is sent now, if it may be; whether it may.
-    pub(super) fn put_off(&self, now: Instant) -> bool {
-        let mut renewal = self.renewal.lock();
-        let may = renewal.at.is_some_and(|at| renewal.earlier(at) <= now);
-        if may {
-            renewal.postpone(4);
-        }
-        may
+    /// Puts its renewal off for long enough to see what becomes of one that is sent now, if it may be: by when that is seen,
+    /// and when the lease ends without.
+    pub(super) fn put_off(&self, now: Instant) -> Option<(Instant, Instant)> {
+        let mut state = self.state.lock();
+        let until = state.held_until()?;
+        state.at.filter(|at| state.earlier(*at) <= now)?;
+        state.postpone(now, 4);
+        state.at.map(|at| (at, until))
     }
 
     /// Whether it was given up: nobody wants to hear of it any more.
     pub(super) fn is_released(&self) -> bool {
-        *self.status.borrow() == Status::Released
+        self.state.lock().status == Status::Released
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -146,10 +150,7 @@ impl Lease {
 
     /// The deadline, unless it has passed or the lease has ended.
     pub(crate) fn held_until(&self) -> Option<Instant> {
-        match *self.status.borrow() {
-            Status::Held { until } if Instant::now() < until => Some(until),
-            _ => None,
-        }
+        self.state.lock().held_until()
     }
 
     /// Returns when the lease is no longer held, however that came about.
@@ -160,13 +161,14 @@ impl Lease {
     }
 
     async fn ended(&self) {
-        let mut status = self.status.subscribe();
         loop {
-            let Status::Held { until } = *status.borrow_and_update() else { return };
+            // From here on, though nobody waits yet.
+            let sooner = self.sooner.notified();
+            let Status::Held { until } = self.state.lock().status else { return };
             if Instant::now() >= until {
                 return;
             }
-            let _ = tokio::time::timeout_at(until, status.changed()).await;
+            let _ = tokio::time::timeout_at(until, sooner).await;
         }
     }
 
@@ -174,7 +176,7 @@ impl Lease {
     pub(crate) fn tell(&self, callbacks: Callbacks) {
         // A lease is taken over once.
         let _ = self.callbacks.set(callbacks);
-        if *self.status.borrow() == Status::Lost {
+        if self.state.lock().status == Status::Lost {
             self.tell_loss();
         }
     }
@@ -191,41 +193,45 @@ impl Lease {
     /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
     /// itself out stays out. `deadline` combines the present and the granted one.
     pub(super) fn granted(&self, sent: Instant, ttl: Duration, deadline: fn(Instant, Instant) -> Instant) -> bool {
-        self.may_live(ttl);
-        let mut held = false;
-        self.status.send_if_modified(|status| {
-            if let Status::Held { until } = status
-                && Instant::now() < *until
-            {
-                *until = deadline(*until, self.kind.deadline(sent, ttl));
-                held = true;
-            }
-            held
-        });
-        held
+        let mut state = self.state.lock();
+        state.may_live(ttl);
+        let Some(until) = state.held_until() else { return false };
+        let moved = deadline(until, self.kind.deadline(sent, ttl));
+        state.status = Status::Held { until: moved };
+        drop(state);
+        // Who waits for a deadline looks again when it comes: of a later one nobody has to be told.
+        if moved < until {
+            self.sooner.notify_waiters();
+        }
+        true
+    }
+
+    /// A renewal that was sent then was granted: the deadline moves on, as in [`granted`](Self::granted), never back, here
+    /// as at the backend: the caller may have extended further meanwhile.
+    pub(super) fn renewed(&self, sent: Instant, ttl: Duration) -> bool {
+        self.state.lock().was_granted(sent);
+        self.granted(sent, ttl, Instant::max)
     }
 
     /// Notes that its key may be there for this time from now on.
     pub(super) fn may_live(&self, ttl: Duration) {
-        let mut renewal = self.renewal.lock();
-        renewal.gone_by = renewal.gone_by.max(Instant::now() + ttl);
+        self.state.lock().may_live(ttl);
     }
 
     /// Ends the lease and says how; `None` if it had ended before. Past its deadline it can only be lost.
     pub(super) fn end(&self, as_what: Status) -> Option<Status> {
-        let mut ended = None;
-        self.status.send_if_modified(|status| {
-            if let Status::Held { until } = *status {
-                *status = if Instant::now() < until { as_what } else { Status::Lost };
-                ended = Some(*status);
-            }
-            ended.is_some()
-        });
-        if ended == Some(Status::Lost) {
+        let ended = {
+            let mut state = self.state.lock();
+            let Status::Held { .. } = state.status else { return None };
+            state.status = if state.held_until().is_some() { as_what } else { Status::Lost };
+            state.status
+        };
+        self.sooner.notify_waiters();
+        if ended == Status::Lost {
             tracing::warn!(key = %self.key, "a lease was lost");
             self.tell_loss();
         }
-        ended
+        Some(ended)
     }
 }
 
@@ -236,7 +242,19 @@ pub(crate) fn call(callback: impl FnOnce()) {
     }
 }
 
-impl Renewal {
+impl State {
+    /// The deadline, unless it has passed or the lease has ended.
+    fn held_until(&self) -> Option<Instant> {
+        match self.status {
+            Status::Held { until } if Instant::now() < until => Some(until),
+            _ => None,
+        }
+    }
+
+    fn may_live(&mut self, ttl: Duration) {
+        self.gone_by = self.gone_by.max(Instant::now() + ttl);
+    }
+
     /// From when on a renewal that is due then may go with others.
     fn earlier(&self, at: Instant) -> Instant {
         // A process may be younger than that.
@@ -249,9 +267,9 @@ impl Renewal {
         self.early = self.ttl / 12;
     }
 
-    /// Renews the next time after this part of the TTL.
-    pub(super) fn postpone(&mut self, part: u32) {
-        self.at = self.at.map(|_| Instant::now() + self.ttl / part);
+    /// Renews the next time when this part of the TTL has passed from `now` on.
+    pub(super) fn postpone(&mut self, now: Instant, part: u32) {
+        self.at = self.at.map(|_| now + self.ttl / part);
         self.early = Duration::ZERO;
     }
 

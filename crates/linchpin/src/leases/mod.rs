@@ -159,7 +159,7 @@ impl Leases {
     /// # Cancel safety
     /// Dropping the future leaves open whether it was written.
     pub(crate) async fn rewrite(&self, operation: &'static str, lease: &Lease, value: Bytes) -> Result<()> {
-        let ttl = lease.renewal.lock().ttl;
+        let ttl = lease.state.lock().ttl;
         let mut held = lease.revisions();
         while lease.is_held() {
             let sent = Instant::now();
@@ -224,7 +224,7 @@ impl Leases {
 
     /// Leaves the lease to run out, or to be extended by hand.
     pub(crate) fn stop_renewing(&self, lease: &Lease) {
-        lease.renewal.lock().stop();
+        lease.state.lock().stop();
         self.shared.reschedule(lease);
     }
 
@@ -244,10 +244,10 @@ impl Leases {
             self.shared.lose(lease);
             return Err(lost(operation, lease.key.as_str()));
         }
-        let mut renewal = lease.renewal.lock();
-        renewal.ttl = ttl;
-        renewal.was_granted(sent);
-        drop(renewal);
+        let mut state = lease.state.lock();
+        state.ttl = ttl;
+        state.was_granted(sent);
+        drop(state);
         self.shared.reschedule(lease);
         Ok(())
     }
@@ -323,7 +323,15 @@ impl Shared {
 
     /// What is to be done about a lease has another time, or an earlier one.
     fn reschedule(&self, lease: &Lease) {
-        self.state.lock().leases.update(lease.number);
+        self.reschedule_all([lease]);
+    }
+
+    fn reschedule_all<'a>(&self, leases: impl IntoIterator<Item = &'a Lease>) {
+        let mut state = self.state.lock();
+        for lease in leases {
+            state.leases.update(lease.number);
+        }
+        drop(state);
         self.changed.notify_one();
     }
 

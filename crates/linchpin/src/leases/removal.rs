@@ -35,10 +35,10 @@ impl Removal {
     /// The removal of a lease's key, tried for as long as the key may be there.
     pub(super) fn of(lease: &Lease) -> Self {
         let (now, key, whose) = (Instant::now(), lease.key.clone(), Whose::of(lease));
-        let renewal = lease.renewal.lock();
+        let state = lease.state.lock();
         // A renewal may still be on its way.
-        let until = renewal.gone_by.max(now + renewal.ttl);
-        Self { key, whose, not_before: now, pause: PAUSE, ttl: renewal.ttl, until, may_come: false }
+        let until = state.gone_by.max(now + state.ttl);
+        Self { key, whose, not_before: now, pause: PAUSE, ttl: state.ttl, until, may_come: false }
     }
 
     /// The removal of a key whose write was given up before it was answered.

@@ -125,12 +125,13 @@ pub(super) fn leases(leases: &Leases, words: &Words) -> Html {
     );
     let requests = leases.requests.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let commands = leases.commands.iter().map(|(command, count)| format!("{count} {command}")).collect::<Vec<_>>();
-    let processor = leases.processor_ms.iter().map(|used| format!("{used:.1} ms")).collect::<Vec<_>>();
+    let list = |all: &[f64]| all.iter().map(|used| format!("{used:.1} ms")).collect::<Vec<_>>().join(", ");
     let rows = [
         ("leases held", leases.held.to_string()),
         ("requests in each interval", if requests.is_empty() { "not counted".to_owned() } else { requests }),
         ("what they were, in all intervals", commands.join(", ")),
-        ("processor time in each interval", processor.join(", ")),
+        ("processor time in each interval", list(&leases.processor_ms)),
+        ("the same over a driver that answers at once", list(&leases.coordinator_ms)),
         ("leases lost meanwhile", leases.lost.to_string()),
     ];
     paragraph(about).then(pairs("Keeping the leases", rows.map(|(name, value)| (name, Html::text(value)))))

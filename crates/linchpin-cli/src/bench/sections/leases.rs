@@ -1,6 +1,8 @@
 //! Ten thousand locks held by one process: what it costs to keep them.
 
+use crate::bench::at_once::at_once;
 use crate::bench::problem::Result;
+use crate::bench::progress::Progress;
 use crate::bench::raw::{Counter, Raw};
 use crate::bench::report::Leases;
 use crate::bench::{Pace, Site};
@@ -20,7 +22,7 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     let coordinator = site.coordinator().await?;
     let intervals = if pace.quick { 1 } else { INTERVALS };
-    let progress = pace.progress("leases", intervals + 2);
+    let progress = pace.progress("leases", 2 * intervals + 3);
     let guards = hold(&coordinator).await?;
     progress.step();
     let mut counter = site.server.counter().await?;
@@ -29,9 +31,7 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     }
     let (mut requests, mut commands, mut processor_ms) = (Vec::new(), BTreeMap::new(), Vec::new());
     for _ in 0..intervals {
-        let before = processor_time();
-        tokio::time::sleep(INTERVAL).await;
-        processor_ms.push(processor_time().saturating_sub(before).as_secs_f64() * 1e3);
+        processor_ms.push(of_an_interval().await);
         progress.step();
         let Some(counter) = &mut counter else { continue };
         let sent = counter.mark().await?;
@@ -43,8 +43,31 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<Leases> {
     let released = stream::iter(guards).map(is_lost).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
     let lost = released.into_iter().filter(|is_lost| *is_lost).count();
     coordinator.shutdown().await?;
+    progress.step();
+    let coordinator_ms = of_the_coordinator(intervals, &progress).await?;
     let (ttl_seconds, interval_seconds) = (TTL.as_secs_f64(), INTERVAL.as_secs_f64());
-    Ok(Leases { held: HELD, ttl_seconds, interval_seconds, requests, commands, processor_ms, lost })
+    Ok(Leases { held: HELD, ttl_seconds, interval_seconds, requests, commands, processor_ms, coordinator_ms, lost })
+}
+
+/// What as many leases cost in each interval where the driver costs nothing.
+async fn of_the_coordinator(intervals: usize, progress: &Progress) -> Result<Vec<f64>> {
+    let coordinator = Coordinator::over(at_once().driver()).connect().await?;
+    let guards = hold(&coordinator).await?;
+    let mut used = Vec::new();
+    for _ in 0..intervals {
+        used.push(of_an_interval().await);
+        progress.step();
+    }
+    drop(guards);
+    coordinator.shutdown().await?;
+    Ok(used)
+}
+
+/// The processor time that this process uses in one interval, in milliseconds.
+async fn of_an_interval() -> f64 {
+    let before = processor_time();
+    tokio::time::sleep(INTERVAL).await;
+    processor_time().saturating_sub(before).as_secs_f64() * 1e3
 }
 
 /// What this process has used of the processors so far.
