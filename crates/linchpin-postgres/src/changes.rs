@@ -32,6 +32,13 @@ struct WatchService {
 }
 
 impl WatchSource for WatchService {
+    type Listening = ();
+
+    /// The feed hears of all changes.
+    async fn listen(&self, _: &Range) -> Result<()> {
+        Ok(())
+    }
+
     fn watchers(&self) -> &Watchers {
         &self.feed.changes.watchers
     }

@@ -7,7 +7,7 @@ use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::fanout::Watchers;
-use linchpin_adapter::feed::{WatchSource, Watches};
+use linchpin_adapter::feed::{WatchSource, Watches, topic};
 use linchpin_adapter::hub::Topic;
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
@@ -27,12 +27,20 @@ pub(crate) struct Changes {
 struct WatchService {
     connection: Connection,
     prefix: Prefix,
+    hub: Arc<Pushes>,
     feed: Arc<Feed>,
     _listening: Listening,
     sweeper: JoinHandle<()>,
 }
 
 impl WatchSource for WatchService {
+    type Listening = Listening;
+
+    async fn listen(&self, range: &Range) -> Result<Listening> {
+        let topic = Topic::within(commands::CHANGES, topic(range));
+        self.hub.listen("watch", topic, self.feed.clone()).await
+    }
+
     fn watchers(&self) -> &Watchers {
         &self.feed.changes.watchers
     }
@@ -70,15 +78,15 @@ impl Changes {
 }
 
 impl WatchService {
-    /// Listens to changes; nothing that changes or is lost after this returns is missed.
+    /// Begins to look for what has ended, and hears of it; nothing that is lost after this returns is missed.
     async fn begin(connection: Connection, prefix: Prefix, hub: Arc<Pushes>) -> Result<Self> {
         let feed = Arc::<Feed>::default();
         let listening = hub.listen("watch", Topic::Channel(LOG.to_owned()), feed.clone()).await?;
-        // It tells how many revisions there are, before anybody reads what there is.
+        // It tells the epoch, before anybody reads what there is.
         look(&connection, &prefix, &feed, Duty::Beat(BEGINNING.to_vec())).await?;
         let sweeper = sweep(connection.clone(), prefix.clone(), feed.clone());
         let sweeper = connection.life().spawn(sweeper);
-        Ok(Self { connection, prefix, feed, _listening: listening, sweeper })
+        Ok(Self { connection, prefix, hub, feed, _listening: listening, sweeper })
     }
 }
 

@@ -89,8 +89,11 @@ pub(crate) fn namespace_of(name: &[u8]) -> Option<&[u8]> {
     Some(&rest[..end])
 }
 
-/// The channel on which the scripts tell of changes, by its name within the namespace.
+/// The channel, within the namespace, on which everybody who watches hears who looked for what has ended.
 pub(crate) const LOG: &str = "log";
+
+/// What the channels start with on which the scripts tell of the changes of a topic.
+pub(crate) const CHANGES: &str = "log:";
 /// What a user's channel starts with, within the namespace.
 pub(crate) const CHANNELS: &str = "c:";
 

@@ -41,7 +41,8 @@ pub(crate) enum Duty {
     Beat(Vec<u8>),
 }
 
-/// What the scripts tell to the watchers of a handle: the feed's place is how many revisions there were.
+/// What the scripts tell to the watchers of a handle: the feed's place is the epoch. A connection brings what was published
+/// in order, or breaks; of what was never published the epoch tells.
 pub(crate) struct Feed {
     pub(crate) changes: feed::Feed<u64>,
     /// By this number the scripts tell who looked.
@@ -100,7 +101,7 @@ impl Feed {
             // Nobody else need look until then. The answer to one's own look told it before.
             self.changes.alarm.rings_next_in(look.due);
         }
-        if let Some((on, dropped)) = look.beat {
+        if let Some(Beat { on, dropped, .. }) = look.beat {
             self.beats.rings_next_in(Some(at_random(if is_first { BEAT } else { OTHERS_BEAT })));
             *self.look.lock() = on;
             self.dropped(dropped);
@@ -129,7 +130,7 @@ impl Listener for Feed {
         if told.is_empty() {
             return;
         }
-        let Announcement { before, after, changes, look } = match Announcement::read(&told) {
+        let Announcement { epoch, changes, look } = match Announcement::read(&told) {
             Ok(told) => told,
             Err(error) => {
                 tracing::warn!(%error, "a change could not be read; watchers read their ranges again");
@@ -141,11 +142,12 @@ impl Listener for Feed {
         for ttl in changes.iter().filter_map(|(_, ttl)| *ttl) {
             self.changes.alarm.rings_in(ttl);
         }
+        let next = look.as_ref().and_then(|look| look.beat.as_ref()).map_or(epoch, |beat| beat.next);
         if let Some(look) = look {
             self.looked(look);
         }
         // A script that failed half way, or a server that lost its data or came back with older ones, leaves a gap.
-        self.changes.tell(&before, after, changes.into_iter().map(|(change, _)| change));
+        self.changes.tell(&epoch, next, changes.into_iter().map(|(change, _)| change));
     }
 
     fn mark_gap(&self) {
@@ -158,11 +160,10 @@ impl Listener for Feed {
     }
 }
 
-/// What one script tells: how many revisions there were before and after it, each change with the TTL that its key
-/// got, and of one that looked for what has ended when it is to be looked again.
+/// What one script tells: each change with the TTL that its key got, or of one that looked for what has ended when it is to
+/// be looked again.
 struct Announcement {
-    before: u64,
-    after: u64,
+    epoch: u64,
     changes: Vec<(Change, Option<Duration>)>,
     look: Option<Look>,
 }
@@ -172,20 +173,33 @@ struct Look {
     /// Until the next one ends.
     due: Option<Duration>,
     by: u64,
-    /// Of a beat where the next one looks on, and how many keys the server has dropped.
-    beat: Option<(Vec<u8>, u64)>,
+    beat: Option<Beat>,
+}
+
+/// A beat ends one epoch and begins the next.
+#[derive(Debug, PartialEq)]
+struct Beat {
+    /// Where the next one looks on.
+    on: Vec<u8>,
+    /// How many keys the server has dropped.
+    dropped: u64,
+    /// The epoch that it begins.
+    next: u64,
 }
 
 impl Announcement {
-    /// Reads what `changed` and `done` of the prelude pack.
+    /// Reads what `changed` of the prelude and sweep.lua pack.
     fn read(told: &[u8]) -> Result<Self> {
         let mut told = Packed::new("watch", Bytes::copy_from_slice(told));
-        let (before, after) = (told.number()?, told.number()?);
+        let epoch = told.number()?;
         let (mut changes, mut look) = (Vec::new(), None);
         while !told.is_empty() {
             let kind = told.kind()?;
             if matches!(kind, b'l' | b'n') {
-                let beat = if kind == b'l' { Some((told.bytes()?.to_vec(), told.number()?)) } else { None };
+                let beat = match kind {
+                    b'l' => Some(Beat { on: told.bytes()?.to_vec(), dropped: told.number()?, next: told.number()? }),
+                    _ => None,
+                };
                 let (due, by) = (told.wait()?, told.number()?);
                 look = Some(Look { due, by, beat });
                 continue;
@@ -200,7 +214,7 @@ impl Announcement {
                 }
             });
         }
-        Ok(Self { before, after, changes, look })
+        Ok(Self { epoch, changes, look })
     }
 }
 
@@ -214,16 +228,17 @@ mod tests {
         let number = |number: f64| number.to_le_bytes().to_vec();
         let text = |text: &str| [&u32::try_from(text.len()).expect("short").to_le_bytes(), text.as_bytes()].concat();
         let parts = [
-            [number(12.0), number(14.0)].concat(),
+            number(12.0),
             [b"p".to_vec(), number(20.0), text("a"), number(1500.0), number(17.0), text("x:y")].concat(),
             [b"b".to_vec(), number(20.0), text("b"), number(0.0)].concat(),
             [b"d".to_vec(), number(21.0), text("c:d")].concat(),
-            [b"l".to_vec(), text("(c"), number(3.0), number(-1.0), number(7.0)].concat(),
+            [b"l".to_vec(), text("(c"), number(3.0), number(13.0), number(-1.0), number(7.0)].concat(),
         ];
         let told = parts.concat();
-        let Announcement { before, after, changes, look } = Announcement::read(&told).expect("readable");
+        let Announcement { epoch, changes, look } = Announcement::read(&told).expect("readable");
         let Look { due, by, beat } = look.expect("told");
-        assert_eq!((before, after, due, by, beat), (12, 14, None, 7, Some((b"(c".to_vec(), 3))));
+        let expected = Beat { on: b"(c".to_vec(), dropped: 3, next: 13 };
+        assert_eq!((epoch, due, by, beat), (12, None, 7, Some(expected)));
         let key = |name: &str| Key::new(name).expect("valid");
         let ttl = Some(Duration::from_micros(1500));
         let entry = Entry { key: key("a"), value: "x:y".into(), created: Revision(17), version: Revision(20), ttl };

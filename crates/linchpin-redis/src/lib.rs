@@ -25,10 +25,11 @@
 //!   [`COMMANDS`].
 //! - State changes in constant Lua scripts. Expiry is the adapter's own, by the server's clock with a
 //!   high-water mark, so that it is exact and its events arrive; keyspace notifications are not used.
-//! - The scripts tell of every change on a pub/sub channel; a watch listens to it, and reads its range again
-//!   where it may have missed something. While anybody watches, one process of a namespace looks after keys that end,
-//!   and beats about once a second: it tells how many changes there were, and removes keys that are listed and not
-//!   there any more, so that nothing is lost without being noticed. The one that looked last looks first again; where
+//! - The scripts tell of every change on a pub/sub channel of its topic, a part of the key's name; a watch listens to
+//!   those of its range, and reads that again where it may have missed something: the connection broke, or the epoch,
+//!   which comes with every change, is another. While anybody watches, one process of a namespace looks after keys that
+//!   end, and beats about once a second: it tells the epoch and begins the next one, and removes keys that are listed and
+//!   not there any more, so that nothing is lost without being noticed. The one that looked last looks first again; where
 //!   it does not, another does.
 //! - Reads ask once a second whether the server is the primary. A connection that falls silent after a call is
 //!   replaced, if the server answers on another one.

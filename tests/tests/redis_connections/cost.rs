@@ -102,3 +102,36 @@ async fn who_watches_no_more_is_told_no_more() {
         timeout(SOON, alone).await.expect("it is told of every change for ever");
     }
 }
+
+/// The channels of changes that anybody listens to, and how many patterns.
+async fn listened_to(raw: &mut MultiplexedConnection) -> (Vec<String>, u64) {
+    const CHANGES: &str = "linchpin:{default}:0:log:";
+    let names: Vec<String> = ask(raw, &["PUBSUB", "CHANNELS", &format!("{CHANGES}*")]).await;
+    let mut topics: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(CHANGES)).map(str::to_owned).collect();
+    topics.sort_unstable();
+    (topics, ask(raw, &["PUBSUB", "NUMPAT"]).await)
+}
+
+/// What changes elsewhere in the namespace is sent to nobody who does not watch it.
+#[tokio::test]
+async fn who_watches_something_is_told_of_nothing_else() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let watch = async |range: Range| redis.watch(&range).await.expect("a watch");
+    let prefix = |start: &str| Range::prefix(start).expect("a prefix");
+    let lock = watch(prefix("lock/1:a/")).await;
+    let again = watch(prefix("lock/1:a/")).await;
+    let seat = watch(Range::Key(key("election/e"))).await;
+    let own = watch(Range::Key(key("user/k"))).await;
+    assert_eq!(listened_to(&mut raw).await, (["election/e", "lock/1:a/", "user/k"].map(str::to_owned).to_vec(), 0));
+    let all_own = watch(prefix("user/")).await;
+    assert_eq!(listened_to(&mut raw).await, (["election/e", "lock/1:a/"].map(str::to_owned).to_vec(), 1));
+    drop((lock, seat, all_own));
+    let left = async {
+        while listened_to(&mut raw).await != (["lock/1:a/", "user/k"].map(str::to_owned).to_vec(), 0) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, left).await.expect("what nobody watches any more is left, and nothing else");
+    drop((again, own));
+}

@@ -6,7 +6,7 @@ use linchpin::{ErrorKind, Retry, SubscriptionEvent, Transaction};
 use linchpin_tests::everything;
 
 /// Makes a user `app` who may use these names, and what is documented; tells the URL for him.
-async fn user(server: &RedisServer, names: &[&str]) -> String {
+pub(super) async fn user(server: &RedisServer, names: &[&str]) -> String {
     let mut acl = redis::cmd("ACL");
     acl.arg(&["SETUSER", "app", "on", ">pass", "resetkeys", "resetchannels", "-@all"]).arg(names);
     acl.arg(linchpin_redis::COMMANDS.split(' ').collect::<Vec<_>>());

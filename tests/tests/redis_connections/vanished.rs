@@ -172,3 +172,20 @@ async fn older_data_that_come_back_are_told_as_a_read_tells_them() {
     redis.commit(&put("3")).await.expect("written");
     assert!(told(&mut events, "3").await > version);
 }
+
+/// A script takes nothing back where it may not publish.
+#[tokio::test]
+async fn what_could_not_be_published_is_told_all_the_same() {
+    let server = local(&[]).await;
+    let muted = super::logins::user(&server, &["~linchpin:{default}:*", "&linchpin:{default}:*"]).await;
+    let (muted, other, mut raw) = (connect(&muted).await, connect(&server.url()).await, raw(&server).await);
+    let mut events = other.watch(&Range::Key(key("k"))).await.expect("a watch");
+    ask::<()>(&mut raw, &["ACL", "SETUSER", "app", "resetchannels"]).await;
+    let put = |value: &'static str| Transaction::new().put(key("k"), value, None);
+    // A script for one key, and another for more.
+    for (value, write) in [("1", put("1")), ("2", put("2").put(key("new"), "", None)), ("3", put("3"))] {
+        let error = muted.commit(&write).await.expect_err("it may not publish");
+        assert!(error.maybe_applied(), "{error}");
+        told(&mut events, value).await;
+    }
+}

@@ -1,9 +1,11 @@
 //! What the watchers of a handle are told of a server that says which change follows which, and what serves them.
 
 mod alarm;
+mod topic;
 mod watches;
 
 pub use alarm::Alarm;
+pub use topic::{topic, topic_of};
 pub use watches::{WatchSource, Watches};
 
 use crate::fanout::{Change, Watchers};

@@ -14,6 +14,19 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What serves watches while there are some: it hears of the changes and tells them to its watchers. Each watch holds on to
 /// it, so it may outlive its handle.
 pub trait WatchSource: Send + Sync + 'static {
+    /// Listening to what one watch is told by, until it is dropped.
+    type Listening: Send + Sync;
+
+    /// Begins to listen to the changes of a range, see [`topic`](super::topic): nothing that changes after this returns is
+    /// missed. A server that tells all changes to everybody has nothing to do here.
+    ///
+    /// # Errors
+    /// What listening fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future listens to nothing.
+    fn listen(&self, range: &Range) -> impl Future<Output = Result<Self::Listening>> + Send;
+
     /// Who is told.
     fn watchers(&self) -> &Watchers;
 
@@ -41,6 +54,12 @@ pub trait WatchSource: Send + Sync + 'static {
 /// struct Nothing(Watchers);
 ///
 /// impl WatchSource for Nothing {
+///     type Listening = ();
+///
+///     async fn listen(&self, _: &Range) -> Result<()> {
+///         Ok(())
+///     }
+///
 ///     fn watchers(&self) -> &Watchers {
 ///         &self.0
 ///     }
@@ -82,10 +101,10 @@ impl<S: WatchSource> Watches<S> {
         begin: impl Future<Output = Result<S>> + Send + 'static,
     ) -> Result<WatchStream> {
         let source = self.0.used(life, "watch", begin).await?;
-        let used = source.clone();
+        let used = Arc::new((source.clone(), source.listen(range).await?));
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
-            let source = used.clone();
-            Box::pin(async move { source.scan(&range, &page).await })
+            let used = used.clone();
+            Box::pin(async move { used.0.scan(&range, &page).await })
         });
         source.watchers().add(range.clone(), scan).await
     }

@@ -92,7 +92,7 @@ impl Listeners {
         } else {
             self.channels.get_mut(via).into_iter().flatten().for_each(&mut confirm);
         }
-        behind
+        once_each(behind)
     }
 
     /// The connection broke.
@@ -105,7 +105,7 @@ impl Listeners {
     pub(super) fn on(&self, channel: &str) -> Vec<Arc<dyn Listener>> {
         let channel = Topic::Channel(channel.to_owned());
         let starts = self.starts.iter().filter(|(start, _)| start.covers(&channel)).map(|(_, listening)| listening);
-        starts.chain(self.channels.get(&channel)).flatten().filter_map(Entry::live).collect()
+        once_each(starts.chain(self.channels.get(&channel)).flatten().filter_map(Entry::live).collect())
     }
 
     pub(super) fn all(&self) -> Vec<Arc<dyn Listener>> {
@@ -142,6 +142,16 @@ impl Listeners {
     }
 }
 
+/// Who listens to several topics hears what is on them once.
+fn once_each(mut listeners: Vec<Arc<dyn Listener>>) -> Vec<Arc<dyn Listener>> {
+    let address = |listener: &Arc<dyn Listener>| Arc::as_ptr(listener).cast::<()>().addr();
+    if listeners.len() > 1 {
+        listeners.sort_by_key(address);
+        listeners.dedup_by_key(|listener| address(listener));
+    }
+    listeners
+}
+
 impl Entry {
     fn live(&self) -> Option<Arc<dyn Listener>> {
         if self.stage == Stage::Live { self.listener.upgrade() } else { None }
@@ -164,12 +174,12 @@ mod tests {
 
     #[test]
     fn a_listener_hears_nothing_before_what_it_asked_for_is_confirmed() {
-        let listener: Arc<dyn Listener> = Arc::new(Nobody);
+        let [listener, other]: [Arc<dyn Listener>; 2] = [Arc::new(Nobody), Arc::new(Nobody)];
         let mut listeners = Listeners::default();
         let start = |text: &str| Topic::Start(text.to_owned());
         let channel = Topic::Channel("ab".to_owned());
         let (early, late) = (listeners.add(start("a"), Arc::downgrade(&listener)), channel.clone());
-        let late = listeners.add(late, Arc::downgrade(&listener));
+        let late = listeners.add(late, Arc::downgrade(&other));
         listeners.confirm(&channel);
         assert!(listeners.on("ab").is_empty(), "nobody asked the server yet");
         listeners.ask(&[&early]);
@@ -186,8 +196,12 @@ mod tests {
             (listeners.on("ab").len(), listeners.confirm(&start("a")).len(), listeners.on("ab").len()),
             (1, 1, 2)
         );
-        listeners.remove(&early);
-        listeners.remove(&late);
+        let third = listeners.add(channel, Arc::downgrade(&listener));
+        listeners.go_live(&[&third]);
+        assert_eq!(listeners.on("ab").len(), 2, "who listens twice hears it once");
+        for ticket in [early, late, third] {
+            listeners.remove(&ticket);
+        }
         assert!(listeners.needed().is_empty() && listeners.all().is_empty());
     }
 }

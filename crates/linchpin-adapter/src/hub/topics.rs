@@ -12,6 +12,14 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// The same, of the channels that start with `prefix`.
+    pub fn within(prefix: &str, topic: Self) -> Self {
+        match topic {
+            Self::Start(start) => Self::Start([prefix, &start].concat()),
+            Self::Channel(name) => Self::Channel([prefix, &name].concat()),
+        }
+    }
+
     /// Whether it is many channels.
     pub fn is_start(&self) -> bool {
         matches!(self, Self::Start(_))

@@ -1,21 +1,23 @@
 -- Runs before every script. ARGV[1] is the namespace's prefix; keys are built from it, all in one hash slot. KEYS[2] is
 -- what its channels start with: channels know no databases, so the number of this one is part of it.
 --
---   meta        the last revision, how many revisions there were, the latest time acted upon, how far time runs
---               ahead of the clock: four doubles, little endian. All are below 2^53, where doubles are exact.
+--   meta        the last revision, the epoch, the latest time acted upon, how far time runs ahead of the clock: four
+--               doubles, little endian. All are below 2^53, where doubles are exact. The epoch is another once something
+--               changed that nobody was told of: whoever watches then reads all again.
 --   k:<key>     version, created, deadline (0 for none; times are microseconds of the server): three doubles;
 --               then the value. One command reads both, so that a reader needs no script.
 --   keys        sorted set of all keys, for listing in the order of their bytes
 --   ttl         sorted set: key -> deadline
 --   t:<id>      a transaction's fingerprint and its remembered outcome
 --   none        never there
---   log         channel: the changes of each script, and the beats of sweep.lua, for watchers
+--   log         channel: who looked for what has ended, and the beats of sweep.lua, for everybody who watches
+--   log:<topic> channel: the changes of each script to keys of a topic: of those that are alike up to their second '/'
 local P, call, pack = ARGV[1], redis.call, struct.pack
 local function num(x) return string.format('%d', x) end
 
 local META, meta, clock = P .. 'meta', redis.call('GET', ARGV[1] .. 'meta'), redis.call('TIME')
-local rev, count, acted, offset = 0, 0, 0, 0
-if meta then rev, count, acted, offset = struct.unpack('<dddd', meta) end
+local rev, epoch, acted, offset = 0, 0, 0, 0
+if meta then rev, epoch, acted, offset = struct.unpack('<dddd', meta) end
 -- Time is the clock plus an offset. Where the clock steps back the offset grows by as much: nothing that
 -- ended comes back to life, and time runs on at the clock's pace instead of standing still.
 local now = clock[1] * 1000000 + clock[2] + offset
@@ -24,6 +26,8 @@ if stood then
   offset = offset + acted - now
   now = acted
 end
+if not meta then epoch = now end
+local function noted() return pack('<dddd', rev, epoch, now, offset) end
 -- How far time is noted to have come may lag behind by so much, in microseconds: a clock that steps back can then give
 -- no more to what lives, whoever came last only read or renewed. A server that takes no write says so where one is needed.
 local NOTED = 100000
@@ -32,7 +36,7 @@ local NOTED = 100000
 local dropped = not meta and call('EXISTS', P .. 'keys') == 1
 if dropped then rev = now end
 if stood or dropped or (meta and now - acted > NOTED) then
-  redis.pcall('SET', META, pack('<dddd', rev, count, now, offset))
+  redis.pcall('SET', META, noted())
 end
 
 -- A full server (maxmemory with noeviction) looks at the first write of a script only. One that takes no memory in
@@ -49,12 +53,22 @@ local function relieve()
   if frees then open() end
 end
 
+-- Calls for a script that has changed something. Of what one that fails half way has changed nobody was told: another
+-- epoch has everybody who watches read all again. Then it fails once more, as it did.
+local function careful(...)
+  local answer = redis.pcall(...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  epoch = math.max(epoch + 1, now)
+  redis.pcall('SET', META, noted())
+  return redis.call(...)
+end
+
 -- The next revision. Written before anything else, so that no failure after it can give it twice.
-local before = count
 local function tick()
   relieve()
-  rev, count = math.max(rev + 1, now), count + 1
-  call('SET', META, pack('<dddd', rev, count, now, offset))
+  rev = math.max(rev + 1, now)
+  call('SET', META, noted())
+  call = careful
 end
 
 -- A value up to this length travels with its change; watchers read a longer one themselves.
@@ -62,21 +76,27 @@ local INLINE = 4096
 local changes = {}
 
 -- Notes a change: of a key that was written at this revision (with the TTL that it got, 0 for none), or deleted.
--- Packed by struct, little endian: text made of numbers takes longer than all the rest.
+-- Packed by struct, little endian: text made of numbers takes longer than all the rest. What comes one after the other
+-- in a topic goes together; a watcher of many hears all in the order in which it came.
 local function changed(key, created, ttl, value)
+  local topic, last, change = string.match(key, '^[^/]*/[^/]*/') or key, changes[#changes], nil
   if not created then
-    changes[#changes + 1] = pack('<c1dI4c0', 'd', rev, #key, key)
+    change = pack('<c1dI4c0', 'd', rev, #key, key)
   elseif #value > INLINE then
-    changes[#changes + 1] = pack('<c1dI4c0d', 'b', rev, #key, key, ttl)
+    change = pack('<c1dI4c0d', 'b', rev, #key, key, ttl)
   else
-    changes[#changes + 1] = pack('<c1dI4c0ddI4c0', 'p', rev, #key, key, ttl, created, #value, value)
+    change = pack('<c1dI4c0ddI4c0', 'p', rev, #key, key, ttl, created, #value, value)
+  end
+  if last and last.topic == topic then
+    last[#last + 1] = change
+  else
+    changes[#changes + 1] = { topic = topic, pack('<d', epoch), change }
   end
 end
 
--- Every script that may change keys returns through this: it tells the watchers. How many revisions there
--- were before and after lets them notice that they missed some.
+-- Every script that may change keys returns through this: it tells the watchers.
 local function done(reply)
-  if changes[1] then call('PUBLISH', KEYS[2] .. 'log', pack('<dd', before, count) .. table.concat(changes)) end
+  for _, told in ipairs(changes) do call('PUBLISH', KEYS[2] .. 'log:' .. told.topic, table.concat(told)) end
   return reply
 end
 
@@ -92,8 +112,9 @@ local function remove_all(gone)
   if #gone == 0 then return end
   relieve()
   local first, names = math.max(rev + 1, now), {}
-  count = count + #gone
-  call('SET', META, pack('<dddd', first + #gone - 1, count, now, offset))
+  rev = first + #gone - 1
+  call('SET', META, noted())
+  call = careful
   for i, key in ipairs(gone) do
     rev, names[i] = first + i - 1, P .. 'k:' .. key
     changed(key)

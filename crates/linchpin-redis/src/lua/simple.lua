@@ -8,8 +8,8 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
   local put, name, value = ARGV[last - 3] == 'put', ARGV[last - 2], ARGV[last - 1]
   local META, KEY = P .. 'meta', P .. 'k:' .. name
   local found, clock = call('MGET', META, KEY, P .. 't:' .. id), call('TIME')
-  local rev, count, acted, offset, m, c, d = 0, 0, 0, 0, nil, nil, 0
-  if found[1] then rev, count, acted, offset = struct.unpack('<dddd', found[1]) end
+  local rev, epoch, acted, offset, m, c, d = 0, 0, 0, 0, nil, nil, 0
+  if found[1] then rev, epoch, acted, offset = struct.unpack('<dddd', found[1]) end
   if found[2] then m, c, d = struct.unpack('<ddd', found[2]) end
   local now = clock[1] * 1000000 + clock[2] + offset
   local usual = found[1] and (put or m) and now >= acted and (d == 0 or d > now) and #value <= 4096 and not found[3]
@@ -30,8 +30,9 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
   end
   if usual then
     rev = math.max(rev + 1, now)
-    local meta = struct.pack('<dddd', rev, count + 1, now, offset)
+    local meta = struct.pack('<dddd', rev, epoch, now, offset)
     local change, reply
+    -- The lists first: what is listed and not there is found by a beat.
     if put then
       local created, lives, due = c or rev, tonumber(ttl) or 0, 0
       if lives > 0 then
@@ -40,20 +41,28 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
       elseif d > 0 then
         call('ZREM', P .. 'ttl', name)
       end
-      call('MSET', META, meta, KEY, struct.pack('<ddd', rev, created, due) .. value)
       if not m then call('ZADD', P .. 'keys', '0', name) end
-      change = struct.pack('<ddc1dI4c0ddI4c0', count, count + 1, 'p', rev, #name, name, lives, created, #value, value)
+      call('MSET', META, meta, KEY, struct.pack('<ddd', rev, created, due) .. value)
+      change = struct.pack('<dc1dI4c0ddI4c0', epoch, 'p', rev, #name, name, lives, created, #value, value)
       reply = struct.pack('<c1ddd', 'c', rev, created, lives)
     else
-      -- First what frees memory: a full server refuses what may need some, unless a script has written before.
+      -- What frees memory before all else: a full server refuses what may need some, unless a script has written before.
       call('DEL', KEY)
       call('SET', META, meta)
-      call('ZREM', P .. 'keys', name)
-      if d > 0 then call('ZREM', P .. 'ttl', name) end
-      change = struct.pack('<ddc1dI4c0', count, count + 1, 'd', rev, #name, name)
+      change = struct.pack('<dc1dI4c0', epoch, 'd', rev, #name, name)
       reply = struct.pack('<c1dd', 'c', rev, 1)
     end
-    call('PUBLISH', KEYS[2] .. 'log', change)
+    local log = KEYS[2] .. 'log:' .. (string.match(name, '^[^/]*/[^/]*/') or name)
+    local told = redis.pcall('PUBLISH', log, change)
+    if type(told) == 'table' and told.err then
+      -- As of the prelude's `careful`: everybody who watches reads all again, and it fails once more.
+      call('SET', META, struct.pack('<dddd', rev, math.max(epoch + 1, now), now, offset))
+      call('PUBLISH', log, change)
+    end
+    if not put then
+      call('ZREM', P .. 'keys', name)
+      if d > 0 then call('ZREM', P .. 'ttl', name) end
+    end
     if id ~= '' then call('SET', P .. 't:' .. id, ARGV[4] .. reply, 'PX', ARGV[3]) end
     return reply
   end

@@ -29,7 +29,7 @@ end
 -- may have nothing but streams.
 local function note_time()
   if not meta then
-    meta = pack('<dddd', rev, count, now, offset)
+    meta = noted()
     call('SET', META, meta)
   end
 end
@@ -53,7 +53,7 @@ end
 
 -- Where no key was ever written nobody noted how far time has come; what is delayed or held ends by it too.
 local function keep_time()
-  if not meta then redis.pcall('SET', META, pack('<dddd', rev, count, now, offset)) end
+  if not meta then redis.pcall('SET', META, noted()) end
   meta = true
 end
 

@@ -3,8 +3,8 @@
 --
 -- Everybody who watches is told who looked, and when something is due next: nobody else need look until then.
 --
--- A beat tells the watchers how many revisions there were, and removes what is listed and not there any more, so that
--- nothing is lost without being noticed though nobody writes. It looks at some keys only, those that end first: what
+-- A beat tells the watchers the epoch, begins the next one, and removes what is listed and not there any more, so that nothing is lost without
+-- being noticed though nobody writes. It looks at some keys only, those that end first: what
 -- others do not wait for is seldom taken away from them. It is told where the next one is to look on. What only one of
 -- the two lists has is put into the other again, which the server may have dropped; and it tells how many keys the
 -- server has dropped.
@@ -41,7 +41,7 @@ local function list_again(list, keys, score)
 end
 
 sweep(512)
-local told = 'n'
+local told, before = 'n', epoch
 if ARGV[3] then
   local ending = call('ZRANGE', P .. 'ttl', 0, LOOK - 1)
   remove_all(missing(ending))
@@ -52,9 +52,14 @@ if ARGV[3] then
   local on = #listed == LOOK and '(' .. listed[LOOK] or '-'
   local stats = redis.pcall('INFO', 'stats')
   local dropped = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or 0
-  told = pack('<c1I4c0d', 'l', #on, on, tonumber(dropped))
+  -- Where older data come back the next beat, or change, follows on another one.
+  epoch = math.max(epoch + 1, now)
+  redis.pcall('DEL', P .. 'none')
+  if redis.pcall('SET', META, noted()).err then epoch = before end
+  told = pack('<c1I4c0dd', 'l', #on, on, tonumber(dropped), epoch)
 end
+done()
 local next = call('ZRANGE', P .. 'ttl', 0, 0, 'WITHSCORES')
 local wait = next[2] and math.max(tonumber(next[2]) - now, 0) or -1
-changes[#changes + 1] = told .. pack('<dd', wait, tonumber(ARGV[2]))
-return done(num(wait))
+call('PUBLISH', KEYS[2] .. 'log', pack('<d', before) .. told .. pack('<dd', wait, tonumber(ARGV[2])))
+return num(wait)
