@@ -97,3 +97,38 @@ async fn what_was_written_after_it_was_given_up_is_removed_and_not_waited_for() 
     assert!(written.elapsed() < TTL * 3 / 4, "it was there for {:?}", written.elapsed());
     next.release().await.expect("released");
 }
+
+/// A driver that panics when it is to renew for the first time.
+#[derive(Debug)]
+struct Panics {
+    inner: Arc<dyn Driver>,
+    is_next: AtomicBool,
+}
+
+#[async_trait]
+impl Layer for Panics {
+    fn inner(&self) -> &dyn Driver {
+        &*self.inner
+    }
+
+    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+        let renews = transaction.mutations.iter().any(|mutation| matches!(mutation, Mutation::Extend { .. }));
+        assert!(!renews || !self.is_next.swap(false, Ordering::SeqCst), "a fault of the driver's");
+        self.inner.commit(transaction).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_when_the_task_died_is_renewed_by_the_next() {
+    let panics = Arc::new(Panics { inner: MemoryCoordination::new().driver(), is_next: AtomicBool::new(true) });
+    let node = Coordinator::over(panics.clone() as Arc<dyn Driver>).connect().await.expect("connected");
+    let held = node.lock("a").ttl(TTL).acquire().await.expect("a lock");
+    while panics.is_next.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Whoever comes next starts another task.
+    let other = node.lock("b").ttl(TTL).acquire().await.expect("a lock");
+    sleep(TTL).await;
+    assert!(held.is_held() && other.is_held());
+    held.release().await.expect("released");
+}

@@ -16,9 +16,12 @@ impl Shared {
     /// hangs holds up no other.
     pub(super) async fn keep_alive(&self) {
         let mut calls = FuturesUnordered::new();
+        // A task before this one may have died with renewals on their way: its runtime ended, or a driver panicked.
+        self.state.lock().leases.place_all();
         loop {
-            for leases in batches(self.due(), self.driver.capabilities().keys_per_transaction()) {
-                calls.push(self.renew_batch(leases).boxed());
+            let now = Instant::now();
+            for leases in batches(self.due(now), self.driver.capabilities().keys_per_transaction()) {
+                calls.push(self.renew_batch(leases, now).boxed());
             }
             for (removal, busy) in self.removals() {
                 calls.push(self.remove_or_keep(removal, busy).boxed());
@@ -42,10 +45,10 @@ impl Shared {
     }
 
     /// Counts out the leases whose own deadline has passed; those to renew now.
-    fn due(&self) -> Vec<Arc<Lease>> {
+    fn due(&self, now: Instant) -> Vec<Arc<Lease>> {
         let Due { ended, renewals } = {
             let mut state = self.state.lock();
-            let due = state.leases.take(Instant::now());
+            let due = state.leases.take(now);
             for lease in &due.ended {
                 // A renewal that came too late may have kept the key alive, and the next in the queue need not
                 // wait for that. Not at once: the margin is for who looked at the guard and acts on it.
@@ -83,7 +86,9 @@ impl Shared {
         (next, state.owner_gone && next.is_none())
     }
 
-    async fn renew_batch(&self, leases: Vec<Arc<Lease>>) {
+    /// Renews leases that were taken out of the schedule `since`, and puts them back: also where nobody answers, as long as
+    /// they were put off for.
+    async fn renew_batch(&self, leases: Vec<Arc<Lease>>, since: Instant) {
         let mut unsure = sent_now(&leases);
         let extend = |all: Transaction, sent: &Sent| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
         let mut none = Transaction::new();
@@ -106,7 +111,7 @@ impl Shared {
             }
             Ok(())
         };
-        let error = match tokio::time::timeout(patience, renew).await {
+        let error = match tokio::time::timeout_at(since + patience, renew).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(_) => Error::timeout("renew", patience),

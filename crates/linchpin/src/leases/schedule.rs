@@ -66,6 +66,14 @@ impl Schedule {
         self.tidy();
     }
 
+    /// Notes when something is due of all that are on their way: whoever was to say so is gone.
+    pub(super) fn place_all(&mut self) {
+        let away = self.leases.iter().filter(|(_, entry)| entry.early.is_none()).map(|(number, _)| *number);
+        for number in away.collect::<Vec<_>>() {
+            self.update(number);
+        }
+    }
+
     /// Forgets the places that were left, when there are more of them than leases: so they never grow beyond that.
     fn tidy(&mut self) {
         let enough = 2 * self.leases.len() + 64;
@@ -227,9 +235,11 @@ mod tests {
         assert_eq!(renewals(&mut schedule), [1, 2]);
         assert!(renewals(&mut schedule).is_empty(), "they are on their way");
         assert_eq!(schedule.next(), Some(started + Duration::from_secs(3)), "the third is due");
-        // What became of them is known.
-        schedule.update(1);
+        // Nobody will say what became of them.
+        schedule.place_all();
         assert_eq!(schedule.next(), Some(started + Duration::from_millis(1750)), "a quarter of its TTL later");
+        tokio::time::advance(Duration::from_millis(790)).await;
+        assert_eq!(renewals(&mut schedule), [1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
