@@ -1,7 +1,7 @@
 //! What goes wrong once in a while only: no single look shows it, the history of many clients does.
 
 use crate::mutants::mutant::{Fault, Mutant};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use linchpin::lock::LOCKS;
 use linchpin_conformance::async_trait;
 use linchpin_core::{
@@ -166,11 +166,13 @@ impl Fault for RarelyServed {
     async fn watch(&self, inner: &Arc<dyn Driver>, range: &Range) -> Result<WatchStream> {
         let turns = self.0.clone();
         let queue = matches!(range, Range::Prefix(prefix) if prefix.starts_with(LOCKS.prefix()));
-        Ok(Box::pin(inner.watch(range).await?.map(move |event| match event? {
-            WatchEvent::Put(entry) if queue && turns.once_in(10) => {
-                Ok(WatchEvent::Deleted { key: entry.key, version: entry.version })
+        let told = move |event| match event {
+            Ok(WatchEvent::Put(entry)) if queue && turns.once_in(10) => {
+                let left = WatchEvent::Deleted { key: entry.key.clone(), version: entry.version };
+                vec![Ok(WatchEvent::Put(entry)), Ok(left)]
             }
-            event => Ok(event),
-        })))
+            event => vec![event],
+        };
+        Ok(Box::pin(inner.watch(range).await?.flat_map(move |event| stream::iter(told(event)))))
     }
 }
