@@ -46,7 +46,12 @@ impl WatchSource for WatchService {
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        state::scan(&self.connection, &self.prefix, range, page).await
+        let page = state::scan(&self.connection, &self.prefix, range, page).await?;
+        // Of the writes before, whoever listened to other topics did not hear.
+        if let Some(first) = page.entries.iter().filter_map(|entry| entry.ttl).min() {
+            self.feed.changes.alarm.rings_in(first);
+        }
+        Ok(page)
     }
 
     fn end(&self, ended: End) {

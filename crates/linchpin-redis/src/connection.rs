@@ -50,9 +50,9 @@ const ATTEMPTS: usize = 3;
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Operations whose answer must not be that of a server that was demoted. Of those that write it refuses all but what
-/// is published, which nobody hears who listens to the primary.
+/// is published, beats too, which nobody hears who listens to the primary.
 fn asks_the_primary(operation: &str) -> bool {
-    matches!(operation, "get" | "scan" | "inspect" | "claim" | "publish")
+    matches!(operation, "get" | "scan" | "watch" | "inspect" | "claim" | "publish")
 }
 
 impl Connection {

@@ -8,7 +8,7 @@ use linchpin_adapter::hub::Listener;
 use linchpin_core::life::End;
 use linchpin_core::{Entry, Result};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How late a sweeper comes at least, and how much later at random: who was the last to look is the first to look again,
@@ -54,6 +54,8 @@ pub(crate) struct Feed {
     /// This handle was the last to look.
     is_first: AtomicBool,
     dropped: Mutex<Dropped>,
+    /// The greatest version that was told.
+    newest: AtomicU64,
 }
 
 /// How many keys the server has dropped, as far as watchers have read their ranges since, and when they were told to.
@@ -65,12 +67,12 @@ struct Dropped {
 
 impl Default for Feed {
     fn default() -> Self {
-        let (changes, beats, is_first, dropped): (_, Alarm, _, _) = Default::default();
+        let (changes, beats, is_first, dropped, newest): (_, Alarm, _, _, _) = Default::default();
         // Also where nothing is heard of the first.
         beats.rings_in(BEAT.0);
         // Exact as a double.
         let number = fastrand::u64(..1 << 52);
-        Self { changes, number, beats, look: Mutex::new(BEGINNING.to_vec()), is_first, dropped }
+        Self { changes, number, beats, look: Mutex::new(BEGINNING.to_vec()), is_first, dropped, newest }
     }
 }
 
@@ -142,7 +144,17 @@ impl Listener for Feed {
         for ttl in changes.iter().filter_map(|(_, ttl)| *ttl) {
             self.changes.alarm.rings_in(ttl);
         }
-        let next = look.as_ref().and_then(|look| look.beat.as_ref()).map_or(epoch, |beat| beat.next);
+        if let Some(newest) = changes.iter().map(|(change, _)| change.version().0).max() {
+            self.newest.fetch_max(newest, Ordering::Relaxed);
+        }
+        let mut next = epoch;
+        if let Some(beat) = look.as_ref().and_then(|look| look.beat.as_ref()) {
+            next = beat.next;
+            // Data came back that are older than what was told, in one epoch.
+            if beat.revision < self.newest.swap(beat.revision, Ordering::Relaxed) {
+                self.changes.lose();
+            }
+        }
         if let Some(look) = look {
             self.looked(look);
         }
@@ -185,6 +197,8 @@ struct Beat {
     dropped: u64,
     /// The epoch that it begins.
     next: u64,
+    /// The last revision.
+    revision: u64,
 }
 
 impl Announcement {
@@ -197,7 +211,11 @@ impl Announcement {
             let kind = told.kind()?;
             if matches!(kind, b'l' | b'n') {
                 let beat = match kind {
-                    b'l' => Some(Beat { on: told.bytes()?.to_vec(), dropped: told.number()?, next: told.number()? }),
+                    b'l' => {
+                        let on = told.bytes()?.to_vec();
+                        let (dropped, next, revision) = (told.number()?, told.number()?, told.number()?);
+                        Some(Beat { on, dropped, next, revision })
+                    }
                     _ => None,
                 };
                 let (due, by) = (told.wait()?, told.number()?);
@@ -232,12 +250,12 @@ mod tests {
             [b"p".to_vec(), number(20.0), text("a"), number(1500.0), number(17.0), text("x:y")].concat(),
             [b"b".to_vec(), number(20.0), text("b"), number(0.0)].concat(),
             [b"d".to_vec(), number(21.0), text("c:d")].concat(),
-            [b"l".to_vec(), text("(c"), number(3.0), number(13.0), number(-1.0), number(7.0)].concat(),
+            [b"l".to_vec(), text("(c"), number(3.0), number(13.0), number(21.0), number(-1.0), number(7.0)].concat(),
         ];
         let told = parts.concat();
         let Announcement { epoch, changes, look } = Announcement::read(&told).expect("readable");
         let Look { due, by, beat } = look.expect("told");
-        let expected = Beat { on: b"(c".to_vec(), dropped: 3, next: 13 };
+        let expected = Beat { on: b"(c".to_vec(), dropped: 3, next: 13, revision: 21 };
         assert_eq!((epoch, due, by, beat), (12, None, 7, Some(expected)));
         let key = |name: &str| Key::new(name).expect("valid");
         let ttl = Some(Duration::from_micros(1500));

@@ -156,8 +156,8 @@ async fn older_data_that_come_back_are_told_as_a_read_tells_them() {
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
     let put = |value: &'static str| Transaction::new().put(key("k"), value, None);
     redis.commit(&put("1")).await.expect("written");
-    let older = dump(&mut raw, &["meta", "keys", "k:k"]).await;
     let mut events = synced(&redis).await;
+    let older = dump(&mut raw, &["meta", "keys", "k:k"]).await;
     redis.commit(&put("2").put(key("new"), "", None)).await.expect("written");
     let version = told(&mut events, "2").await;
     told(&mut events, "").await;
@@ -187,5 +187,87 @@ async fn what_could_not_be_published_is_told_all_the_same() {
         let error = muted.commit(&write).await.expect_err("it may not publish");
         assert!(error.maybe_applied(), "{error}");
         told(&mut events, value).await;
+    }
+}
+
+/// The epoch of the namespace.
+async fn epoch(raw: &mut MultiplexedConnection) -> Vec<u8> {
+    ask(raw, &["GETRANGE", "linchpin:{default}:meta", "8", "15"]).await
+}
+
+/// Who may not publish any more tells nobody of his beats, and leaves no trace of them: the others read nothing again.
+#[tokio::test]
+async fn a_beat_that_could_not_be_published_did_not_happen() {
+    let server = local(&[]).await;
+    let muted = super::logins::user(&server, &["~linchpin:{default}:*", "&linchpin:{default}:*"]).await;
+    let (muted, mut raw) = (connect(&muted).await, raw(&server).await);
+    let watching = muted.watch(&Range::Key(key("k"))).await.expect("a watch");
+    ask::<()>(&mut raw, &["ACL", "SETUSER", "app", "resetchannels", "&linchpin:{default}:0:log:*"]).await;
+    let before = epoch(&mut raw).await;
+    let refused = async |raw: &mut MultiplexedConnection| -> String { ask(raw, &["INFO", "commandstats"]).await };
+    let fails = |stats: &str| {
+        stats.lines().any(|line| line.starts_with("cmdstat_publish") && !line.contains("rejected_calls=0"))
+    };
+    while !fails(&refused(&mut raw).await) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(epoch(&mut raw).await, before, "those who watch take it for a gap");
+    drop(watching);
+}
+
+/// A server that has lost everything, and takes no write.
+#[tokio::test]
+async fn whoever_watches_where_nothing_can_be_noted_reads_on_in_peace() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let ttl = Some(Duration::from_secs(1));
+    redis.commit(&Transaction::new().put(key("k"), "1", ttl)).await.expect("written");
+    let mut events = synced(&redis).await;
+    ask::<()>(&mut raw, &["FLUSHALL"]).await;
+    ask::<()>(&mut raw, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    deleted(&mut events, &["k"]).await;
+    let scripts = async |raw: &mut MultiplexedConnection| {
+        let info: String = ask(raw, &["INFO", "commandstats"]).await;
+        let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse::<u64>().ok();
+        info.lines().find_map(calls).expect("told")
+    };
+    let before = scripts(&mut raw).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let ran = scripts(&mut raw).await - before;
+    assert!(ran <= 20, "{ran} scripts in 2 s in which nothing happened");
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_told_to_who_came_after_it_was_written() {
+    let server = local(&[]).await;
+    let (redis, other) = (connect(&server.url()).await, connect(&server.url()).await);
+    let slack = redis.capabilities().ttl.expect("offered").slack;
+    // It looks for what ends, and hears nothing of what comes.
+    let elsewhere = redis.watch(&Range::prefix("a/x/").expect("a prefix")).await.expect("a watch");
+    for round in 0..3 {
+        let (name, ttl) = (format!("b/x/{round}"), Duration::from_millis(300));
+        other.commit(&Transaction::new().put(key(&name), "", Some(ttl))).await.expect("written");
+        let mut events = redis.watch(&Range::prefix("b/x/").expect("a prefix")).await.expect("a watch");
+        timeout(ttl + slack, deleted(&mut events, &[&name])).await.expect("in time");
+    }
+    drop(elsewhere);
+}
+
+/// What somebody else puts where a key lies is nothing, and no script fails at it after it has changed something.
+#[tokio::test]
+async fn what_is_none_of_ours_hides_no_change() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let mut events = synced(&redis).await;
+    for foreign in [["SET", "linchpin:{default}:k:text", "x"], ["LPUSH", "linchpin:{default}:k:list", "x"]] {
+        ask::<()>(&mut raw, &foreign).await;
+        let (name, ttl) = (foreign[0], Duration::from_millis(100));
+        redis.commit(&Transaction::new().put(key(name), foreign[0], Some(ttl))).await.expect("written");
+        told(&mut events, foreign[0]).await;
+        tokio::time::sleep(ttl).await;
+        // It finds that the first one has ended, then looks at the others.
+        let all = Transaction::new().delete(key(name)).delete(key("text")).delete(key("list"));
+        redis.commit(&all).await.expect("written");
+        deleted(&mut events, &[name]).await;
     }
 }

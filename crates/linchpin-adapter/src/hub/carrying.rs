@@ -115,6 +115,7 @@ impl<L: Link> Carrying<L> {
 
     /// Stops what nobody needs after somebody left these topics.
     async fn settle(&mut self, mut left: Vec<Topic>) -> Result<()> {
+        left.append(&mut self.wider_in_vain(&left));
         left.sort_unstable();
         left.dedup();
         // What a wider subscription carries is not there under its own name.
@@ -128,6 +129,20 @@ impl<L: Link> Carrying<L> {
             self.subscribe(outermost(needed)).await?;
         }
         self.unsubscribe(left).await
+    }
+
+    /// The subscriptions that carried these, wider ones than was asked for, where no start is left that they carry: channels
+    /// have their own.
+    fn wider_in_vain(&self, left: &[Topic]) -> Vec<Topic> {
+        let carriers = self.intake.carriers.lock();
+        let mut wider: Vec<_> =
+            left.iter().filter(|topic| topic.is_start()).flat_map(|topic| carriers.over(topic)).collect();
+        drop(carriers);
+        if !wider.is_empty() {
+            let needed = self.listeners().needed();
+            wider.retain(|start| !needed.iter().any(|topic| topic.is_start() && start.covers(topic)));
+        }
+        wider
     }
 
     /// Leaves those of these topics that are there.

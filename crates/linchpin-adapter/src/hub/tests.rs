@@ -14,6 +14,8 @@ struct State {
     /// How many connections there were.
     links: usize,
     refuses: Option<Topic>,
+    /// It allows no start but that of everything.
+    is_whole_only: bool,
     /// Nobody can connect.
     is_away: bool,
     broken: Option<watch::Sender<()>>,
@@ -82,7 +84,11 @@ impl Link for FakeLink {
         Ok(())
     }
 
-    async fn subscribe(&mut self, topics: Vec<Topic>) -> Result<Vec<Topic>> {
+    async fn subscribe(&mut self, mut topics: Vec<Topic>) -> Result<Vec<Topic>> {
+        if self.fake.0.lock().is_whole_only && topics.iter().any(Topic::is_start) {
+            topics.retain(|topic| !topic.is_start());
+            topics.push(start(""));
+        }
         for topic in &topics {
             if self.fake.0.lock().refuses.as_ref() == Some(topic) {
                 return Err(Error::new(ErrorKind::Unauthorized, "subscribe", "not this one"));
@@ -183,6 +189,23 @@ async fn overlapping_topics_are_asked_for_once_and_heard_once() {
     drop(narrow_held);
     carries(&fake, &[channel("abc")]).await;
     assert_eq!(fake.0.lock().links, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_to_be_wider_than_was_asked_for_ends_with_the_last_who_needs_it() {
+    let (fake, _life, hub) = hub();
+    fake.0.lock().is_whole_only = true;
+    let (ear, _held) = listen(&hub, channel("c")).await;
+    let (_, first) = listen(&hub, start("ab")).await;
+    let (_, second) = listen(&hub, start("x")).await;
+    carries(&fake, &[start("")]).await;
+    drop(first);
+    let (_, _third) = listen(&hub, channel("d")).await;
+    carries(&fake, &[start("")]).await;
+    drop(second);
+    carries(&fake, &[channel("c"), channel("d")]).await;
+    fake.send("c");
+    assert_eq!(ear.heard(), ["c"]);
 }
 
 #[tokio::test(start_paused = true)]

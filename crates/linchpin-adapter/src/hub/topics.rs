@@ -93,6 +93,13 @@ impl Carriers {
         self.contains(topic) || self.starts_of(name).next().is_some()
     }
 
+    /// The wider ones that cover a topic.
+    pub(super) fn over(&self, topic: &Topic) -> Vec<Topic> {
+        let (Topic::Start(name) | Topic::Channel(name)) = topic;
+        let wider = self.starts.range(..name.clone()).filter(|(start, _)| name.starts_with(start.as_str()));
+        wider.map(|(start, _)| Topic::Start(start.clone())).collect()
+    }
+
     /// The others that a topic covers.
     pub(super) fn under(&self, topic: &Topic) -> Vec<Topic> {
         let Topic::Start(start) = topic else { return Vec::new() };

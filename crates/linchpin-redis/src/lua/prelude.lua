@@ -124,10 +124,11 @@ local function remove_all(gone)
   call('ZREM', P .. 'ttl', unpack(gone))
 end
 
--- Version, created, deadline and value of a key; or nil, and then whether there is nothing at all.
+-- Version, created, deadline and value of a key; or nil, and then whether there is nothing at all. What somebody else put
+-- there is nothing: a script that has changed something must not fail at it.
 local function look(key)
-  local stored = call('GET', P .. 'k:' .. key)
-  if not stored then return nil, true end
+  local stored = redis.pcall('GET', P .. 'k:' .. key)
+  if type(stored) ~= 'string' or #stored < 24 then return nil, true end
   local m, c, d = struct.unpack('<ddd', stored)
   if m > rev then rev = m end
   if d > 0 and d <= now then return nil, false end
@@ -146,10 +147,11 @@ end
 -- How long a key lives yet, 0 for ever.
 local function left(e) return e.d == 0 and 0 or e.d - now end
 
--- The deadline of a key: 0 for none, -1 for one that is not there.
+-- The deadline of a key: 0 for none, -1 for one that is not there, or is none of ours.
 local function deadline(key)
-  local stored = call('GETRANGE', P .. 'k:' .. key, 16, 23)
-  return stored == '' and -1 or struct.unpack('<d', stored)
+  local stored = redis.pcall('GETRANGE', P .. 'k:' .. key, 16, 23)
+  if type(stored) ~= 'string' or #stored < 8 then return -1 end
+  return struct.unpack('<d', stored)
 end
 
 -- Removes up to `limit` keys past their deadline, or that are not there any more.

@@ -40,6 +40,11 @@ local function list_again(list, keys, score)
   end
 end
 
+-- Whoever is told an epoch has to be told the same one the next time.
+if not meta then
+  redis.pcall('DEL', P .. 'none')
+  if redis.pcall('SET', META, noted()).err then epoch = 0 end
+end
 sweep(512)
 local told, before = 'n', epoch
 if ARGV[3] then
@@ -56,10 +61,17 @@ if ARGV[3] then
   epoch = math.max(epoch + 1, now)
   redis.pcall('DEL', P .. 'none')
   if redis.pcall('SET', META, noted()).err then epoch = before end
-  told = pack('<c1I4c0dd', 'l', #on, on, tonumber(dropped), epoch)
+  told = pack('<c1I4c0ddd', 'l', #on, on, tonumber(dropped), epoch, rev)
 end
 done()
 local next = call('ZRANGE', P .. 'ttl', 0, 0, 'WITHSCORES')
 local wait = next[2] and math.max(tonumber(next[2]) - now, 0) or -1
-call('PUBLISH', KEYS[2] .. 'log', pack('<d', before) .. told .. pack('<dd', wait, tonumber(ARGV[2])))
+local log, look = KEYS[2] .. 'log', pack('<d', before) .. told .. pack('<dd', wait, tonumber(ARGV[2]))
+local heard = redis.pcall('PUBLISH', log, look)
+if type(heard) == 'table' then
+  -- The others go on as if there had been no beat; and it fails once more.
+  epoch = before
+  redis.pcall('SET', META, noted())
+  call('PUBLISH', log, look)
+end
 return num(wait)
