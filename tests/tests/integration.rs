@@ -17,6 +17,7 @@ mod postgres_others;
 mod postgres_outbox;
 mod redis_connections;
 mod redis_streams;
+mod schemes;
 mod servers;
 mod singleton;
 mod snippets;

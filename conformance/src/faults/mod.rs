@@ -32,7 +32,83 @@ impl ClockStep {
     }
 }
 
-/// A server that one case has for itself, to do harm to. Dropping it ends it.
+/// A server that one case has for itself, to do harm to. Dropping it ends it. A harness gives it by
+/// [`Harness::fault_server`](crate::Harness::fault_server).
+///
+/// # Examples
+/// A process that keeps its data in a folder:
+/// ```no_run
+/// # use linchpin_memory::{MemoryConfig as MyConfig, MemoryCoordination as MyCoordination};
+/// use linchpin_conformance::{FaultServer, async_trait};
+/// use linchpin_core::{Driver, Namespace, Result};
+/// use std::net::{SocketAddr, TcpStream};
+/// use std::path::{Path, PathBuf};
+/// use std::process::{Child, Command};
+/// use std::sync::{Arc, Mutex};
+///
+/// struct MyServer {
+///     address: SocketAddr,
+///     data: PathBuf,
+///     process: Mutex<Child>,
+/// }
+///
+/// /// Starts it, and returns once it answers.
+/// async fn start(address: SocketAddr, data: &Path) -> Result<Child, String> {
+///     let mut command = Command::new("my-server");
+///     let started = command.arg("--listen").arg(address.to_string()).arg("--data").arg(data).spawn();
+///     let mut process = started.map_err(|error| format!("cannot start my-server: {error}"))?;
+///     while TcpStream::connect(address).is_err() {
+///         if let Ok(Some(status)) = process.try_wait() {
+///             return Err(format!("my-server ended: {status}"));
+///         }
+///         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+///     }
+///     Ok(process)
+/// }
+///
+/// impl MyServer {
+///     fn signal(&self, signal: &str) -> Result<(), String> {
+///         let process = self.process.lock().map_err(|error| error.to_string())?.id();
+///         let sent = Command::new("kill").args([signal, &process.to_string()]).status();
+///         sent.map(drop).map_err(|error| format!("cannot send {signal}: {error}"))
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl FaultServer for MyServer {
+///     fn address(&self) -> Option<SocketAddr> {
+///         Some(self.address)
+///     }
+///     async fn connect(&self, through: Option<SocketAddr>, namespace: &Namespace) -> Result<Arc<dyn Driver>> {
+///         let url = format!("my-scheme://{}", through.unwrap_or(self.address));
+///         let config = MyConfig::from_url(&url)?.namespace(namespace.clone());
+///         Ok(MyCoordination::connect(config).await?.driver())
+///     }
+///     async fn pause(&self) -> Result<(), String> {
+///         self.signal("-STOP")
+///     }
+///     async fn resume(&self) -> Result<(), String> {
+///         self.signal("-CONT")
+///     }
+///     async fn kill(&self) -> Result<(), String> {
+///         let mut process = self.process.lock().map_err(|error| error.to_string())?;
+///         process.kill().and_then(|()| process.wait()).map(drop).map_err(|error| error.to_string())
+///     }
+///     async fn restart(&self) -> Result<(), String> {
+///         let process = start(self.address, &self.data).await?;
+///         *self.process.lock().map_err(|error| error.to_string())? = process;
+///         Ok(())
+///     }
+/// }
+///
+/// impl Drop for MyServer {
+///     fn drop(&mut self) {
+///         if let Ok(process) = self.process.get_mut() {
+///             let _ = process.kill().and_then(|()| process.wait());
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait FaultServer: Send + Sync + 'static {
     /// Where it listens; the same after a restart. `None` if nothing is connected to it that could be cut: the cases

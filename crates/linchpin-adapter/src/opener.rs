@@ -4,12 +4,15 @@ use crate::backend::{Backend, Config};
 use crate::coordination::Coordination;
 use futures::future::BoxFuture;
 use linchpin_core::{Driver, Namespace, Result};
+use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
 /// What a list of backends knows of one: its URL schemes, and how it is opened and erased.
 #[derive(Clone, Copy)]
 pub struct Opener {
+    backend: TypeId,
+    name: &'static str,
     schemes: &'static [&'static str],
     open: fn(String, Option<Namespace>) -> Answer<Arc<dyn Driver>>,
     erase: fn(String, Vec<Namespace>) -> Answer<()>,
@@ -21,10 +24,22 @@ impl Opener {
     /// That of a backend.
     pub fn of<B: Backend>() -> Self {
         Self {
+            backend: TypeId::of::<B>(),
+            name: B::NAME,
             schemes: B::Config::SCHEMES,
             open: |url, namespace| Box::pin(open::<B>(url, namespace)),
             erase: |url, namespaces| Box::pin(async move { B::erase(B::Config::from_url(&url)?, &namespaces).await }),
         }
+    }
+
+    /// Whether it is that of a backend.
+    pub fn is_of<B: Backend>(&self) -> bool {
+        self.backend == TypeId::of::<B>()
+    }
+
+    /// What the backend is called.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The URL schemes that it reads.
@@ -57,7 +72,7 @@ impl Opener {
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener").field("schemes", &self.schemes).finish_non_exhaustive()
+        f.debug_struct("Opener").field("name", &self.name).field("schemes", &self.schemes).finish_non_exhaustive()
     }
 }
 

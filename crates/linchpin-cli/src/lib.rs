@@ -57,9 +57,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 ///
 /// ```no_run
 /// # use linchpin_memory::Memory as Sqlite;
-/// fn main() -> std::process::ExitCode {
-///     linchpin::register::<Sqlite>();
-///     linchpin_cli::main()
+/// fn main() -> linchpin::Result<std::process::ExitCode> {
+///     linchpin::register::<Sqlite>()?;
+///     Ok(linchpin_cli::main())
 /// }
 /// ```
 pub fn main() -> ExitCode {

@@ -63,19 +63,31 @@ pub async fn erase(url: &str, namespaces: &[Namespace]) -> Result<()> {
 }
 
 /// Makes the schemes of a backend known to [`connect`](crate::connect), [`open`] and whatever else takes a URL, in this
-/// process. Those that are known already keep their meaning.
+/// process. To register it again changes nothing.
 ///
 /// ```
 /// # use linchpin_memory::Memory as Sqlite;
 /// // An adapter of your own, once, before the first URL of it:
-/// linchpin::register::<Sqlite>();
+/// linchpin::register::<Sqlite>()?;
+/// # Ok::<(), linchpin::Error>(())
 /// ```
-pub fn register<B: Backend>() {
+///
+/// # Errors
+/// `InvalidArgument` if a scheme is another backend's already, one's that is compiled in, say: nothing is registered then.
+pub fn register<B: Backend>() -> Result<()> {
     let mut registered = REGISTERED.write();
-    let known: Vec<_> = built_in().iter().chain(&*registered).flat_map(Opener::schemes).copied().collect();
-    if B::Config::SCHEMES.iter().any(|scheme| !known.contains(scheme)) {
-        registered.push(Opener::of::<B>());
+    let known: Vec<_> = built_in().into_iter().chain(registered.iter().copied()).collect();
+    if known.iter().any(Opener::is_of::<B>) {
+        return Ok(());
     }
+    for scheme in B::Config::SCHEMES {
+        if let Some(other) = known.iter().find(|opener| opener.schemes().contains(scheme)) {
+            let problem = format!("{scheme}:// is the scheme of the backend {} already", other.name());
+            return Err(Error::invalid("register", problem).with_subject(B::NAME));
+        }
+    }
+    registered.push(Opener::of::<B>());
+    Ok(())
 }
 
 /// The backends that the program has added.
