@@ -39,7 +39,7 @@ async fn the_usual_calls_cost_few_commands() {
 }
 
 /// How many scripts the server has run.
-async fn scripts(raw: &mut MultiplexedConnection) -> u64 {
+pub(super) async fn scripts(raw: &mut MultiplexedConnection) -> u64 {
     let info: String = ask(raw, &["INFO", "commandstats"]).await;
     let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse().ok();
     info.lines().find_map(calls).unwrap_or(0)

@@ -1,13 +1,15 @@
 //! A primary that is demoted, and a line that is half open.
 
 use super::*;
-use linchpin::{ErrorKind, Retry, Transaction};
+use futures::StreamExt;
+use linchpin::{ErrorKind, Retry, Transaction, WatchEvent};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 #[tokio::test]
 async fn a_handle_that_only_reads_leaves_a_demoted_primary() {
@@ -56,6 +58,35 @@ async fn a_handle_that_only_publishes_leaves_a_demoted_primary() {
     assert!(last < Duration::from_secs(2), "it was published where nobody listens, {last:?} after the demotion");
     ask::<()>(&mut raw, &["REPLICAOF", "NO", "ONE"]).await;
     publish().await.expect("it is the primary again");
+}
+
+/// The connections to the server, but this one.
+async fn clients(raw: &mut MultiplexedConnection) -> BTreeSet<u64> {
+    let own: u64 = ask(raw, &["CLIENT", "ID"]).await;
+    let all: String = ask(raw, &["CLIENT", "LIST", "TYPE", "normal"]).await;
+    let listening: String = ask(raw, &["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+    let id = |line: &str| line.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+    all.lines().chain(listening.lines()).filter_map(id).filter(|id| *id != own).collect()
+}
+
+/// Its beats would be heard by nobody who listens to the new primary.
+#[tokio::test]
+async fn a_handle_that_only_watches_leaves_a_demoted_primary() {
+    let server = local(&[]).await;
+    let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let mut events = redis.watch(&linchpin::Range::all()).await.expect("a watch");
+    let before = clients(&mut raw).await;
+    ask::<()>(&mut raw, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    let left = async {
+        while !before.is_disjoint(&clients(&mut raw).await) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(SOON, left).await.expect("it stays with a server that is a replica now");
+    ask::<()>(&mut raw, &["REPLICAOF", "NO", "ONE"]).await;
+    redis.commit(&Transaction::new().put(key("k"), "", None)).await.expect("it is the primary again");
+    let told = async { while !matches!(events.next().await, Some(Ok(WatchEvent::Put(_)))) {} };
+    timeout(SOON, told).await.expect("the watch goes on");
 }
 
 /// Connections that can be made to hang: those that are open, and not those that come after.

@@ -82,10 +82,15 @@ async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespac
 #[tokio::test]
 async fn who_may_not_publish_learns_it_when_connecting() {
     let server = local(&[]).await;
-    let url = user(&server, &["~linchpin:{default}:*"]).await;
-    let error = refused(config(&url)).await;
-    assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
-    assert!(error.to_string().contains("&linchpin:{default}:*"), "{error}");
+    let all = ["log", "log:*", "c:*", "w:*"];
+    for missing in all {
+        let allowed = all.iter().filter(|kind| **kind != missing).map(|kind| format!("&linchpin:{{default}}:0:{kind}"));
+        let names: Vec<_> = ["~linchpin:{default}:*".to_owned()].into_iter().chain(allowed).collect();
+        let url = user(&server, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let error = refused(config(&url)).await;
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "without {missing}: {error}");
+        assert!(error.to_string().contains("&linchpin:{default}:*"), "{error}");
+    }
 }
 
 #[tokio::test]

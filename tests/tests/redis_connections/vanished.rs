@@ -1,5 +1,6 @@
 //! What vanishes behind linchpin's back: keys that somebody deletes or that the server evicts, and lost data.
 
+use super::cost::scripts;
 use super::*;
 use futures::StreamExt;
 use linchpin::{Range, Revision, Transaction, WatchEvent, WatchStream};
@@ -226,11 +227,6 @@ async fn whoever_watches_where_nothing_can_be_noted_reads_on_in_peace() {
     ask::<()>(&mut raw, &["FLUSHALL"]).await;
     ask::<()>(&mut raw, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
     deleted(&mut events, &["k"]).await;
-    let scripts = async |raw: &mut MultiplexedConnection| {
-        let info: String = ask(raw, &["INFO", "commandstats"]).await;
-        let calls = |line: &str| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next()?.parse::<u64>().ok();
-        info.lines().find_map(calls).expect("told")
-    };
     let before = scripts(&mut raw).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let ran = scripts(&mut raw).await - before;

@@ -72,6 +72,6 @@ if type(heard) == 'table' then
   -- The others go on as if there had been no beat; and it fails once more.
   epoch = before
   redis.pcall('SET', META, noted())
-  call('PUBLISH', log, look)
+  redis.call('PUBLISH', log, look)
 end
 return num(wait)
