@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
 
 pub(crate) fn mutants() -> Vec<Mutant> {
     vec![
@@ -23,13 +25,13 @@ pub(crate) fn mutants() -> Vec<Mutant> {
         },
         Mutant {
             name: "rarely_unguarded",
-            breaks: "One guarded transaction in fifty is applied without its guards",
+            breaks: "One guarded transaction in twenty is applied without its guards",
             caught_by: "history.state_is_linearizable",
             fault: Arc::new(RarelyUnguarded::default()),
         },
         Mutant {
             name: "rarely_torn",
-            breaks: "One transaction in fifty is applied in two parts",
+            breaks: "One transaction in ten is applied in two parts, a moment apart",
             caught_by: "history.transactions_are_atomic_under_load",
             fault: Arc::new(RarelyTorn::default()),
         },
@@ -93,7 +95,7 @@ struct RarelyUnguarded(Turns);
 #[async_trait]
 impl Fault for RarelyUnguarded {
     async fn commit(&self, inner: &Arc<dyn Driver>, transaction: &Transaction) -> Result<Outcome> {
-        if !transaction.guards.is_empty() && self.0.once_in(50) {
+        if !transaction.guards.is_empty() && self.0.once_in(20) {
             return inner.commit(&Transaction { guards: Vec::new(), ..transaction.clone() }).await;
         }
         inner.commit(transaction).await
@@ -109,13 +111,17 @@ impl Fault for RarelyTorn {
         let torn = transaction.id.is_none()
             && transaction.guards.is_empty()
             && transaction.mutations.len() > 1
-            && self.0.once_in(50);
+            && self.0.once_in(10);
         if !torn {
             return inner.commit(transaction).await;
         }
         let mut results = Vec::new();
         let mut last = None;
         for mutation in &transaction.mutations {
+            if last.is_some() {
+                // Others look meanwhile.
+                sleep(Duration::from_millis(1)).await;
+            }
             let part = Transaction { id: None, guards: Vec::new(), mutations: vec![mutation.clone()] };
             let outcome = inner.commit(&part).await?;
             results.extend(outcome.results().unwrap_or_default().iter().copied());
@@ -133,7 +139,7 @@ impl Fault for RarelyForgets {
     async fn settle(&self, inner: &Arc<dyn Driver>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         let forget = |settlement: &Settlement| match settlement.action {
             Action::Ack if self.0.once_in(100) => {
-                Settlement { action: Action::Retry { after: std::time::Duration::ZERO }, ..settlement.clone() }
+                Settlement { action: Action::Retry { after: Duration::ZERO }, ..settlement.clone() }
             }
             _ => settlement.clone(),
         };
