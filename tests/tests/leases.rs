@@ -123,9 +123,12 @@ async fn what_was_on_its_way_when_the_task_died_is_renewed_by_the_next() {
     let panics = Arc::new(Panics { inner: MemoryCoordination::new().driver(), is_next: AtomicBool::new(true) });
     let node = Coordinator::over(panics.clone() as Arc<dyn Driver>).connect().await.expect("connected");
     let held = node.lock("a").ttl(TTL).acquire().await.expect("a lock");
-    while panics.is_next.load(Ordering::SeqCst) {
-        sleep(Duration::from_millis(10)).await;
-    }
+    let renewal = async {
+        while panics.is_next.load(Ordering::SeqCst) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(TTL, renewal).await.expect("it is renewed at a third of its TTL");
     // Whoever comes next starts another task.
     let other = node.lock("b").ttl(TTL).acquire().await.expect("a lock");
     sleep(TTL).await;

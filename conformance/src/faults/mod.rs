@@ -45,6 +45,7 @@ impl ClockStep {
 /// use std::path::{Path, PathBuf};
 /// use std::process::{Child, Command};
 /// use std::sync::{Arc, Mutex};
+/// use std::time::Duration;
 ///
 /// struct MyServer {
 ///     address: SocketAddr,
@@ -57,13 +58,17 @@ impl ClockStep {
 ///     let mut command = Command::new("my-server");
 ///     let started = command.arg("--listen").arg(address.to_string()).arg("--data").arg(data).spawn();
 ///     let mut process = started.map_err(|error| format!("cannot start my-server: {error}"))?;
-///     while TcpStream::connect(address).is_err() {
+///     for _ in 0..500 {
+///         if TcpStream::connect(address).is_ok() {
+///             return Ok(process);
+///         }
 ///         if let Ok(Some(status)) = process.try_wait() {
 ///             return Err(format!("my-server ended: {status}"));
 ///         }
-///         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+///         tokio::time::sleep(Duration::from_millis(20)).await;
 ///     }
-///     Ok(process)
+///     let _ = process.kill().and_then(|()| process.wait());
+///     Err("my-server does not answer".to_owned())
 /// }
 ///
 /// impl MyServer {
