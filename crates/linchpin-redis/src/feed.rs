@@ -100,8 +100,9 @@ impl Feed {
         let is_first = look.by == self.number;
         self.is_first.store(is_first, Ordering::Relaxed);
         if !is_first {
-            // Nobody else need look until then. The answer to one's own look told it before.
-            self.changes.alarm.rings_next_in(look.due);
+            // Nobody else need look until then, but for what was read here since they looked: its answer may have come
+            // before this. The answer to one's own look told it before.
+            self.changes.alarm.was_seen_to(look.due);
         }
         if let Some(Beat { on, dropped, .. }) = look.beat {
             self.beats.rings_next_in(Some(at_random(if is_first { BEAT } else { OTHERS_BEAT })));
@@ -240,6 +241,18 @@ impl Announcement {
 mod tests {
     use super::*;
     use linchpin_core::{Key, Revision};
+
+    /// Somebody looked, then a key was written and read here, and its reading came before what the look told.
+    #[test]
+    fn what_was_read_is_still_due_when_an_older_look_of_others_is_heard() {
+        let (feed, number) = (Feed::default(), |number: f64| number.to_le_bytes().to_vec());
+        feed.changes.alarm.rings_in(Duration::from_millis(300));
+        let due = feed.changes.alarm.due();
+        let others = |number: u64| if number == 7 { 8.0 } else { 7.0 };
+        let look = [number(12.0), b"n".to_vec(), number(-1.0), number(others(feed.number))].concat();
+        feed.receive("log", look.into());
+        assert!(due.is_some() && feed.changes.alarm.due() == due);
+    }
 
     #[test]
     fn what_the_scripts_tell_is_read_and_nothing_that_is_cut_short() {

@@ -49,6 +49,20 @@ impl Alarm {
         *due = at;
     }
 
+    /// Somebody else has seen to what was due by now, and says when something is due next. What is known here to be due
+    /// later stays: they may not have known of it.
+    pub fn was_seen_to(&self, next: Option<Duration>) {
+        let now = Instant::now();
+        let mut due = self.due.lock();
+        if due.is_some_and(|due| due <= now) {
+            *due = None;
+        }
+        drop(due);
+        if let Some(next) = next {
+            self.rings_in(next);
+        }
+    }
+
     /// When something is due.
     pub fn due(&self) -> Option<Instant> {
         *self.due.lock()
@@ -113,5 +127,22 @@ mod tests {
         alarm.rings_next_in(None);
         let rings = tokio::time::timeout(seconds(3600), alarm.ring(|| Duration::ZERO)).await;
         assert!(rings.is_err(), "nothing is due");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_saw_to_is_not_due_and_what_they_did_not_know_is() {
+        let (alarm, start, seconds) = (Alarm::default(), Instant::now(), Duration::from_secs);
+        alarm.rings_in(seconds(1));
+        tokio::time::sleep(seconds(2)).await;
+        alarm.was_seen_to(Some(seconds(5)));
+        assert_eq!(alarm.due(), Some(start + seconds(7)));
+        alarm.was_seen_to(None);
+        alarm.was_seen_to(Some(seconds(9)));
+        assert_eq!(alarm.due(), Some(start + seconds(7)), "they had looked before they could know of it");
+        alarm.was_seen_to(Some(seconds(3)));
+        assert_eq!(alarm.due(), Some(start + seconds(5)));
+        tokio::time::sleep(seconds(3)).await;
+        alarm.was_seen_to(None);
+        assert_eq!(alarm.due(), None);
     }
 }
