@@ -2,7 +2,7 @@
 
 use super::lease::{Kind, Lease, Status, call, margin};
 use super::removal::{Busy, Removal};
-use super::schedule::Due;
+use super::schedule::{Due, Renewal};
 use super::{MIN_TTL, Shared};
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -20,8 +20,8 @@ impl Shared {
         self.state.lock().leases.place_all();
         loop {
             let now = Instant::now();
-            for leases in batches(self.due(now), self.driver.capabilities().keys_per_transaction()) {
-                calls.push(self.renew_batch(leases, now).boxed());
+            for batch in batches(self.due(now), self.driver.capabilities().keys_per_transaction()) {
+                calls.push(self.renew_batch(batch, now).boxed());
             }
             for (removal, busy) in self.removals() {
                 calls.push(self.remove_or_keep(removal, busy).boxed());
@@ -45,7 +45,7 @@ impl Shared {
     }
 
     /// Counts out the leases whose own deadline has passed; those to renew now.
-    fn due(&self, now: Instant) -> Vec<Arc<Lease>> {
+    fn due(&self, now: Instant) -> Vec<Renewal> {
         let Due { ended, renewals } = {
             let mut state = self.state.lock();
             let due = state.leases.take(now);
@@ -88,8 +88,8 @@ impl Shared {
 
     /// Renews leases that were taken out of the schedule `since`, and puts them back: also where nobody answers, as long as
     /// they were put off for.
-    async fn renew_batch(&self, leases: Vec<Arc<Lease>>, since: Instant) {
-        let mut unsure = sent_now(&leases);
+    async fn renew_batch(&self, batch: Vec<Renewal>, since: Instant) {
+        let mut unsure: Vec<_> = batch.into_iter().map(Sent::now).collect();
         let extend = |all: Transaction, sent: &Sent| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
         let mut none = Transaction::new();
         none.mutations.reserve_exact(unsure.len());
@@ -102,7 +102,12 @@ impl Shared {
             let is_granted = |_: &Sent| matches!(results.next(), Some(MutationResult::Extended { ttl: Some(_) }));
             let (granted, others) = std::mem::take(&mut unsure).into_iter().partition::<Vec<_>, _>(is_granted);
             unsure = others;
-            granted.iter().for_each(Sent::was_granted);
+            for Sent { lease, ttl, .. } in &granted {
+                if !lease.renewed(since, *ttl) {
+                    // Too late here.
+                    lease.end(Status::Lost);
+                }
+            }
             self.reschedule_all(granted.iter().map(|sent| &*sent.lease));
             while let Some(sent) = unsure.last() {
                 self.look_again(sent).await?;
@@ -148,21 +153,16 @@ impl Shared {
 
 /// What is renewed together: at most so many, and none with a TTL so short that the others would be given too little
 /// time for an answer.
-fn batches(due: Vec<Arc<Lease>>, at_most: usize) -> Vec<Vec<Arc<Lease>>> {
-    let with_ttl = |lease: Arc<Lease>| {
-        let ttl = lease.state.lock().ttl;
-        (ttl, lease)
-    };
-    let mut due: Vec<_> = due.into_iter().map(with_ttl).collect();
-    due.sort_by_key(|(ttl, _)| *ttl);
-    let mut batches: Vec<Vec<Arc<Lease>>> = Vec::new();
+fn batches(mut due: Vec<Renewal>, at_most: usize) -> Vec<Vec<Renewal>> {
+    due.sort_by_key(|renewal| renewal.ttl);
+    let mut batches: Vec<Vec<Renewal>> = Vec::new();
     let mut shortest = Duration::ZERO;
-    for (ttl, lease) in due {
+    for renewal in due {
         match batches.last_mut() {
-            Some(batch) if batch.len() < at_most && ttl <= shortest * 2 => batch.push(lease),
+            Some(batch) if batch.len() < at_most && renewal.ttl <= shortest * 2 => batch.push(renewal),
             _ => {
-                shortest = ttl;
-                batches.push(vec![lease]);
+                shortest = renewal.ttl;
+                batches.push(vec![renewal]);
             }
         }
     }
@@ -174,24 +174,11 @@ struct Sent {
     lease: Arc<Lease>,
     version: Revision,
     ttl: Duration,
-    at: Instant,
-}
-
-fn sent_now(leases: &[Arc<Lease>]) -> Vec<Sent> {
-    let at = Instant::now();
-    let sent = |lease: &Arc<Lease>| {
-        let ttl = lease.state.lock().ttl;
-        Sent { lease: lease.clone(), version: lease.revisions().version, ttl, at }
-    };
-    leases.iter().map(sent).collect()
 }
 
 impl Sent {
-    fn was_granted(&self) {
-        if !self.lease.renewed(self.at, self.ttl) {
-            // Too late here.
-            self.lease.end(Status::Lost);
-        }
+    fn now(Renewal { lease, ttl }: Renewal) -> Self {
+        Self { version: lease.revisions().version, lease, ttl }
     }
 }
 
@@ -206,14 +193,13 @@ mod tests {
         let lease = |ttl| {
             let held = Revisions { created: Revision(1), version: Revision(1) };
             let key = Key::new("k").expect("a name");
-            Arc::new(Lease::new(1, Kind::Ticket, key, held, Instant::now(), Duration::from_millis(ttl)))
+            let ttl = Duration::from_millis(ttl);
+            Renewal { lease: Arc::new(Lease::new(1, Kind::Ticket, key, held, Instant::now(), ttl)), ttl }
         };
-        let due = [10_000, 300, 400, 9_000, 300, 601].map(lease).to_vec();
-        let ttls = |batch: Vec<Arc<Lease>>| -> Vec<u128> {
-            batch.iter().map(|lease| lease.state.lock().ttl.as_millis()).collect()
-        };
-        let batched: Vec<_> = batches(due.clone(), 128).into_iter().map(ttls).collect();
+        let due = || Vec::from([10_000, 300, 400, 9_000, 300, 601].map(lease));
+        let ttls = |batch: Vec<Renewal>| -> Vec<u128> { batch.iter().map(|renewal| renewal.ttl.as_millis()).collect() };
+        let batched: Vec<_> = batches(due(), 128).into_iter().map(ttls).collect();
         assert_eq!(batched, [vec![300, 300, 400], vec![601], vec![9_000, 10_000]]);
-        assert!(batches(due, 1).iter().all(|batch| batch.len() == 1));
+        assert!(batches(due(), 1).iter().all(|batch| batch.len() == 1));
     }
 }

@@ -1,7 +1,7 @@
 //! One lease: a key that this process holds, and its own deadline.
 
 use linchpin_core::{Error, Key, MAX_TTL, Revision};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -130,13 +130,13 @@ impl Lease {
     }
 
     /// Puts its renewal off for long enough to see what becomes of one that is sent now, if it may be: by when that is seen,
-    /// and when the lease ends without.
-    pub(super) fn put_off(&self, now: Instant) -> Option<(Instant, Instant)> {
+    /// when the lease ends without, and its TTL.
+    pub(super) fn put_off(&self, now: Instant) -> Option<(Instant, Instant, Duration)> {
         let mut state = self.state.lock();
-        let until = state.held_until()?;
+        let until = state.held_until(now)?;
         state.at.filter(|at| state.earlier(*at) <= now)?;
         state.postpone(now, 4);
-        state.at.map(|at| (at, until))
+        state.at.map(|at| (at, until, state.ttl))
     }
 
     /// Whether it was given up: nobody wants to hear of it any more.
@@ -150,7 +150,12 @@ impl Lease {
 
     /// The deadline, unless it has passed or the lease has ended.
     pub(crate) fn held_until(&self) -> Option<Instant> {
-        self.state.lock().held_until()
+        self.state.lock().held_until(Instant::now())
+    }
+
+    /// Whether it is held at this time.
+    pub(super) fn is_held_at(&self, now: Instant) -> bool {
+        self.state.lock().held_until(now).is_some()
     }
 
     /// Returns when the lease is no longer held, however that came about.
@@ -193,9 +198,28 @@ impl Lease {
     /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
     /// itself out stays out. `deadline` combines the present and the granted one.
     pub(super) fn granted(&self, sent: Instant, ttl: Duration, deadline: fn(Instant, Instant) -> Instant) -> bool {
+        self.move_deadline(self.state.lock(), sent, ttl, deadline)
+    }
+
+    /// A renewal that was sent then was granted: the deadline moves on, as in [`granted`](Self::granted), never back, here
+    /// as at the backend: the caller may have extended further meanwhile.
+    pub(super) fn renewed(&self, sent: Instant, ttl: Duration) -> bool {
         let mut state = self.state.lock();
-        state.may_live(ttl);
-        let Some(until) = state.held_until() else { return false };
+        state.was_granted(sent);
+        self.move_deadline(state, sent, ttl, Instant::max)
+    }
+
+    fn move_deadline(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        sent: Instant,
+        ttl: Duration,
+        deadline: fn(Instant, Instant) -> Instant,
+    ) -> bool {
+        // Not before the lock is taken: nobody has seen it end later than this.
+        let now = Instant::now();
+        state.may_live(now, ttl);
+        let Some(until) = state.held_until(now) else { return false };
         let moved = deadline(until, self.kind.deadline(sent, ttl));
         state.status = Status::Held { until: moved };
         drop(state);
@@ -206,16 +230,9 @@ impl Lease {
         true
     }
 
-    /// A renewal that was sent then was granted: the deadline moves on, as in [`granted`](Self::granted), never back, here
-    /// as at the backend: the caller may have extended further meanwhile.
-    pub(super) fn renewed(&self, sent: Instant, ttl: Duration) -> bool {
-        self.state.lock().was_granted(sent);
-        self.granted(sent, ttl, Instant::max)
-    }
-
     /// Notes that its key may be there for this time from now on.
     pub(super) fn may_live(&self, ttl: Duration) {
-        self.state.lock().may_live(ttl);
+        self.state.lock().may_live(Instant::now(), ttl);
     }
 
     /// Ends the lease and says how; `None` if it had ended before. Past its deadline it can only be lost.
@@ -223,7 +240,7 @@ impl Lease {
         let ended = {
             let mut state = self.state.lock();
             let Status::Held { .. } = state.status else { return None };
-            state.status = if state.held_until().is_some() { as_what } else { Status::Lost };
+            state.status = if state.held_until(Instant::now()).is_some() { as_what } else { Status::Lost };
             state.status
         };
         self.sooner.notify_waiters();
@@ -244,15 +261,15 @@ pub(crate) fn call(callback: impl FnOnce()) {
 
 impl State {
     /// The deadline, unless it has passed or the lease has ended.
-    fn held_until(&self) -> Option<Instant> {
+    fn held_until(&self, now: Instant) -> Option<Instant> {
         match self.status {
-            Status::Held { until } if Instant::now() < until => Some(until),
+            Status::Held { until } if now < until => Some(until),
             _ => None,
         }
     }
 
-    fn may_live(&mut self, ttl: Duration) {
-        self.gone_by = self.gone_by.max(Instant::now() + ttl);
+    fn may_live(&mut self, now: Instant, ttl: Duration) {
+        self.gone_by = self.gone_by.max(now + ttl);
     }
 
     /// From when on a renewal that is due then may go with others.

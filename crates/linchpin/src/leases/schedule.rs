@@ -2,15 +2,17 @@
 //! is due, and not with what is held.
 
 use super::lease::Lease;
+use foldhash::fast::RandomState;
 use linchpin_core::Key;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The leases of a coordinator. Whoever changes when something is due of one says so by [`update`](Self::update).
 #[derive(Default)]
 pub(super) struct Schedule {
-    leases: HashMap<u64, Entry>,
+    leases: HashMap<u64, Entry, RandomState>,
     by_key: HashMap<Key, Vec<u64>>,
     /// When something is to be done at the latest: its renewal, or its end.
     by_due: Times,
@@ -31,7 +33,13 @@ pub(super) struct Due {
     /// Those that are held no longer: they are not in the schedule any more.
     pub(super) ended: Vec<Arc<Lease>>,
     /// Those to renew now, with those that are due soon: one round trip for all.
-    pub(super) renewals: Vec<Arc<Lease>>,
+    pub(super) renewals: Vec<Renewal>,
+}
+
+/// A lease to renew, and the TTL that it is to have.
+pub(super) struct Renewal {
+    pub(super) lease: Arc<Lease>,
+    pub(super) ttl: Duration,
 }
 
 impl Schedule {
@@ -98,7 +106,7 @@ impl Schedule {
             match self.leases.get(&number) {
                 Some(entry) if entry.due != Some(at) => {}
                 // With those that may be renewed by now: what is due may be.
-                Some(entry) if entry.lease.is_held() => is_any_due = true,
+                Some(entry) if entry.lease.is_held_at(now) => is_any_due = true,
                 _ => due.ended.extend(self.remove(number)),
             }
         }
@@ -110,13 +118,13 @@ impl Schedule {
 
     /// Those that may be renewed by now. What becomes of that is known in time, so nothing is due of them before, but the
     /// end of one that ends earlier.
-    fn take_renewals(&mut self, now: Instant) -> Vec<Arc<Lease>> {
+    fn take_renewals(&mut self, now: Instant) -> Vec<Renewal> {
         let places = self.by_early.take_until(now);
         let mut taken = Vec::with_capacity(places.len());
         for (early, number) in places {
             let Some(entry) = self.leases.get_mut(&number).filter(|entry| entry.early == Some(early)) else { continue };
             (entry.due, entry.early) = (None, None);
-            let Some((known, until)) = entry.lease.put_off(now) else {
+            let Some((known, until, ttl)) = entry.lease.put_off(now) else {
                 self.update(number);
                 continue;
             };
@@ -124,7 +132,7 @@ impl Schedule {
                 entry.due = Some(until);
                 self.by_due.add(until, number);
             }
-            taken.push(entry.lease.clone());
+            taken.push(Renewal { lease: entry.lease.clone(), ttl });
         }
         taken
     }
@@ -200,7 +208,6 @@ mod tests {
     use super::super::lease::{Kind, Revisions};
     use super::*;
     use linchpin_core::Revision;
-    use std::time::Duration;
 
     fn lease(number: u64, ttl: u64) -> Arc<Lease> {
         let held = Revisions { created: Revision(number), version: Revision(number) };
@@ -217,7 +224,7 @@ mod tests {
     fn renewals(schedule: &mut Schedule) -> Vec<u64> {
         let Due { ended, renewals } = schedule.take(Instant::now());
         assert!(ended.is_empty());
-        numbers(&renewals)
+        numbers(&renewals.into_iter().map(|renewal| renewal.lease).collect::<Vec<_>>())
     }
 
     #[tokio::test(start_paused = true)]
