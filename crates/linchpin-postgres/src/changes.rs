@@ -5,8 +5,7 @@ use crate::hub::{Hub, Listening};
 use crate::names::Topic;
 use crate::state::State;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::fanout::Watchers;
-use linchpin_adapter::feed::{WatchSource, Watches};
+use linchpin_adapter::feed::{self, WatchSource, Watches};
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
 use std::sync::Arc;
@@ -33,27 +32,22 @@ struct WatchService {
 
 impl WatchSource for WatchService {
     type Listening = ();
+    type Place = (u64, u64);
 
     /// The feed hears of all changes.
     async fn listen(&self, _: &Range) -> Result<()> {
         Ok(())
     }
 
-    fn watchers(&self) -> &Watchers {
-        &self.feed.changes.watchers
+    fn feed(&self) -> &feed::Feed<(u64, u64)> {
+        &self.feed.changes
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let page = self.state.scan(range, page).await?;
-        // The feed looks only at keys that somebody watches: of these nobody may have.
-        if let Some(first) = page.entries.iter().filter_map(|entry| entry.ttl).min() {
-            self.feed.changes.alarm.rings_in(first);
-        }
-        Ok(page)
+        self.state.scan(range, page).await
     }
 
-    fn end(&self, ended: End) {
-        self.feed.changes.end(ended);
+    fn end(&self) {
         self.sweeper.abort();
     }
 }

@@ -6,8 +6,7 @@ use crate::feed::{BEGINNING, Duty, Feed};
 use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::fanout::Watchers;
-use linchpin_adapter::feed::{WatchSource, Watches, topic};
+use linchpin_adapter::feed::{self, WatchSource, Watches, topic};
 use linchpin_adapter::hub::Topic;
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
@@ -35,27 +34,22 @@ struct WatchService {
 
 impl WatchSource for WatchService {
     type Listening = Listening;
+    type Place = u64;
 
     async fn listen(&self, range: &Range) -> Result<Listening> {
         let topic = Topic::within(commands::CHANGES, topic(range));
         self.hub.listen("watch", topic, self.feed.clone()).await
     }
 
-    fn watchers(&self) -> &Watchers {
-        &self.feed.changes.watchers
+    fn feed(&self) -> &feed::Feed<u64> {
+        &self.feed.changes
     }
 
     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        let page = state::scan(&self.connection, &self.prefix, range, page).await?;
-        // Of the writes before, whoever listened to other topics did not hear.
-        if let Some(first) = page.entries.iter().filter_map(|entry| entry.ttl).min() {
-            self.feed.changes.alarm.rings_in(first);
-        }
-        Ok(page)
+        state::scan(&self.connection, &self.prefix, range, page).await
     }
 
-    fn end(&self, ended: End) {
-        self.feed.changes.end(ended);
+    fn end(&self) {
         self.sweeper.abort();
     }
 }

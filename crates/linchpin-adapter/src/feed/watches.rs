@@ -1,6 +1,7 @@
 //! What serves the watches of a handle.
 
-use crate::fanout::{Scan, Watchers};
+use super::Feed;
+use crate::fanout::Scan;
 use crate::service::Service;
 use linchpin_core::life::{End, Life};
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
@@ -17,6 +18,9 @@ pub trait WatchSource: Send + Sync + 'static {
     /// Listening to what one watch is told by, until it is dropped.
     type Listening: Send + Sync;
 
+    /// The places that the server gives to changes.
+    type Place: Clone + PartialEq + Send;
+
     /// Begins to listen to the changes of a range, see [`topic`](super::topic): nothing that changes after this returns is
     /// missed. A server that tells all changes to everybody has nothing to do here.
     ///
@@ -27,40 +31,41 @@ pub trait WatchSource: Send + Sync + 'static {
     /// Dropping the future listens to nothing.
     fn listen(&self, range: &Range) -> impl Future<Output = Result<Self::Listening>> + Send;
 
-    /// Who is told.
-    fn watchers(&self) -> &Watchers;
+    /// What the watchers are told.
+    fn feed(&self) -> &Feed<Self::Place>;
 
-    /// Reads one page of a range.
+    /// Reads one page of a range. When the first of what it tells ends is noted for who sweeps: of the writes before,
+    /// whoever listens by topic did not hear.
     ///
     /// # Errors
     /// What reading fails with.
     fn scan(&self, range: &Range, page: &Page) -> impl Future<Output = Result<ScanPage>> + Send;
 
-    /// Ends the watches, and what serves them.
-    fn end(&self, ended: End);
+    /// Ends what serves the watches; they have ended.
+    fn end(&self);
 }
 
 /// The watches of a handle. What serves them is begun with the first one, and ends a moment after the last.
 ///
 /// ```
 /// use futures::StreamExt;
-/// use linchpin_adapter::fanout::{Change, Watchers};
-/// use linchpin_adapter::feed::{WatchSource, Watches};
+/// use linchpin_adapter::feed::{Feed, WatchSource, Watches};
 /// use linchpin_core::life::{End, Life};
-/// use linchpin_core::{Key, Page, Range, Result, Revision, ScanPage, WatchEvent};
+/// use linchpin_core::{Page, Range, Result, Revision, ScanPage, WatchEvent};
 ///
 /// /// A server where nothing is.
 /// #[derive(Default)]
-/// struct Nothing(Watchers);
+/// struct Nothing(Feed<u64>);
 ///
 /// impl WatchSource for Nothing {
 ///     type Listening = ();
+///     type Place = u64;
 ///
 ///     async fn listen(&self, _: &Range) -> Result<()> {
 ///         Ok(())
 ///     }
 ///
-///     fn watchers(&self) -> &Watchers {
+///     fn feed(&self) -> &Feed<u64> {
 ///         &self.0
 ///     }
 ///
@@ -68,9 +73,7 @@ pub trait WatchSource: Send + Sync + 'static {
 ///         Ok(ScanPage { revision: Revision(7), entries: Vec::new(), more: false })
 ///     }
 ///
-///     fn end(&self, ended: End) {
-///         self.0.end(move || ended.error("watch"));
-///     }
+///     fn end(&self) {}
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -104,15 +107,22 @@ impl<S: WatchSource> Watches<S> {
         let used = Arc::new((source.clone(), source.listen(range).await?));
         let scan: Scan = Arc::new(move |range: Range, page: Page| {
             let used = used.clone();
-            Box::pin(async move { used.0.scan(&range, &page).await })
+            Box::pin(async move {
+                let page = used.0.scan(&range, &page).await?;
+                if let Some(first) = page.entries.iter().filter_map(|entry| entry.ttl).min() {
+                    used.0.feed().alarm.rings_in(first);
+                }
+                Ok(page)
+            })
         });
-        source.watchers().add(range.clone(), scan).await
+        source.feed().watchers.add(range.clone(), scan).await
     }
 
     /// Ends them, and what serves them. For [`Life::ends`].
     pub fn end(&self, ended: End) {
         if let Some(source) = self.0.end() {
-            source.end(ended);
+            source.feed().end(ended);
+            source.end();
         }
     }
 }
