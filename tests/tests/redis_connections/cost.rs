@@ -2,7 +2,7 @@
 
 use super::*;
 use futures::StreamExt;
-use linchpin::{Range, Transaction, WatchEvent};
+use linchpin::{Range, Transaction, WatchEvent, WatchStream};
 use tokio::time::{sleep, timeout};
 
 /// How many commands the server has run, those within scripts included.
@@ -135,4 +135,74 @@ async fn who_watches_something_is_told_of_nothing_else() {
     };
     timeout(SOON, left).await.expect("what nobody watches any more is left, and nothing else");
     drop((again, own));
+}
+
+/// The scripts and the watches find the same topic in a name, whatever it is made of.
+#[tokio::test]
+async fn a_change_of_any_name_is_told_to_who_watches_it() {
+    let server = local(&[]).await;
+    let (redis, other) = (connect(&server.url()).await, connect(&server.url()).await);
+    let names = [
+        "/",
+        "//",
+        "///",
+        "a//b",
+        "/a/b",
+        "a/",
+        "a/b/",
+        "//a/b",
+        "*",
+        "?",
+        "[a]/*/x",
+        "a\\/b/c",
+        "\\",
+        "{x}/y/z",
+        "a b/c d/e",
+        "%/%%/%s",
+        "log:x/y/z",
+        "é/ü/ö",
+        "^/$/.",
+        "1/2/3",
+    ];
+    for name in names {
+        let mut watches = Vec::new();
+        let ranges =
+            (1..=name.len()).filter_map(|end| name.get(..end)).map(|start| Range::prefix(start).expect("a prefix"));
+        for range in ranges.chain([Range::Key(key(name))]) {
+            watches.push(redis.watch(&range).await.expect("a watch"));
+        }
+        // Each by its own script: one key, several, and a key that ends.
+        let put = |value: &'static str, ttl: Option<Duration>| Transaction::new().put(key(name), value, ttl);
+        let writes = [
+            (put("alone", None), Some("alone")),
+            (put("with another", None).put(key("other"), "", None), Some("with another")),
+            (Transaction::new().delete(key(name)), None),
+            // What came and went while nobody read is not told.
+            (put("ends", Some(Duration::from_millis(100))), Some("ends")),
+            (Transaction::new(), None),
+        ];
+        for (write, expected) in &writes {
+            if !write.mutations.is_empty() {
+                other.commit(write).await.expect("written");
+            }
+            for events in &mut watches {
+                let told = timeout(SOON, told(events, name, *expected)).await;
+                assert!(told.is_ok(), "{expected:?} at {name:?} was not told");
+            }
+        }
+    }
+}
+
+/// Returns once this is told of a key: its value, or that it is gone.
+async fn told(events: &mut WatchStream, name: &str, expected: Option<&str>) {
+    loop {
+        let value = match events.next().await.expect("open").expect("no end") {
+            WatchEvent::Put(entry) if entry.key.as_str() == name => Some(entry.value),
+            WatchEvent::Deleted { key, .. } if key.as_str() == name => None,
+            _ => continue,
+        };
+        if value.as_deref() == expected.map(str::as_bytes) {
+            return;
+        }
+    }
 }
