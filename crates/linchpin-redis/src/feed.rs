@@ -102,7 +102,7 @@ impl Feed {
         if !is_first {
             // Nobody else need look until then, but for what was read here since they looked: its answer may have come
             // before this. The answer to one's own look told it before.
-            self.changes.alarm.was_seen_to(look.due);
+            self.changes.alarm.was_seen_to(look.due, OTHERS_BEAT.0 + OTHERS_BEAT.1);
         }
         if let Some(Beat { on, dropped, .. }) = look.beat {
             self.beats.rings_next_in(Some(at_random(if is_first { BEAT } else { OTHERS_BEAT })));
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn what_was_read_is_still_due_when_an_older_look_of_others_is_heard() {
         let (feed, number) = (Feed::default(), |number: f64| number.to_le_bytes().to_vec());
-        feed.changes.alarm.rings_in(Duration::from_millis(300));
+        feed.changes.alarm.rings_in(Duration::from_secs(1));
         let due = feed.changes.alarm.due();
         let others = |number: u64| if number == 7 { 8.0 } else { 7.0 };
         let look = [number(12.0), b"n".to_vec(), number(-1.0), number(others(feed.number))].concat();

@@ -137,11 +137,36 @@ async fn who_watches_something_is_told_of_nothing_else() {
     drop((again, own));
 }
 
+/// What was written and deleted again is looked for by nobody.
+#[tokio::test]
+async fn many_that_watch_different_keys_look_as_seldom_as_one() {
+    let server = local(&[]).await;
+    let (other, mut raw) = (connect(&server.url()).await, raw(&server).await);
+    let mut watches = Vec::new();
+    for number in 0..20 {
+        let name = format!("a/{number}/k");
+        let put = Transaction::new().put(key(&name), "", Some(Duration::from_millis(3000 + 100 * number)));
+        other.commit(&put).await.expect("written");
+        let redis = connect(&server.url()).await;
+        let mut events = redis.watch(&Range::Key(key(&name))).await.expect("a watch");
+        timeout(SOON, told(&mut events, &name, Some(""))).await.expect("read");
+        other.commit(&Transaction::new().delete(key(&name))).await.expect("written");
+        timeout(SOON, told(&mut events, &name, None)).await.expect("told");
+        watches.push(events);
+    }
+    // By then all have heard a beat.
+    sleep(Duration::from_millis(1500)).await;
+    let before = scripts(&mut raw).await;
+    sleep(Duration::from_secs(4)).await;
+    let ran = scripts(&mut raw).await - before;
+    assert!(ran <= 12, "{ran} scripts in 4 s in which nothing ended");
+}
+
 /// The scripts and the watches find the same topic in a name, whatever it is made of.
 #[tokio::test]
 async fn a_change_of_any_name_is_told_to_who_watches_it() {
     let server = local(&[]).await;
-    let (redis, other) = (connect(&server.url()).await, connect(&server.url()).await);
+    let other = connect(&server.url()).await;
     let names = [
         "/",
         "//",
@@ -169,7 +194,8 @@ async fn a_change_of_any_name_is_told_to_who_watches_it() {
         let ranges =
             (1..=name.len()).filter_map(|end| name.get(..end)).map(|start| Range::prefix(start).expect("a prefix"));
         for range in ranges.chain([Range::Key(key(name))]) {
-            watches.push(redis.watch(&range).await.expect("a watch"));
+            // Each for itself: of two in one handle the wider one hears for both.
+            watches.push(connect(&server.url()).await.watch(&range).await.expect("a watch"));
         }
         // Each by its own script: one key, several, and a key that ends.
         let put = |value: &'static str, ttl: Option<Duration>| Transaction::new().put(key(name), value, ttl);

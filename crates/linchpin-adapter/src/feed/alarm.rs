@@ -41,26 +41,20 @@ impl Alarm {
 
     /// This is when something is due next, and nothing is before: none, if nothing is.
     pub fn rings_next_in(&self, time: Option<Duration>) {
-        let at = time.map(|time| Instant::now() + time.min(MAX_TTL));
+        self.was_seen_to(time, Duration::ZERO);
+    }
+
+    /// Somebody else has looked, and says when something is due next; somebody looks again within `again`. What is known
+    /// here to be due until then stays, as they may not have known of it; who looks next knows of what is due later.
+    pub fn was_seen_to(&self, next: Option<Duration>, again: Duration) {
+        let now = Instant::now();
         let mut due = self.due.lock();
+        let stays = due.filter(|due| now < *due && *due <= now + again);
+        let at = next.map(|next| now + next.min(MAX_TTL)).into_iter().chain(stays).min();
         if at.is_some_and(|at| due.is_none_or(|due| at < due)) {
             self.sooner.notify_one();
         }
         *due = at;
-    }
-
-    /// Somebody else has seen to what was due by now, and says when something is due next. What is known here to be due
-    /// later stays: they may not have known of it.
-    pub fn was_seen_to(&self, next: Option<Duration>) {
-        let now = Instant::now();
-        let mut due = self.due.lock();
-        if due.is_some_and(|due| due <= now) {
-            *due = None;
-        }
-        drop(due);
-        if let Some(next) = next {
-            self.rings_in(next);
-        }
     }
 
     /// When something is due.
@@ -134,15 +128,16 @@ mod tests {
         let (alarm, start, seconds) = (Alarm::default(), Instant::now(), Duration::from_secs);
         alarm.rings_in(seconds(1));
         tokio::time::sleep(seconds(2)).await;
-        alarm.was_seen_to(Some(seconds(5)));
-        assert_eq!(alarm.due(), Some(start + seconds(7)));
-        alarm.was_seen_to(None);
-        alarm.was_seen_to(Some(seconds(9)));
+        alarm.was_seen_to(Some(seconds(5)), seconds(10));
+        assert_eq!(alarm.due(), Some(start + seconds(7)), "it was seen to");
+        alarm.was_seen_to(None, seconds(10));
+        alarm.was_seen_to(Some(seconds(9)), seconds(10));
         assert_eq!(alarm.due(), Some(start + seconds(7)), "they had looked before they could know of it");
-        alarm.was_seen_to(Some(seconds(3)));
+        alarm.was_seen_to(Some(seconds(3)), seconds(10));
         assert_eq!(alarm.due(), Some(start + seconds(5)));
-        tokio::time::sleep(seconds(3)).await;
-        alarm.was_seen_to(None);
+        alarm.was_seen_to(Some(seconds(9)), seconds(2));
+        assert_eq!(alarm.due(), Some(start + seconds(11)), "who looks until then knows of it");
+        alarm.was_seen_to(None, seconds(2));
         assert_eq!(alarm.due(), None);
     }
 }

@@ -177,8 +177,9 @@ struct Sent {
 }
 
 impl Sent {
-    fn now(Renewal { lease, ttl }: Renewal) -> Self {
-        Self { version: lease.revisions().version, lease, ttl }
+    fn now(Renewal { lease, .. }: Renewal) -> Self {
+        let (ttl, version) = (lease.state.lock().ttl, lease.revisions().version);
+        Self { lease, version, ttl }
     }
 }
 

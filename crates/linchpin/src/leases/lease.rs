@@ -198,29 +198,30 @@ impl Lease {
     /// Moves the deadline to what `ttl`, sent at `sent`, was granted, unless it has passed: what counted
     /// itself out stays out. `deadline` combines the present and the granted one.
     pub(super) fn granted(&self, sent: Instant, ttl: Duration, deadline: fn(Instant, Instant) -> Instant) -> bool {
-        self.move_deadline(self.state.lock(), sent, ttl, deadline)
+        self.move_deadline(self.state.lock(), ttl, self.kind.deadline(sent, ttl), deadline)
     }
 
     /// A renewal that was sent then was granted: the deadline moves on, as in [`granted`](Self::granted), never back, here
-    /// as at the backend: the caller may have extended further meanwhile.
+    /// as at the backend: the caller may have extended further meanwhile. And no further than the caller wants by now.
     pub(super) fn renewed(&self, sent: Instant, ttl: Duration) -> bool {
         let mut state = self.state.lock();
         state.was_granted(sent);
-        self.move_deadline(state, sent, ttl, Instant::max)
+        let until = self.kind.deadline(sent, ttl.min(state.ttl));
+        self.move_deadline(state, ttl, until, Instant::max)
     }
 
     fn move_deadline(
         &self,
         mut state: MutexGuard<'_, State>,
-        sent: Instant,
         ttl: Duration,
+        granted: Instant,
         deadline: fn(Instant, Instant) -> Instant,
     ) -> bool {
         // Not before the lock is taken: nobody has seen it end later than this.
         let now = Instant::now();
         state.may_live(now, ttl);
         let Some(until) = state.held_until(now) else { return false };
-        let moved = deadline(until, self.kind.deadline(sent, ttl));
+        let moved = deadline(until, granted);
         state.status = Status::Held { until: moved };
         drop(state);
         // Who waits for a deadline looks again when it comes: of a later one nobody has to be told.
@@ -329,6 +330,18 @@ mod tests {
             ended = body => ended,
         };
         assert_eq!(ended, "lost");
+    }
+
+    /// It was extended by less while a renewal was on its way.
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_lengthens_nothing_beyond_what_is_wanted_by_now() {
+        let [long, short] = [30, 1].map(Duration::from_secs);
+        let (lease, sent) = (sent_now(Kind::Ticket, long), Instant::now());
+        assert!(lease.granted(sent, short, |_, granted| granted));
+        lease.state.lock().ttl = short;
+        let until = lease.held_until();
+        assert!(lease.renewed(sent, long) && until.is_some());
+        assert_eq!((lease.held_until(), lease.state.lock().gone_by), (until, sent + long));
     }
 
     #[tokio::test(start_paused = true)]

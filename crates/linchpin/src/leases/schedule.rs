@@ -36,7 +36,7 @@ pub(super) struct Due {
     pub(super) renewals: Vec<Renewal>,
 }
 
-/// A lease to renew, and the TTL that it is to have.
+/// A lease to renew, and its TTL, by which it is put together with others.
 pub(super) struct Renewal {
     pub(super) lease: Arc<Lease>,
     pub(super) ttl: Duration,
