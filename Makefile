@@ -38,8 +38,11 @@ lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-features: setup ## Every crate alone, with each of its features alone (needs cargo-hack)
+features: setup ## Every crate alone, with each of its features alone (needs cargo-hack); its examples as users run them
 	cargo hack clippy --workspace --each-feature --exclude linchpin-tests --exclude linchpin-book -- -D warnings
+	for crate in linchpin linchpin-redis linchpin-nats linchpin-postgres; do \
+		cargo clippy --package $$crate --examples -- -D warnings || exit 1; \
+	done
 
 doc: ## The book (target/book) and the API documentation (target/doc), warnings denied
 	cargo run --quiet -p linchpin-book

@@ -4,11 +4,13 @@
 
 pub mod backends;
 mod everything;
+mod example;
 mod outside;
 pub mod servers;
 mod signal;
 
 pub use everything::everything;
+pub use example::example;
 pub use outside::{OutsideCrate, repository};
 pub use signal::signal;
 

@@ -4,17 +4,8 @@ use linchpin_tests::servers::RedisServer;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Builds an example and returns where it is.
-async fn built(example: &str) -> std::path::PathBuf {
-    let arguments = ["build", "--quiet", "--package", "linchpin", "--all-features", "--example", example];
-    let built = Command::new(env!("CARGO")).args(arguments).status().await.expect("cargo runs");
-    assert!(built.success());
-    let this = std::env::current_exe().expect("a path");
-    this.parent().and_then(|deps| deps.parent()).expect("target/debug").join("examples").join(example)
-}
-
 async fn run(example: &str, url: Option<String>) -> String {
-    let mut command = Command::new(built(example).await);
+    let mut command = Command::new(linchpin_tests::example(example).await.expect("built"));
     command.env_remove("LINCHPIN_URL").envs(url.map(|url| ("LINCHPIN_URL", url)));
     let started = Instant::now();
     let output = command.kill_on_drop(true).output().await.expect("it runs");

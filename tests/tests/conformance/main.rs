@@ -37,7 +37,7 @@ const BACKENDS: [(&str, Run); 14] = [
 
 /// How many backends are held at once, as most of the time they wait: but those of NATS, whose servers keep two processors
 /// busy.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// Says to a process of this program which backend is its own.
 const OWN: &str = "LINCHPIN_CONFORMANCE_BACKEND";
