@@ -3,14 +3,14 @@
 //! [`servers`] starts the servers that those tests run against; [`backends`] asks them what they can do.
 
 pub mod backends;
+mod built;
 mod everything;
-mod example;
 mod outside;
 pub mod servers;
 mod signal;
 
+pub use built::{built, example};
 pub use everything::everything;
-pub use example::example;
 pub use outside::{OutsideCrate, repository};
 pub use signal::signal;
 

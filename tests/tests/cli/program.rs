@@ -21,13 +21,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The program, built once, where the running cargo puts its own.
 pub(crate) async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    let build = async || {
-        let arguments = ["build", "--quiet", "--package", "linchpin-cli"];
-        let built = Command::new(env!("CARGO")).args(arguments).status().await.expect("cargo runs");
-        assert!(built.success());
-        let this = std::env::current_exe().expect("a path");
-        this.parent().and_then(Path::parent).expect("target/debug").join("linchpin")
-    };
+    let arguments = ["--package", "linchpin-cli"];
+    let build = async || linchpin_tests::built(&arguments, Path::new("linchpin")).await.expect("built");
     BUILT.get_or_init(build).await
 }
 
