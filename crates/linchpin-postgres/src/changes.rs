@@ -4,6 +4,7 @@ use crate::feed::Feed;
 use crate::hub::{Hub, Listening};
 use crate::names::Topic;
 use crate::state::State;
+use crate::topics::Topics;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::feed::{self, WatchSource, Watches};
 use linchpin_core::life::End;
@@ -22,6 +23,18 @@ pub(crate) struct Changes {
     watches: Watches<WatchService>,
 }
 
+/// What a watch hears of, while it is there.
+struct Hearing {
+    feed: Arc<Feed>,
+    topics: Topics,
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.feed.watched.remove(self.topics);
+    }
+}
+
 /// What serves watches.
 struct WatchService {
     state: Arc<State>,
@@ -31,12 +44,14 @@ struct WatchService {
 }
 
 impl WatchSource for WatchService {
-    type Listening = ();
+    type Listening = Hearing;
     type Place = (u64, u64);
 
-    /// The feed hears of all changes.
-    async fn listen(&self, _: &Range) -> Result<()> {
-        Ok(())
+    /// The server tells of all changes already; what is told from now on is looked at if it may be of this range.
+    async fn listen(&self, range: &Range) -> Result<Hearing> {
+        let topics = Topics::of_range(range);
+        self.feed.watched.add(topics);
+        Ok(Hearing { feed: self.feed.clone(), topics })
     }
 
     fn feed(&self) -> &feed::Feed<(u64, u64)> {

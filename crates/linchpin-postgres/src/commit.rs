@@ -9,6 +9,7 @@ use crate::names::Names;
 use crate::notices::Notices;
 use crate::numbers;
 use crate::seen::LatestTime;
+use crate::topics::{Doorbell, Topics};
 use async_trait::async_trait;
 use linchpin_adapter::decide::{self, Problem};
 use linchpin_adapter::outcomes::reused;
@@ -84,12 +85,26 @@ impl Traffic for Committing {
             return Ok(questions.iter().map(|_| unreadable()).collect());
         };
         self.seen.note(answer.now);
-        let decided = questions.iter().zip(&answer.decided);
-        let outcomes = decided.map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect();
-        if answer.after != answer.before {
-            self.notices.ring(number(answer.after));
+        let decided = || questions.iter().zip(&answer.decided);
+        // Whoever got a transaction committed that is repeated here was not answered, and may not have rung.
+        let is_repeat = |decided: &OutcomeRow| decided.status == numbers::COMMITTED + numbers::REPLAYED;
+        if answer.after != answer.before || answer.decided.iter().any(is_repeat) {
+            let committed = decided().filter(|(_, decided)| decided.status % numbers::REPLAYED == numbers::COMMITTED);
+            let changed: Topics =
+                committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
+            let (before, after) = (number(answer.before), number(answer.after));
+            self.notices.ring(Doorbell { before, after, topics: changed.and(answer.ended) });
         }
-        Ok(outcomes)
+        Ok(decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect())
+    }
+}
+
+/// What a mutation is told under.
+fn topic(mutation: &Mutation) -> Topics {
+    match mutation {
+        // No change.
+        Mutation::Extend { .. } => Topics::NONE,
+        _ => Topics::of(mutation.key().as_str()),
     }
 }
 
@@ -196,6 +211,8 @@ fn length(length: usize) -> i32 {
 struct Answer {
     before: i64,
     after: i64,
+    /// What had ended, and was removed.
+    ended: Topics,
     decided: Vec<OutcomeRow>,
     /// What refused transactions.
     found: Vec<Entry>,
@@ -231,6 +248,7 @@ impl Answer {
         Ok(Some(Self {
             before: column(row, 0)?,
             after: column(row, 1)?,
+            ended: Topics::of_stored(&column::<Vec<Vec<u8>>>(row, 2)?),
             decided: decided.collect(),
             found,
             now: column(row, 11)?,

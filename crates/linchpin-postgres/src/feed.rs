@@ -5,6 +5,7 @@
 use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
+use crate::topics::{Doorbell, Watched};
 use async_trait::async_trait;
 use linchpin_adapter::fanout::Change;
 use linchpin_adapter::feed;
@@ -18,6 +19,10 @@ use std::time::Duration;
 const CHANGES: &str = "SELECT * FROM linchpin.changes_after($1, $2)";
 const LOOK: &str = "SELECT * FROM linchpin.look($1, $2, $3)";
 
+/// After so many changes they are read, whatever they are about: long before any of them are forgotten, and not more than
+/// one look finds.
+const FAR: u64 = 512;
+
 /// So many bytes of values are read at once; of more each watcher reads its own.
 const INLINE: i64 = 1024 * 1024;
 
@@ -25,6 +30,7 @@ const INLINE: i64 = 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Feed {
     pub(crate) changes: feed::Feed<(u64, u64)>,
+    pub(crate) watched: Watched,
     heard: Mutex<Heard>,
 }
 
@@ -33,15 +39,22 @@ pub(crate) struct Feed {
 struct Heard {
     /// The last heartbeat: how many changes there were, and the revision then.
     beat: (u64, u64),
-    /// How many there are by what the doorbells say, which may be wrong.
+    /// How many there are by what those doorbells say that are of interest here, which may be wrong.
     rung: u64,
+    /// How many there are of which it is known whether they are of interest.
+    known: u64,
     /// How often somebody wrote past the functions.
     intrusions: Option<i64>,
 }
 
 impl Heard {
     fn of(beat: &Beat) -> Self {
-        Self { beat: (beat.changes, beat.revision), rung: beat.changes, intrusions: beat.intrusions }
+        Self {
+            beat: (beat.changes, beat.revision),
+            rung: beat.changes,
+            known: beat.changes,
+            intrusions: beat.intrusions,
+        }
     }
 }
 
@@ -152,9 +165,14 @@ impl Feed {
 #[async_trait]
 impl Listener for Feed {
     fn receive(&self, text: &str) {
-        if let Ok(changes) = text.parse() {
-            let mut heard = self.heard.lock();
-            heard.rung = heard.rung.max(changes);
+        let Ok(Doorbell { before, after, topics }) = text.parse() else { return };
+        let mut heard = self.heard.lock();
+        let at = self.changes.place().map_or(0, |(at, _)| at);
+        // Who made the changes before these has not rung: he comes later, or died.
+        let is_one_missing = before > heard.known.max(at);
+        heard.known = heard.known.max(after);
+        if self.watched.meets(topics) || is_one_missing || after > at.saturating_add(FAR) {
+            heard.rung = heard.rung.max(after);
         }
     }
 
@@ -171,6 +189,8 @@ impl Listener for Feed {
             self.changes.goes_on_at(told);
         }
         heard.beat = told;
+        // All before it will be read.
+        heard.known = beat.changes;
     }
 
     fn is_behind(&self) -> bool {
@@ -201,6 +221,7 @@ impl Listener for Feed {
 mod tests {
     use super::*;
     use crate::secret::Secret;
+    use crate::topics::Topics;
 
     fn beat(changes: u64, revision: u64, intrusions: i64) -> Beat {
         Beat { secret: Secret::new(Vec::new()), changes, revision, intrusions: Some(intrusions) }
@@ -226,7 +247,11 @@ mod tests {
         stands(&feed, (4, 40), true);
         advance(&[step((4, 40), (5, 50)), step((5, 50), (7, 70))]);
         stands(&feed, (7, 70), false);
-        feed.receive("8");
+        feed.watched.add(Topics::of("k"));
+        feed.receive("7 8 0");
+        feed.receive("what nobody of ours says");
+        stands(&feed, (7, 70), false);
+        feed.receive(&Doorbell { before: 7, after: 8, topics: Topics::of("k") }.to_string());
         stands(&feed, (7, 70), true);
         advance(&[]);
         stands(&feed, (7, 70), false);
@@ -235,6 +260,23 @@ mod tests {
         feed.beat(&beat(11, 110, 0));
         advance(&[]);
         stands(&feed, (11, 110), false);
+
+        // Where somebody did not ring the next who does is heard.
+        feed.receive("11 12 0");
+        feed.receive("12 13 0");
+        stands(&feed, (11, 110), false);
+        feed.receive("14 15 0");
+        stands(&feed, (11, 110), true);
+        advance(&[step((11, 110), (15, 150))]);
+        stands(&feed, (15, 150), false);
+
+        // What nobody watches is read as well, before it is forgotten.
+        feed.receive("15 527 0");
+        stands(&feed, (15, 150), false);
+        feed.receive("527 528 0");
+        stands(&feed, (15, 150), true);
+        advance(&[step((15, 150), (528, 5280))]);
+        stands(&feed, (528, 5280), false);
 
         // The server has other data, or somebody wrote past the functions.
         for other in [beat(6, 70, 0), beat(7, 69, 0), beat(9, 90, 1)] {

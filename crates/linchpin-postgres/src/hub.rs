@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How often the server is asked where the namespace is: so it is noticed that a change was not told, that data were lost
 /// or written by somebody else, and that the connection is gone.
@@ -265,7 +265,7 @@ async fn serve_until_broken(
     requests: &mut mpsc::Receiver<Request>,
     backoff: &mut Backoff,
 ) -> Result<(), Failure> {
-    let mut heartbeat = heartbeat();
+    let mut beats_at = Instant::now();
     let mut asked = Vec::new();
     let mut rested = Instant::now();
     let mut needed_until = Instant::now();
@@ -305,6 +305,13 @@ async fn serve_until_broken(
             Some(listening) => listening,
         };
         shared.hand_out(listening);
+        // Whatever there is to read.
+        if !needed.is_empty() && beats_at <= Instant::now() {
+            let beat = listening.beat(&shared.names.namespace).await?;
+            shared.beat(&beat);
+            beats_at = Instant::now() + HEARTBEAT;
+            continue;
+        }
         let behind = shared.behind();
         let is_behind = behind.is_some();
         if let Some(listener) = behind.filter(|_| rested <= Instant::now()) {
@@ -326,10 +333,7 @@ async fn serve_until_broken(
             }
             () = sleep_until(rested), if is_behind => {}
             () = sleep_until(closes), if needed.is_empty() => {}
-            _ = heartbeat.tick(), if !needed.is_empty() => {
-                let beat = listening.beat(&shared.names.namespace).await?;
-                shared.beat(&beat);
-            }
+            () = sleep_until(beats_at), if !needed.is_empty() => {}
         }
     }
 }
@@ -351,12 +355,6 @@ async fn rebuild(shared: &Shared, server: &mut Option<Server>, needed: &[Topic])
     }
     shared.broken.store(false, Ordering::Relaxed);
     Ok(())
-}
-
-fn heartbeat() -> Interval {
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat
 }
 
 /// Answers all who asked meanwhile, in one round trip.

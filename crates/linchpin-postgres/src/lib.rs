@@ -26,9 +26,10 @@
 //!   wait at the same time share a call. A namespace is the unit of scaling.
 //! - Keys expire by the server's clock, with a high-water mark, so that it is exact and nothing comes back to life.
 //!   A revision is the time of the write, or one more than the last.
-//! - Every commit notes which keys it changed in a table, and rings a doorbell by `NOTIFY` after it. A handle that watches reads
-//!   on from where it was; nothing is believed but the tables. Changes are counted, so one that was not told is noticed within
-//!   two seconds, and so are rows that vanish or come back behind linchpin's back.
+//! - Every commit notes which keys it changed in a table, and rings a doorbell by `NOTIFY` after it, which says what topics they
+//!   have: a lock's queue, a group, a key. A handle that watches one of them reads on from where it was, and each looks once a
+//!   second; nothing is believed but the tables. Changes are counted, so one that was not told is noticed within two seconds,
+//!   and so are rows that vanish or come back behind linchpin's back.
 //! - Channels have secret names, and messages a seal: another role of the database hears nothing and forges nothing.
 //! - Messages are `NOTIFY` too, at most once; one of more than about 5,900 bytes is put into a table for a minute. Postgres
 //!   does not tell whether anybody listens.
@@ -73,6 +74,7 @@ mod seen;
 mod server;
 mod state;
 mod streams;
+mod topics;
 
 pub use backend::{Postgres, PostgresCoordination};
 pub use config::PostgresConfig;

@@ -10,7 +10,7 @@ pub(crate) const LONGEST: usize = 7999;
 /// What is told by notifications; each has a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
-    /// How many changes of keys there are, for watchers.
+    /// How many changes of keys there are, and which topics they have, for watchers.
     Changes,
     /// Messages.
     Messages,

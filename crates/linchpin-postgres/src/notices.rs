@@ -6,10 +6,12 @@ use crate::arguments::Arguments;
 use crate::error::Failure;
 use crate::lane::{Lane, PendingQuestion, Reply, Traffic};
 use crate::names::{Names, Topic};
+use crate::topics::Doorbell;
 use async_trait::async_trait;
 use bytes::Bytes;
 use linchpin_core::Result;
 use sqlx::postgres::PgConnection;
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -20,28 +22,49 @@ pub(crate) type Notices = Lane<Telling>;
 pub(crate) struct Telling(pub(crate) Arc<Names>);
 
 /// A notification.
-pub(crate) struct Notice {
-    topic: Topic,
-    text: String,
-    /// What does not fit into it, and the id that the text names it by.
-    spilled: Option<(Vec<u8>, Bytes)>,
+pub(crate) enum Notice {
+    /// There are changes.
+    Changes(Doorbell),
+    /// A stream is worth another look.
+    Stream(String),
+    Message {
+        text: String,
+        /// What does not fit into it, and the id that the text names it by.
+        spilled: Option<(Vec<u8>, Bytes)>,
+    },
+}
+
+impl Notice {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Changes(_) => 0,
+            Self::Stream(text) => text.len(),
+            Self::Message { text, spilled } => text.len() + spilled.as_ref().map_or(0, |(_, rest)| rest.len()),
+        }
+    }
+
+    fn spilled(&self) -> Option<&(Vec<u8>, Bytes)> {
+        match self {
+            Self::Message { spilled, .. } => spilled.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 impl Notices {
-    /// Tells the watchers how many changes there are. If it does not arrive they find out by themselves, a moment later.
-    pub(crate) fn ring(&self, changes: u64) {
-        self.tell(Notice { topic: Topic::Changes, text: changes.to_string(), spilled: None }, 1);
+    /// Tells the watchers. If it does not arrive they find out by themselves, a moment later.
+    pub(crate) fn ring(&self, doorbell: Doorbell) {
+        self.tell(Notice::Changes(doorbell), 1);
     }
 
     /// Wakes who waits for a stream.
     pub(crate) fn wake(&self, stream: &str) {
-        let text = crate::names::to_text(stream.as_bytes());
-        self.tell(Notice { topic: Topic::Streams, text, spilled: None }, 1);
+        self.tell(Notice::Stream(crate::names::to_text(stream.as_bytes())), 1);
     }
 
     /// Sends a message; returns when the server has it.
     pub(crate) async fn publish(&self, text: String, spilled: Option<(Vec<u8>, Bytes)>) -> Result<()> {
-        self.ask(Notice { topic: Topic::Messages, text, spilled }).await
+        self.ask(Notice::Message { text, spilled }).await
     }
 }
 
@@ -63,8 +86,7 @@ impl Traffic for Telling {
         const BYTES: usize = 4 * 1024 * 1024;
         let mut bytes = 0;
         let fits = |asked: &&PendingQuestion<Notice, ()>| {
-            bytes += asked.question.text.len();
-            bytes += asked.question.spilled.as_ref().map_or(0, |(_, rest)| rest.len());
+            bytes += asked.question.bytes();
             bytes <= BYTES
         };
         waiting.iter().take(NOTICES).take_while(fits).count()
@@ -72,11 +94,11 @@ impl Traffic for Telling {
 
     /// A doorbell may ring twice; a message may not come twice.
     fn may_repeat(&self, question: &Notice) -> bool {
-        question.topic != Topic::Messages
+        !matches!(question, Notice::Message { .. })
     }
 
     async fn ask(&self, connection: &mut PgConnection, questions: &[&Notice]) -> Result<Vec<Reply<()>>, Failure> {
-        let spilled: Vec<_> = questions.iter().filter_map(|notice| notice.spilled.as_ref()).collect();
+        let spilled: Vec<_> = questions.iter().filter_map(|notice| notice.spilled()).collect();
         if !spilled.is_empty() {
             // On its own before: whoever is told of it finds it.
             let (ids, payloads): (Vec<_>, Vec<_>) = spilled.iter().map(|(id, rest)| (&id[..], &rest[..])).unzip();
@@ -90,29 +112,46 @@ impl Traffic for Telling {
     }
 }
 
-/// Of the doorbells the last one of each kind says all; messages each stand for themselves.
-fn once<'a>(notices: &[&'a Notice]) -> Vec<(&'static str, &'a str)> {
-    let mut rung = HashSet::new();
-    let needed = |notice: &&&'a Notice| match notice.topic {
-        Topic::Messages => true,
-        Topic::Changes => rung.insert(None),
-        Topic::Streams => rung.insert(Some(notice.text.as_str())),
-    };
-    let mut told: Vec<_> = notices.iter().rev().filter(needed).map(|n| (n.topic.kind(), n.text.as_str())).collect();
-    told.reverse();
+/// Doorbells are told as one where they may be; messages each stand for themselves.
+fn once<'a>(notices: &[&'a Notice]) -> Vec<(&'static str, Cow<'a, str>)> {
+    let mut woken = HashSet::new();
+    let mut doorbells: Vec<Doorbell> = Vec::new();
+    let mut told = Vec::with_capacity(notices.len());
+    for notice in notices {
+        match notice {
+            Notice::Changes(rung) => {
+                let both = doorbells.last().and_then(|last| last.and(*rung));
+                match (both, doorbells.last_mut()) {
+                    (Some(both), Some(last)) => *last = both,
+                    _ => doorbells.push(*rung),
+                }
+            }
+            Notice::Stream(stream) if !woken.insert(stream) => {}
+            Notice::Stream(text) => told.push((Topic::Streams.kind(), Cow::from(text))),
+            Notice::Message { text, .. } => told.push((Topic::Messages.kind(), Cow::from(text))),
+        }
+    }
+    told.extend(doorbells.iter().map(|doorbell| (Topic::Changes.kind(), doorbell.to_string().into())));
     told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topics::Topics;
 
     #[test]
     fn doorbells_ring_once_in_a_round_trip() {
-        let notice = |topic, text: &str| Notice { topic, text: text.to_owned(), spilled: None };
-        let (c, m, s) = (Topic::Changes, Topic::Messages, Topic::Streams);
-        let notices = [(c, "1"), (m, "a"), (s, "x"), (c, "2"), (m, "a"), (s, "y"), (s, "x")].map(|(t, n)| notice(t, n));
+        let rung = |before, key| Doorbell { before, after: before + 1, topics: Topics::of(key) };
+        let message = |text: &str| Notice::Message { text: text.to_owned(), spilled: None };
+        let stream = |name: &str| Notice::Stream(name.to_owned());
+        let (one, two, other) = (rung(1, "k"), rung(2, "l"), rung(4, "m"));
+        let [first, second, third] = [one, two, other].map(Notice::Changes);
+        let notices = [first, message("a"), stream("x"), second, message("a"), stream("y"), stream("x"), third];
         let told = once(&notices.iter().collect::<Vec<_>>());
-        assert_eq!(told, [("m", "a"), ("c", "2"), ("m", "a"), ("s", "y"), ("s", "x")]);
+        let both = one.and(two).expect("one after the other").to_string();
+        let expected =
+            [("m", "a"), ("s", "x"), ("m", "a"), ("s", "y"), ("c", both.as_str()), ("c", &other.to_string())];
+        assert_eq!(told, expected.map(|(kind, text)| (kind, text.into())));
     }
 }

@@ -10,6 +10,7 @@ use crate::names::Names;
 use crate::notices::Notices;
 use crate::reading::{Found, Moment, PAGE, Read, Reads, entry, namespace};
 use crate::seen::LatestTime;
+use crate::topics::{Doorbell, Topics};
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, ScanPage, Snapshot, Transaction};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -223,10 +224,12 @@ impl State {
     /// Tells the watchers that a statement removed keys; returns how many.
     fn removed(&self, operation: &'static str, row: &PgRow) -> Result<usize> {
         let (before, after): (i64, i64) = (field(operation, row, 0)?, field(operation, row, 1)?);
+        let removed: Vec<Vec<u8>> = field(operation, row, 3)?;
         if after != before {
-            self.notices.ring(number(after));
+            let topics = Topics::of_stored(&removed);
+            self.notices.ring(Doorbell { before: number(before), after: number(after), topics });
         }
-        Ok(field::<Vec<Vec<u8>>>(operation, row, 3)?.len())
+        Ok(removed.len())
     }
 
     /// Makes the namespace be there: it was erased, or the server lost its data.

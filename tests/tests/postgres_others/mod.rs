@@ -4,6 +4,7 @@
 mod feed;
 mod roles;
 mod streams;
+mod topics;
 
 use linchpin::{Driver, Key, Namespace, Transaction};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
@@ -29,6 +30,12 @@ async fn connect(server: &PostgresServer) -> Arc<dyn Driver> {
 /// What the server says to its administrator.
 async fn ask(server: &PostgresServer, query: &str) -> String {
     sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// How often the server ran a function: it counts once a session is idle.
+async fn calls(server: &PostgresServer, function: &str) -> u64 {
+    let question = format!("SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = '{function}'");
+    ask(server, &question).await.parse().expect("a number")
 }
 
 fn key(name: &str) -> Key {

@@ -1,12 +1,11 @@
 //! Streams of the Postgres adapter that stand in nobody's way: where an application holds one, where many wait, where much
 //! has to be passed over.
 
-use super::{SOON, ask, connect, server};
+use super::{SOON, ask, calls, connect, server};
 use linchpin::{
     Action, Channel, Claim, Coordinator, Delivery, Driver, GroupName, MemberName, Page, Range, Record, Retention,
     Settled, Settlement, StreamName,
 };
-use linchpin_tests::servers::PostgresServer;
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +31,6 @@ async fn append(driver: &Arc<dyn Driver>, name: &str, records: Vec<Record>) {
     for records in records.chunks(512) {
         driver.append(&stream(name), records).await.expect("appended");
     }
-}
-
-/// How often the server ran a function: it counts once a session is idle.
-async fn calls(server: &PostgresServer, function: &str) -> u64 {
-    let question = format!("SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = '{function}'");
-    ask(server, &question).await.parse().expect("a number")
 }
 
 #[tokio::test]

@@ -76,6 +76,12 @@ BEGIN
     RETURN found_secret;
 END $$;
 
+-- What is told of changes of a key: how many there were before and after them, and which of 64 topics it has.
+CREATE FUNCTION linchpin.doorbell(before bigint, after bigint, key text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT before || ' ' || after || ' ' || lpad(to_hex(1::bigint << get_byte(sha256(convert_to(
+        coalesce(substring(key FROM '^[^/]*/[^/]*/'), key), 'UTF8')), 0) % 64), 16, '0')
+$$;
+
 -- Sends notifications.
 CREATE FUNCTION linchpin.tell(namespace text, kinds text[], texts text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -117,7 +123,7 @@ LANGUAGE sql STABLE AS $$
             SELECT n.id FROM linchpin.namespaces AS n WHERE n.name = changes_after.namespace
                 ORDER BY n.generation DESC LIMIT 1
         ) AS n JOIN LATERAL (
-            SELECT * FROM linchpin.changes AS c WHERE c.namespace = n.id AND c.number > start ORDER BY c.number LIMIT 64
+            SELECT * FROM linchpin.changes AS c WHERE c.namespace = n.id AND c.number > start ORDER BY c.number LIMIT 1024
         ) AS c ON true
         WHERE (c.before = start OR c.number <= start + 2048) ORDER BY c.number
 $$;
