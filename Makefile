@@ -28,7 +28,7 @@ test: setup ## Everything CI checks: lint, tests, docs, and faults of local serv
 	@$(MAKE) --no-print-directory doc
 	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
 		set -ex; for backend in redis nats postgres; do \
-			LINCHPIN_TEST_SERVERS=local cargo test -p linchpin-tests --all-features --test conformance -- $$backend $(local_faults); \
+			LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features --test conformance -- $$backend $(local_faults); \
 		done; \
 	else \
 		echo 'SKIPPED: faults of local servers (no redis-server on PATH)'; \
@@ -61,7 +61,7 @@ demo: ## Run the demo
 	@cargo run --quiet -p linchpin-cli --no-default-features --features "$(demo_backends)" -- demo
 
 conformance: setup ## The conformance set on every backend, or on one (BACKEND=redis)
-	$(test_env) cargo test -p linchpin-tests --test conformance -- $(BACKEND)
+	$(test_env) cargo test --workspace --all-features --test conformance -- $(BACKEND)
 
 bench: ## Measure the port against raw clients on servers of its own: target/bench/*.html (ARGS=--quick, BENCH=postgres)
 	@scripts/bench $(ARGS)

@@ -18,10 +18,11 @@ use tokio::time::timeout;
 /// Longer than anything may take, on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// The program, built once, where the running cargo puts its own.
+/// The program, built once, where the running cargo puts its own. It has all features, as all that is built for tests: then
+/// the crates that it is made of are there already.
 pub(crate) async fn built() -> &'static Path {
     static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    let arguments = ["--package", "linchpin-cli"];
+    let arguments = ["--workspace", "--all-features", "--bin", "linchpin"];
     let build = async || linchpin_tests::built(&arguments, Path::new("linchpin")).await.expect("built");
     BUILT.get_or_init(build).await
 }
