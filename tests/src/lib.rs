@@ -5,12 +5,14 @@
 pub mod backends;
 mod built;
 mod everything;
+mod nobody;
 mod outside;
 pub mod servers;
 mod signal;
 
 pub use built::{built, example};
 pub use everything::everything;
+pub use nobody::RefusingPort;
 pub use outside::{OutsideCrate, repository};
 pub use signal::signal;
 

@@ -6,8 +6,8 @@ use linchpin::{
     Channel, Coordinator, ErrorKind, Key, NatsConfig, NatsCoordination, Pattern, Range, Retry, RetryPolicy,
     SubscriptionEvent, Transaction, WatchEvent,
 };
-use linchpin_tests::everything;
 use linchpin_tests::servers::NatsServer;
+use linchpin_tests::{RefusingPort, everything};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -78,7 +78,8 @@ async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
     let port = silent.local_addr().expect("an address").port();
     let error = refused(config(&format!("nats://127.0.0.1:{port}"))).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
-    drop(silent);
+    let refusing = RefusingPort::bind().expect("a port");
+    let port = refusing.number().expect("its number");
     let error = refused(config(&format!("nats://127.0.0.1:{port}"))).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
     assert!(error.to_string().contains("refused the connection"), "{error}");

@@ -257,7 +257,7 @@ async fn a_fence_lets_the_holder_of_a_lock_pass_and_nobody_after() {
 async fn a_fence_holds_until_the_transaction_ends() {
     let server = server().await;
     let (first, second) = (node(&server, "till-1").await, node(&server, "till-2").await);
-    let ttl = Duration::from_millis(500);
+    let ttl = Duration::from_secs(2);
     let guard = first.lock("l").ttl(ttl).without_renewal().acquire().await.expect("a lock");
     let mut open = connection(&server.url()).await;
     let fence = format!("BEGIN; SELECT linchpin.fence_lock('shop', 'l', {})", guard.token());

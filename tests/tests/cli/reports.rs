@@ -1,6 +1,7 @@
 //! `linchpin conformance` and `linchpin bench`: what they print, and the files that they write.
 
-use crate::cli::program::{Ran, linchpin};
+use crate::cli::program::{Ran, SOON, linchpin};
+use linchpin_tests::RefusingPort;
 use linchpin_tests::servers::{NatsServer, PostgresServer, RedisServer};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
@@ -8,12 +9,12 @@ use sqlx::{Connection, PgConnection};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 const CANARY: &str = "canary-52b7";
 
 async fn run(arguments: &[&str]) -> Ran {
-    Ran::of(linchpin(arguments).await, None).await
+    // Measuring takes its time.
+    Ran::within(SOON * 3, linchpin(arguments).await, None).await
 }
 
 /// A folder, and files in it.
@@ -105,16 +106,11 @@ async fn a_report_that_cannot_be_written_is_refused_before_anything_runs() {
     }
 }
 
-/// A port that is nobody's: bound once, and free again.
-async fn nobody() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 #[tokio::test]
 async fn where_nobody_answers_it_says_so() {
+    let nobody = RefusingPort::bind().expect("a port");
     for scheme in ["redis", "nats"] {
-        let url = format!("{scheme}://app:{CANARY}@127.0.0.1:{}", nobody().await);
+        let url = format!("{scheme}://app:{CANARY}@127.0.0.1:{}", nobody.number().expect("its number"));
         for arguments in
             [&["conformance", &url, "--filter", "messages"][..], &["bench", &url, "--only", "calls", "--quick"]]
         {

@@ -2,6 +2,7 @@
 
 use super::{LIMIT, ask, config, connect, guarded, key, pool, refused, server, url_for, url_of};
 use linchpin::{ErrorKind, PostgresCoordination, Retry, Transaction};
+use linchpin_tests::RefusingPort;
 use std::time::Duration;
 
 #[tokio::test]
@@ -40,7 +41,8 @@ async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
         assert!(error.to_string().contains(&port.to_string()), "{error}");
     }
-    drop(silent);
+    let refusing = RefusingPort::bind().expect("a port");
+    let port = refusing.number().expect("its number");
     let error = refused(config(&format!("postgres://u@127.0.0.1:{port}"))).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
     assert!(error.to_string().contains("refused the connection"), "{error}");

@@ -3,7 +3,7 @@
 use super::*;
 use futures::StreamExt;
 use linchpin::{ErrorKind, Retry, SubscriptionEvent, Transaction};
-use linchpin_tests::everything;
+use linchpin_tests::{RefusingPort, everything};
 
 /// Makes a user `app` who may use these names, and what is documented; tells the URL for him.
 pub(super) async fn user(server: &RedisServer, names: &[&str]) -> String {
@@ -33,7 +33,8 @@ async fn a_refused_connection_and_a_silent_port_say_so_in_time() {
     let port = silent.local_addr().expect("an address").port();
     let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Safe), "{error}");
-    drop(silent);
+    let refusing = RefusingPort::bind().expect("a port");
+    let port = refusing.number().expect("its number");
     let error = refused(config(&format!("redis://127.0.0.1:{port}"))).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Safe), "{error}");
     assert!(error.to_string().contains("refused the connection"), "{error}");
