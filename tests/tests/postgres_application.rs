@@ -269,7 +269,7 @@ async fn a_fence_holds_until_the_transaction_ends() {
     while ask(&server, blocking).await.is_empty() {
         assert!(!waiting.is_finished());
     }
-    tokio::time::sleep(ttl).await;
+    tokio::time::sleep(ttl / 4).await;
     assert!(!waiting.is_finished());
     let [found] = &open.fetch_all("SELECT pg_backend_pid()").await.expect("an answer")[..] else { panic!("a row") };
     let row = ask(&server, blocking).await;

@@ -31,7 +31,7 @@ struct Hearing {
 
 impl Drop for Hearing {
     fn drop(&mut self) {
-        self.feed.watched.remove(self.topics);
+        self.feed.watched.remove(&self.topics);
     }
 }
 
@@ -50,7 +50,7 @@ impl WatchSource for WatchService {
     /// The server tells of all changes already; what is told from now on is looked at if it may be of this range.
     async fn listen(&self, range: &Range) -> Result<Hearing> {
         let topics = Topics::of_range(range);
-        self.feed.watched.add(topics);
+        self.feed.watched.add(&topics);
         Ok(Hearing { feed: self.feed.clone(), topics })
     }
 

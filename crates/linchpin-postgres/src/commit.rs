@@ -3,13 +3,14 @@
 
 use crate::arguments::{Arguments, column, key, micros, number, stored, ttl};
 use crate::connection::Holder;
+use crate::doorbell::Doorbell;
 use crate::error::Failure;
 use crate::lane::{PendingQuestion, Reply, Traffic};
 use crate::names::Names;
 use crate::notices::Notices;
 use crate::numbers;
 use crate::seen::LatestTime;
-use crate::topics::{Doorbell, Topics};
+use crate::topics::Topics;
 use async_trait::async_trait;
 use linchpin_adapter::decide::{self, Problem};
 use linchpin_adapter::outcomes::reused;
@@ -86,14 +87,15 @@ impl Traffic for Committing {
         };
         self.seen.note(answer.now);
         let decided = || questions.iter().zip(&answer.decided);
-        // Whoever got a transaction committed that is repeated here was not answered, and may not have rung.
-        let is_repeat = |decided: &OutcomeRow| decided.status == numbers::COMMITTED + numbers::REPLAYED;
-        if answer.after != answer.before || answer.decided.iter().any(is_repeat) {
-            let committed = decided().filter(|(_, decided)| decided.status % numbers::REPLAYED == numbers::COMMITTED);
-            let changed: Topics =
+        if answer.after != answer.before {
+            let committed = decided().filter(|(_, decided)| decided.status == numbers::COMMITTED);
+            let topics: Topics =
                 committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
-            let (before, after) = (number(answer.before), number(answer.after));
-            self.notices.ring(Doorbell { before, after, topics: changed.and(answer.ended) });
+            self.notices.ring(Doorbell {
+                changes: number(answer.after),
+                count: number(answer.after - answer.before),
+                topics: topics.and(answer.ended),
+            });
         }
         Ok(decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect())
     }
@@ -103,7 +105,7 @@ impl Traffic for Committing {
 fn topic(mutation: &Mutation) -> Topics {
     match mutation {
         // No change.
-        Mutation::Extend { .. } => Topics::NONE,
+        Mutation::Extend { .. } => Topics::default(),
         _ => Topics::of(mutation.key().as_str()),
     }
 }

@@ -3,9 +3,10 @@
 //! Nothing is believed but the tables. A doorbell and a heartbeat only say that reading is worth while.
 
 use crate::arguments::{Arguments, column, number, ttl};
+use crate::doorbell::{Doorbell, Doorbells};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
-use crate::topics::{Doorbell, Watched};
+use crate::topics::Watched;
 use async_trait::async_trait;
 use linchpin_adapter::fanout::Change;
 use linchpin_adapter::feed;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgRow};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const CHANGES: &str = "SELECT * FROM linchpin.changes_after($1, $2)";
 const LOOK: &str = "SELECT * FROM linchpin.look($1, $2, $3)";
@@ -41,8 +43,7 @@ struct Heard {
     beat: (u64, u64),
     /// How many there are by what those doorbells say that are of interest here, which may be wrong.
     rung: u64,
-    /// How many there are of which it is known whether they are of interest.
-    known: u64,
+    doorbells: Doorbells,
     /// How often somebody wrote past the functions.
     intrusions: Option<i64>,
 }
@@ -52,7 +53,7 @@ impl Heard {
         Self {
             beat: (beat.changes, beat.revision),
             rung: beat.changes,
-            known: beat.changes,
+            doorbells: Doorbells::starting(beat.changes),
             intrusions: beat.intrusions,
         }
     }
@@ -151,9 +152,12 @@ impl Feed {
             let changes = step.changed.iter().filter_map(|changed| changed.tell(standing));
             self.changes.tell(&(step.before, step.was), (step.number, step.revision), changes);
         }
+        let Some(at) = self.changes.place() else { return };
         let mut heard = self.heard.lock();
-        if let (true, Some(at)) = (steps.is_empty(), self.changes.place()) {
+        heard.doorbells.read(at.0);
+        if steps.is_empty() {
             heard.rung = at.0;
+            heard.doorbells = Doorbells::starting(at.0);
             // A heartbeat is to be believed: what it tells was forgotten.
             if heard.beat.0 > at.0 {
                 self.changes.goes_on_at(heard.beat);
@@ -165,14 +169,12 @@ impl Feed {
 #[async_trait]
 impl Listener for Feed {
     fn receive(&self, text: &str) {
-        let Ok(Doorbell { before, after, topics }) = text.parse() else { return };
+        let Ok(doorbell) = text.parse::<Doorbell>() else { return };
         let mut heard = self.heard.lock();
-        let at = self.changes.place().map_or(0, |(at, _)| at);
-        // Who made the changes before these has not rung: he comes later, or died.
-        let is_one_missing = before > heard.known.max(at);
-        heard.known = heard.known.max(after);
-        if self.watched.meets(topics) || is_one_missing || after > at.saturating_add(FAR) {
-            heard.rung = heard.rung.max(after);
+        heard.doorbells.hear(&doorbell);
+        let is_far = self.changes.place().is_some_and(|(at, _)| doorbell.changes > at.saturating_add(FAR));
+        if is_far || self.watched.meets(&doorbell.topics) {
+            heard.rung = heard.rung.max(doorbell.changes);
         }
     }
 
@@ -189,13 +191,13 @@ impl Listener for Feed {
             self.changes.goes_on_at(told);
         }
         heard.beat = told;
-        // All before it will be read.
-        heard.known = beat.changes;
+        heard.doorbells = Doorbells::starting(beat.changes);
     }
 
-    fn is_behind(&self) -> bool {
+    fn reads_at(&self) -> Option<Instant> {
         let heard = self.heard.lock();
-        self.changes.place().is_some_and(|(changes, _)| heard.beat.0 > changes || heard.rung > changes)
+        let (at, _) = self.changes.place()?;
+        if heard.beat.0 > at || heard.rung > at { Some(Instant::now()) } else { heard.doorbells.look_at() }
     }
 
     async fn catch_up(&self, server: &mut PgListener, namespace: &str) -> Result<(), Failure> {
@@ -234,11 +236,12 @@ mod tests {
     /// Whether the feed is at this place, and reads on or not.
     #[track_caller]
     fn stands(feed: &Feed, at: (u64, u64), is_behind: bool) {
-        assert_eq!((feed.changes.place(), feed.is_behind()), (Some(at), is_behind));
+        let is_due = feed.reads_at().is_some_and(|at| at <= Instant::now());
+        assert_eq!((feed.changes.place(), is_due), (Some(at), is_behind));
     }
 
-    #[test]
-    fn what_was_missed_is_noticed() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_missed_is_noticed() {
         let feed = Feed::default();
         let advance = |steps: &[Step]| feed.advance(steps, &HashMap::new());
         feed.beat(&beat(4, 40, 0));
@@ -247,11 +250,11 @@ mod tests {
         stands(&feed, (4, 40), true);
         advance(&[step((4, 40), (5, 50)), step((5, 50), (7, 70))]);
         stands(&feed, (7, 70), false);
-        feed.watched.add(Topics::of("k"));
-        feed.receive("7 8 0");
+        feed.watched.add(&Topics::of("k"));
+        feed.receive("8 1 ");
         feed.receive("what nobody of ours says");
         stands(&feed, (7, 70), false);
-        feed.receive(&Doorbell { before: 7, after: 8, topics: Topics::of("k") }.to_string());
+        feed.receive(&Doorbell { changes: 8, count: 1, topics: Topics::of("k") }.to_string());
         stands(&feed, (7, 70), true);
         advance(&[]);
         stands(&feed, (7, 70), false);
@@ -261,22 +264,21 @@ mod tests {
         advance(&[]);
         stands(&feed, (11, 110), false);
 
-        // Where somebody did not ring the next who does is heard.
-        feed.receive("11 12 0");
-        feed.receive("12 13 0");
+        // Somebody did not ring, and another one did.
+        feed.receive("12 1 ");
         stands(&feed, (11, 110), false);
-        feed.receive("14 15 0");
+        feed.receive("14 1 ");
+        stands(&feed, (11, 110), false);
+        tokio::time::advance(Duration::from_secs(1)).await;
         stands(&feed, (11, 110), true);
-        advance(&[step((11, 110), (15, 150))]);
-        stands(&feed, (15, 150), false);
+        advance(&[step((11, 110), (14, 140))]);
+        stands(&feed, (14, 140), false);
 
         // What nobody watches is read as well, before it is forgotten.
-        feed.receive("15 527 0");
-        stands(&feed, (15, 150), false);
-        feed.receive("527 528 0");
-        stands(&feed, (15, 150), true);
-        advance(&[step((15, 150), (528, 5280))]);
-        stands(&feed, (528, 5280), false);
+        feed.receive("526 512 ");
+        stands(&feed, (14, 140), false);
+        feed.receive("527 1 ");
+        stands(&feed, (14, 140), true);
 
         // The server has other data, or somebody wrote past the functions.
         for other in [beat(6, 70, 0), beat(7, 69, 0), beat(9, 90, 1)] {

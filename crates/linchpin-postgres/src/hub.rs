@@ -49,9 +49,9 @@ pub(crate) trait Listener: Send + Sync {
     /// A heartbeat. After `mark_gap`, and first of all, it counts from here.
     fn beat(&self, _: &Beat) {}
 
-    /// Whether it wants to read.
-    fn is_behind(&self) -> bool {
-        false
+    /// When it wants to read, if it does.
+    fn reads_at(&self) -> Option<Instant> {
+        None
     }
 
     /// Reads on.
@@ -217,8 +217,10 @@ impl Shared {
         topics
     }
 
-    fn behind(&self) -> Option<Arc<dyn Listener>> {
-        self.on(Topic::Changes).into_iter().find(|listener| listener.is_behind())
+    /// Who wants to read, and when: the first one.
+    fn reader(&self) -> Option<(Arc<dyn Listener>, Instant)> {
+        let listeners = self.on(Topic::Changes).into_iter();
+        listeners.filter_map(|listener| listener.reads_at().map(|at| (listener, at))).min_by_key(|(_, at)| *at)
     }
 
     fn beat(&self, beat: &Beat) {
@@ -312,9 +314,9 @@ async fn serve_until_broken(
             beats_at = Instant::now() + HEARTBEAT;
             continue;
         }
-        let behind = shared.behind();
-        let is_behind = behind.is_some();
-        if let Some(listener) = behind.filter(|_| rested <= Instant::now()) {
+        let reader = shared.reader().map(|(listener, at)| (listener, at.max(rested)));
+        let reads_at = reader.as_ref().map(|(_, at)| *at);
+        if let Some((listener, _)) = reader.filter(|(_, at)| *at <= Instant::now()) {
             rested = read_on(shared, listening, &*listener).await?;
             continue;
         }
@@ -331,7 +333,7 @@ async fn serve_until_broken(
                     Err(failure) => return Err(failure),
                 }
             }
-            () = sleep_until(rested), if is_behind => {}
+            () = sleep_until(reads_at.unwrap_or(rested)), if reads_at.is_some() => {}
             () = sleep_until(closes), if needed.is_empty() => {}
             () = sleep_until(beats_at), if !needed.is_empty() => {}
         }

@@ -54,6 +54,7 @@ mod claims;
 mod commit;
 mod config;
 mod connection;
+mod doorbell;
 mod erase;
 mod error;
 mod feed;

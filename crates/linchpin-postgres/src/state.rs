@@ -3,6 +3,7 @@
 use crate::arguments::{Arguments, column, field, key, number};
 use crate::commit::Committing;
 use crate::connection::{Holder, Pool};
+use crate::doorbell::Doorbell;
 use crate::error::Failure;
 use crate::forgetting::{Forgetting, Leftover};
 use crate::lane::Lane;
@@ -10,7 +11,7 @@ use crate::names::Names;
 use crate::notices::Notices;
 use crate::reading::{Found, Moment, PAGE, Read, Reads, entry, namespace};
 use crate::seen::LatestTime;
-use crate::topics::{Doorbell, Topics};
+use crate::topics::Topics;
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, ScanPage, Snapshot, Transaction};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -227,7 +228,7 @@ impl State {
         let removed: Vec<Vec<u8>> = field(operation, row, 3)?;
         if after != before {
             let topics = Topics::of_stored(&removed);
-            self.notices.ring(Doorbell { before: number(before), after: number(after), topics });
+            self.notices.ring(Doorbell { changes: number(after), count: number(after - before), topics });
         }
         Ok(removed.len())
     }

@@ -1,4 +1,4 @@
-//! Which topics of changes a doorbell is about, so that nobody reads a change that he does not watch.
+//! Which topics changes have, so that nobody looks at once for what he does not watch.
 //!
 //! `NOTIFY` wakes every session of the database that listens, to whatever channel ("async.c" of the server's source), so a
 //! channel for each topic would spare the server little. All listen to one, and what it carries says who has to look.
@@ -6,19 +6,23 @@
 use linchpin_adapter::feed::{topic, topic_of};
 use linchpin_adapter::hub;
 use linchpin_core::Range;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Some of the topics of changes, each as one of 64 bits: who shares a bit looks in vain now and then.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Topics(u64);
+/// So many are told one by one; of more it is said that all may be among them.
+const MOST: usize = 64;
+
+/// Some of the topics of changes, each as 16 bits of its hash: who shares them looks in vain now and then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Topics {
+    Some(BTreeSet<u16>),
+    All,
+}
 
 impl Topics {
-    pub(crate) const NONE: Self = Self(0);
-    pub(crate) const ALL: Self = Self(u64::MAX);
-
     /// The topic that changes of this key are told under: as `linchpin.doorbell` in SQL.
     pub(crate) fn of(key: &str) -> Self {
         Self::named(topic_of(key))
@@ -26,100 +30,111 @@ impl Topics {
 
     /// The topics of keys as they are stored.
     pub(crate) fn of_stored(keys: &[Vec<u8>]) -> Self {
-        keys.iter().map(|key| str::from_utf8(key).map_or(Self::ALL, Self::of)).collect()
+        keys.iter().map(|key| str::from_utf8(key).map_or(Self::All, Self::of)).collect()
     }
 
     /// The topics that changes of a range are told under.
     pub(crate) fn of_range(range: &Range) -> Self {
         match topic(range) {
             hub::Topic::Channel(topic) => Self::named(&topic),
-            hub::Topic::Start(_) => Self::ALL,
+            hub::Topic::Start(_) => Self::All,
         }
     }
 
     fn named(topic: &str) -> Self {
-        Self(1 << (Sha256::digest(topic)[0] % 64))
+        let hash = Sha256::digest(topic);
+        Self::Some(BTreeSet::from([u16::from_be_bytes([hash[0], hash[1]])]))
     }
 
     pub(crate) fn and(self, others: Self) -> Self {
-        Self(self.0 | others.0)
+        match (self, others) {
+            (Self::Some(mut some), Self::Some(others)) => {
+                some.extend(others);
+                if some.len() > MOST { Self::All } else { Self::Some(some) }
+            }
+            _ => Self::All,
+        }
     }
+}
 
-    fn bits(self) -> impl Iterator<Item = usize> {
-        (0..64).filter(move |bit| self.0 >> bit & 1 == 1)
+impl Default for Topics {
+    fn default() -> Self {
+        Self::Some(BTreeSet::new())
     }
 }
 
 impl FromIterator<Topics> for Topics {
     fn from_iter<I: IntoIterator<Item = Topics>>(topics: I) -> Self {
-        topics.into_iter().fold(Self::NONE, Self::and)
+        topics.into_iter().fold(Self::default(), Self::and)
     }
 }
 
 impl fmt::Display for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        match self {
+            Self::Some(hashes) => hashes.iter().try_for_each(|hash| write!(f, "{hash:04x}")),
+            Self::All => f.write_str("*"),
+        }
     }
 }
 
-/// What a doorbell says: how many changes there were before those that it is about and after them, and their topics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Doorbell {
-    pub(crate) before: u64,
-    pub(crate) after: u64,
-    pub(crate) topics: Topics,
-}
-
-impl Doorbell {
-    /// Both as one, if nobody else changed anything in between: his may not have been told.
-    pub(crate) fn and(self, next: Self) -> Option<Self> {
-        let is_next = self.after == next.before;
-        is_next.then(|| Self { before: self.before, after: next.after, topics: self.topics.and(next.topics) })
-    }
-}
-
-impl fmt::Display for Doorbell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.before, self.after, self.topics)
-    }
-}
-
-impl FromStr for Doorbell {
+impl FromStr for Topics {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut words = text.split(' ');
-        let mut word = || words.next().unwrap_or_default();
-        Ok(Self { before: word().parse()?, after: word().parse()?, topics: Topics(u64::from_str_radix(word(), 16)?) })
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        // What is no text of ours has no digits.
+        let digits = text.as_bytes().chunks(4).map(|digits| str::from_utf8(digits).unwrap_or_default());
+        Ok(Self::Some(digits.map(|digits| u16::from_str_radix(digits, 16)).collect::<Result<_, _>>()?))
     }
 }
 
 /// How many watch each topic.
-#[derive(Debug)]
-pub(crate) struct Watched([AtomicUsize; 64]);
+#[derive(Debug, Default)]
+pub(crate) struct Watched(Mutex<Counts>);
 
-impl Default for Watched {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicUsize::new(0)))
-    }
+#[derive(Debug, Default)]
+struct Counts {
+    each: HashMap<u16, usize>,
+    /// How many watch all.
+    all: usize,
 }
 
 impl Watched {
-    pub(crate) fn add(&self, topics: Topics) {
-        for bit in topics.bits() {
-            self.0[bit].fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn add(&self, topics: &Topics) {
+        let mut counts = self.0.lock();
+        match topics {
+            Topics::Some(hashes) => hashes.iter().for_each(|hash| *counts.each.entry(*hash).or_default() += 1),
+            Topics::All => counts.all += 1,
         }
     }
 
-    pub(crate) fn remove(&self, topics: Topics) {
-        for bit in topics.bits() {
-            self.0[bit].fetch_sub(1, Ordering::SeqCst);
+    /// Takes back what was added.
+    pub(crate) fn remove(&self, topics: &Topics) {
+        let mut counts = self.0.lock();
+        match topics {
+            Topics::Some(hashes) => {
+                for hash in hashes {
+                    if let Some(count) = counts.each.get_mut(hash) {
+                        *count -= 1;
+                    }
+                }
+                counts.each.retain(|_, count| *count > 0);
+            }
+            Topics::All => counts.all -= 1,
         }
     }
 
     /// Whether somebody watches one of these.
-    pub(crate) fn meets(&self, topics: Topics) -> bool {
-        topics.bits().any(|bit| self.0[bit].load(Ordering::SeqCst) > 0)
+    pub(crate) fn meets(&self, topics: &Topics) -> bool {
+        let counts = self.0.lock();
+        counts.all > 0
+            || match topics {
+                Topics::Some(hashes) => hashes.iter().any(|hash| counts.each.contains_key(hash)),
+                Topics::All => !counts.each.is_empty(),
+            }
     }
 }
 
@@ -130,32 +145,32 @@ mod tests {
 
     /// What `linchpin.doorbell` says in SQL, too.
     #[test]
-    fn a_doorbell_says_which_topic_a_key_has() {
+    fn a_key_has_the_topic_of_its_queue_or_its_own() {
         for (key, told) in [
-            ("k", "5 7 0000000000000004"),
-            ("lock/6:orders/0a7f", "5 7 0000001000000000"),
-            ("lock/6:orders/", "5 7 0000001000000000"),
-            ("user/config", "5 7 0000010000000000"),
-            ("//a", "5 7 0000000400000000"),
-            ("é\n/ /x", "5 7 0100000000000000"),
+            ("k", "8254"),
+            ("lock/6:orders/0a7f", "a4b7"),
+            ("lock/6:orders/", "a4b7"),
+            ("user/config", "68db"),
+            ("//a", "a2c2"),
+            ("é\n/ /x", "f842"),
         ] {
-            let doorbell = Doorbell { before: 5, after: 7, topics: Topics::of(key) };
-            assert_eq!(doorbell.to_string(), told, "{key:?}");
-            assert_eq!(told.parse(), Ok(doorbell));
+            assert_eq!(Topics::of(key).to_string(), told, "{key:?}");
+            assert_eq!(told.parse(), Ok(Topics::of(key)));
         }
-        for wrong in ["", "7", "5 7", "5 7 ", "5 7 x", " 5 7 1", "-5 7 1", "5  7 1"] {
-            assert!(wrong.parse::<Doorbell>().is_err(), "{wrong:?}");
+        for wrong in ["x", "012x", "01234x", "é", "**"] {
+            assert!(wrong.parse::<Topics>().is_err(), "{wrong:?}");
         }
     }
 
     #[test]
-    fn what_others_changed_in_between_is_not_told_as_ones_own() {
-        let told = |before, after, key| Doorbell { before, after, topics: Topics::of(key) };
-        let both = ["k", "user/config"].map(Topics::of).into_iter().collect();
-        let one = Doorbell { before: 5, after: 8, topics: both };
-        assert_eq!(told(5, 7, "k").and(told(7, 8, "user/config")), Some(one));
-        assert_eq!(told(5, 7, "k").and(told(8, 9, "user/config")), None);
-        assert_eq!(told(7, 8, "k").and(told(5, 7, "user/config")), None);
+    fn of_many_topics_it_is_said_that_all_may_be_among_them() {
+        let of = |count: usize| (0..count).map(|n| Topics::of(&format!("k{n}"))).collect::<Topics>();
+        assert_eq!(of(0).to_string(), "");
+        let Topics::Some(hashes) = of(MOST) else { panic!("fewer than all") };
+        assert_eq!((hashes.len(), of(MOST).to_string().len()), (MOST, 4 * MOST));
+        assert_eq!(of(MOST).to_string().parse(), Ok(of(MOST)));
+        assert_eq!((of(MOST + 1), of(MOST + 1).to_string()), (Topics::All, "*".to_owned()));
+        assert_eq!("*".parse(), Ok(Topics::All));
     }
 
     #[test]
@@ -163,17 +178,22 @@ mod tests {
         let key = |name| Range::Key(Key::new(name).expect("valid"));
         let prefix = |prefix| Range::prefix(prefix).expect("valid");
         let watched = Watched::default();
+        assert!(!watched.meets(&Topics::All));
         let ranges = [key("user/config"), prefix("lock/6:orders/"), prefix("lock/6:orders/0a")];
         for range in &ranges {
-            watched.add(Topics::of_range(range));
+            watched.add(&Topics::of_range(range));
         }
-        assert!(watched.meets(Topics::of("user/config")) && watched.meets(Topics::of("lock/6:orders/0a7f")));
-        assert!(!watched.meets(Topics::of("user/other")) && !watched.meets(Topics::NONE));
-        watched.remove(Topics::of_range(&ranges[1]));
-        assert!(watched.meets(Topics::of("lock/6:orders/0a7f")), "another one watches there");
-        watched.remove(Topics::of_range(&ranges[2]));
-        assert!(!watched.meets(Topics::of("lock/6:orders/0a7f")));
-        watched.add(Topics::of_range(&prefix("lock/")));
-        assert!(watched.meets(Topics::of("lock/6:orders/0a7f")) && watched.meets(Topics::of("k")));
+        let meets = |key| watched.meets(&Topics::of(key));
+        assert!(meets("user/config") && meets("lock/6:orders/0a7f") && watched.meets(&Topics::All));
+        assert!(!meets("user/other") && !watched.meets(&Topics::default()));
+        watched.remove(&Topics::of_range(&ranges[1]));
+        assert!(meets("lock/6:orders/0a7f"), "another one watches there");
+        watched.remove(&Topics::of_range(&ranges[2]));
+        assert!(!meets("lock/6:orders/0a7f"));
+        let all = Topics::of_range(&prefix("lock/"));
+        watched.add(&all);
+        assert!(meets("lock/6:orders/0a7f") && meets("k"));
+        watched.remove(&all);
+        assert!(meets("user/config") && !meets("k"));
     }
 }

@@ -107,9 +107,9 @@ async fn who_knows_the_channels_forges_nothing() {
     for round in 0..20 {
         for forged in [
             format!("NOTIFY {}, '{before} {after} d {held} {after}'", channels[0]),
-            format!("NOTIFY {}, '{before} {} ffffffffffffffff'", channels[0], after + round),
-            format!("NOTIFY {}, '0 18446744073709551615 ffffffffffffffff'", channels[0]),
-            format!("NOTIFY {}, '18446744073709551615 0 0'", channels[0]),
+            format!("NOTIFY {}, '{} 1 *'", channels[0], after + round),
+            format!("NOTIFY {}, '18446744073709551615 18446744073709551615 *'", channels[0]),
+            format!("NOTIFY {}, '18446744073709551615 1 0000'", channels[0]),
             format!("NOTIFY {}, '1.{round} Yw== Zm9yZ2Vk'", channels[1]),
             format!("NOTIFY {}, 'AAAAAAAAAAAAAAAAAAAAAA== 1.{round} Yw== Zm9yZ2Vk'", channels[1]),
             format!("NOTIFY {}, 'cw=='", channels[2]),

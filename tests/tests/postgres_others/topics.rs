@@ -6,6 +6,7 @@ use linchpin::{Driver, Range, Transaction, WatchEvent, WatchStream};
 use linchpin_tests::servers::PostgresServer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// Half of the time after which each looks anyhow.
@@ -14,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// How often somebody looked what was changed: each session says so to the server a second later.
 async fn looks(server: &PostgresServer) -> u64 {
     let mut looks = 0;
-    loop {
+    for _ in 0..10 {
         sleep(Duration::from_millis(2500)).await;
         let more = calls(server, "changes_after").await;
         if more == looks && more > 0 {
@@ -22,6 +23,7 @@ async fn looks(server: &PostgresServer) -> u64 {
         }
         looks = more;
     }
+    panic!("{looks} looks, and more and more though nothing happens");
 }
 
 /// Writes a value, or deletes the key.
@@ -65,22 +67,34 @@ async fn delay(events: &mut WatchStream, change: impl AsyncFn(Option<&'static st
     least[0].max(least[1])
 }
 
+/// However many write, and whoever tells of it first.
 #[tokio::test]
-async fn who_watches_something_reads_nothing_else() {
-    const CHANGES: u32 = 300;
+async fn who_watches_something_reads_nothing_else_at_once() {
+    const CHANGES: u64 = 300;
     let server = server().await;
     let (driver, other) = (connect(&server).await, connect(&server).await);
     let mut events = driver.watch(&Range::Key(key("user/config"))).await.expect("a watch");
     put(&other, "user/other", "before").await;
     let (before, started) = (looks(&server).await, Instant::now());
-    for _ in 0..CHANGES {
-        put(&other, "user/other", "v").await;
-        // So that each would be read for itself.
-        sleep(Duration::from_millis(3)).await;
+    let mut writers = JoinSet::new();
+    for name in ["user/1", "user/2", "user/3"] {
+        let writer = connect(&server).await;
+        writers.spawn(async move {
+            for _ in 0..CHANGES / 3 {
+                put(&writer, name, "v").await;
+                // So that each would be read for itself.
+                sleep(Duration::from_millis(3)).await;
+            }
+        });
     }
-    let elsewhere = looks(&server).await - before;
+    timeout(SOON, writers.join_all()).await.expect("in time");
     let seconds = started.elapsed().as_secs();
-    assert!(elsewhere <= seconds + 3, "{elsewhere} looks in {seconds} s for {CHANGES} changes of another key");
+    let elsewhere = looks(&server).await - before;
+    // Where time is short one tells late, and is looked after.
+    assert!(
+        elsewhere <= seconds + CHANGES / 10,
+        "{elsewhere} looks in {seconds} s for {CHANGES} changes of other keys"
+    );
     for _ in 0..CHANGES {
         put(&other, "user/config", "v").await;
         sleep(Duration::from_millis(3)).await;
@@ -88,7 +102,10 @@ async fn who_watches_something_reads_nothing_else() {
     put(&other, "user/config", "last").await;
     told(&mut events, Some("last")).await;
     let here = looks(&server).await - before - elsewhere;
-    assert!(here > elsewhere * 4, "{here} looks for {CHANGES} changes of its key: nothing is measured here");
+    assert!(
+        here > elsewhere * 2 && here > CHANGES / 10,
+        "{here} looks for {CHANGES} changes of its key, {elsewhere} else"
+    );
 }
 
 /// Whatever it is called, and whoever writes it.

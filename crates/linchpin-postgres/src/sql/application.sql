@@ -52,7 +52,7 @@ BEGIN
     revision := did.revisions[1];
     result := did.results[1];
     IF did.after <> did.before THEN
-        PERFORM linchpin.tell(namespace, '{c}', ARRAY[linchpin.doorbell(did.before, did.after, key)]);
+        PERFORM linchpin.tell(namespace, '{c}', ARRAY[linchpin.doorbell(did.after, did.after - did.before, key)]);
     END IF;
 END $$;
 

@@ -76,10 +76,10 @@ BEGIN
     RETURN found_secret;
 END $$;
 
--- What is told of changes of a key: how many there were before and after them, and which of 64 topics it has.
-CREATE FUNCTION linchpin.doorbell(before bigint, after bigint, key text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT before || ' ' || after || ' ' || lpad(to_hex(1::bigint << get_byte(sha256(convert_to(
-        coalesce(substring(key FROM '^[^/]*/[^/]*/'), key), 'UTF8')), 0) % 64), 16, '0')
+-- What is told of changes of a key: how many there are after them, how many they are, and which topic it has.
+CREATE FUNCTION linchpin.doorbell(changes bigint, count bigint, key text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT changes || ' ' || count || ' ' || encode(substr(sha256(convert_to(
+        coalesce(substring(key FROM '^[^/]*/[^/]*/'), key), 'UTF8')), 1, 2), 'hex')
 $$;
 
 -- Sends notifications.
