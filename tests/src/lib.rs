@@ -3,14 +3,14 @@
 //! [`servers`] starts the servers that those tests run against; [`backends`] asks them what they can do.
 
 pub mod backends;
-mod built;
+mod cargo;
 mod everything;
 mod nobody;
 mod outside;
 pub mod servers;
 mod signal;
 
-pub use built::{built, example};
+pub use cargo::{cargo, command, example, from_a_shell};
 pub use everything::everything;
 pub use nobody::RefusingPort;
 pub use outside::{OutsideCrate, repository};

@@ -1,5 +1,6 @@
 //! A crate outside of this workspace, as a user has one.
 
+use crate::cargo;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl OutsideCrate {
 
     /// Cargo, run there. All of them build in one place, and what they build has no debug information.
     pub fn cargo(&self, subcommand: &str) -> Command {
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = cargo();
         cargo.args([subcommand, "--offline", "--color", "never"]).current_dir(self.0.path());
         cargo.env("CARGO_TARGET_DIR", repository().join("target/stranger")).env("CARGO_PROFILE_DEV_DEBUG", "false");
         cargo

@@ -44,7 +44,7 @@ async fn front_page_runs(adapter: &str, example: &str, front_page: &str, url: (&
     let lines: Vec<_> = program.lines().map(str::trim).collect();
     assert!(shown.windows(lines.len()).any(|window| window == lines), "the front page shows another program");
 
-    let mut command = tokio::process::Command::new(linchpin_tests::example(adapter).await.expect("built"));
+    let mut command = tokio::process::Command::new(linchpin_tests::example(adapter).expect("built"));
     let output = command.env(url.0, url.1).output().await.expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "the leader is Some(\"node-1\")\n", "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 async fn run(example: &str, url: Option<String>) -> String {
-    let mut command = Command::new(linchpin_tests::example(example).await.expect("built"));
+    let mut command = Command::new(linchpin_tests::example(example).expect("built"));
     command.env_remove("LINCHPIN_URL").envs(url.map(|url| ("LINCHPIN_URL", url)));
     let started = Instant::now();
     let output = command.kill_on_drop(true).output().await.expect("it runs");

@@ -1,8 +1,8 @@
 //! A program pays for the backends that it asks for and for no other: a feature of `linchpin` brings its own
 //! adapter with its client, and nobody else's.
 
+use linchpin_tests::cargo;
 use std::collections::BTreeSet;
-use std::process::Command;
 
 /// What only adapters bring, by the feature of `linchpin` that asks for it. Those to come have no feature yet;
 /// they are looked for in the builds of the others already.
@@ -23,7 +23,7 @@ fn features() -> Vec<&'static str> {
 
 /// What adapters bring of a build of `linchpin` with these features.
 fn brought(features: &[&str]) -> BTreeSet<&'static str> {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["tree", "--frozen", "--package", "linchpin", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .args(features)
         .output()

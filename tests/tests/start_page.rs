@@ -118,6 +118,7 @@ impl Terminal {
         let built = built.parent().and_then(Path::parent).expect("target/debug");
         let path = format!("{}:{}", built.display(), std::env::var("PATH").expect("a PATH"));
         let mut command = Command::new("bash");
+        linchpin_tests::from_a_shell(&mut command);
         command
             .current_dir(folder)
             .env("PATH", path)
@@ -240,8 +241,7 @@ fn follow(page: &str, folder: &Path) {
 
 #[test]
 fn the_start_page_works_word_for_word() {
-    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "linchpin-cli"]).status();
-    assert!(built.expect("cargo runs").success());
+    linchpin_tests::command().expect("built");
     // Outside of this workspace, as a newcomer's is; always the same one, so that what cargo builds in it is found
     // again the next time.
     let folder = std::env::temp_dir().join("linchpin-start-page");

@@ -117,7 +117,7 @@ async fn what_the_caller_ignores_stays_ignored() {
     let world = World::start().await;
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", r#"trap "" HUP; exec "$0" lock l -- sh -c 'echo held; exec cat'"#]);
-    command.arg(built().await).env("LINCHPIN_URL", &world.url);
+    command.arg(built()).env("LINCHPIN_URL", &world.url);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
     let mut holder = Running::of(command);
     assert_eq!(holder.says().await, "held");

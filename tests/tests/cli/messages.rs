@@ -132,7 +132,7 @@ async fn a_reader_that_goes_away_ends_it_without_another_message() {
 async fn a_pipe_to_head_ends_quietly() {
     let world = World::start().await;
     let mut pipe = tokio::process::Command::new("sh");
-    pipe.args(["-c", r#""$0" sub 'c:*' | head -1"#]).arg(built().await);
+    pipe.args(["-c", r#""$0" sub 'c:*' | head -1"#]).arg(built());
     pipe.env("LINCHPIN_URL", &world.url).kill_on_drop(true);
     pipe.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let (ran, ()) = tokio::join!(

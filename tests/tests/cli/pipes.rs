@@ -75,7 +75,7 @@ async fn a_reader_that_has_gone_is_no_error_of_any_subcommand() {
 #[tokio::test]
 async fn a_demo_that_is_piped_to_head_ends_quietly() {
     let mut pipe = tokio::process::Command::new("bash");
-    pipe.args(["-c", r#"set -o pipefail; "$0" demo | head -1"#]).arg(crate::cli::program::built().await);
+    pipe.args(["-c", r#"set -o pipefail; "$0" demo | head -1"#]).arg(crate::cli::program::built());
     pipe.env_remove("LINCHPIN_URL").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ran = Ran::of(pipe, None).await;
     assert_eq!((ran.text().lines().count(), ran.errors.as_str()), (1, ""), "{ran:?}");

@@ -9,6 +9,7 @@ use linchpin_tests::signal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -18,13 +19,10 @@ use tokio::time::timeout;
 /// Longer than anything may take, on a machine that is busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// The program, built once, where the running cargo puts its own. It has all features, as all that is built for tests: then
-/// the crates that it is made of are there already.
-pub(crate) async fn built() -> &'static Path {
-    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    let arguments = ["--workspace", "--all-features", "--bin", "linchpin"];
-    let build = async || linchpin_tests::built(&arguments, Path::new("linchpin")).await.expect("built");
-    BUILT.get_or_init(build).await
+/// The program, built once, where the running cargo puts its own.
+pub(crate) fn built() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| linchpin_tests::command().expect("built"));
+    &BUILT
 }
 
 /// A program that starts another with the signals as they are by default: a shell that starts tests in the background
@@ -41,7 +39,7 @@ async fn reset() -> &'static [&'static str] {
 
 /// The program with nothing in its environment that says something to it.
 pub(crate) async fn linchpin(arguments: &[&str]) -> Command {
-    let program = built().await;
+    let program = built();
     let mut command = match reset().await.split_first() {
         Some((env, options)) => {
             let mut command = Command::new(env);
