@@ -77,7 +77,7 @@ async fn who_lost_the_leadership_ends_its_command_and_stands_again() {
 async fn who_was_sent_a_hangup_stands_again() {
     let world = World::start().await;
     let script = "trap 'echo read again' HUP; echo $LINCHPIN_ELECTION $LINCHPIN_FENCING_TOKEN $$; \
-                  while :; do sleep 0.02; done";
+                  while :; do read -r _; done";
     let mut leader = world.begin(&["elect", "e", "--ttl", "1s", "--", "sh", "-c", script]).await;
     let (first, _) = term(&leader.says().await);
     leader.signal("HUP").await;

@@ -66,7 +66,7 @@ async fn a_holder_that_stood_still_ends_its_command_and_says_so() {
 #[tokio::test]
 async fn a_command_that_ignores_sigterm_is_killed_before_the_lock_can_pass_on() {
     let world = World::start().await;
-    let script = "trap '' TERM; sleep 60 & echo $!; while :; do sleep 0.02; done";
+    let script = "trap '' TERM; sleep 60 & echo $!; while :; do read -r _; done";
     let (mut holder, command, _) = hold(&world, &[], script).await;
     let started_by_it = holder.says().await;
     assert!(is_alive(&command) && is_alive(&started_by_it));
@@ -91,7 +91,7 @@ async fn a_command_ends_in_order_before_another_holds_the_lock() {
     let url = world.url_through(&proxy);
     let options = [&PATIENT[..], &["--url", &url]].concat();
     let script = "(trap '' TERM; exec sleep 60) & echo $!
-        trap 'sleep 0.5; echo tidy; exit 3' TERM; while :; do sleep 0.01; done";
+        trap 'sleep 0.5; echo tidy; exit 3' TERM; while :; do read -r _; done";
     let (mut holder, command, token) = hold_with(&world, &options, script).await;
     let left_behind = holder.says().await;
     let mut waiter = world.begin(&["lock", "l", "--", "sh", "-c", "echo $LINCHPIN_FENCING_TOKEN"]).await;
@@ -119,7 +119,7 @@ async fn a_command_ends_in_order_before_another_holds_the_lock() {
 #[tokio::test]
 async fn a_renewal_that_comes_too_late_calls_nothing_back() {
     let world = World::start().await;
-    let script = "trap 'echo told' TERM; while :; do sleep 0.01; done";
+    let script = "trap 'echo told' TERM; while :; do read -r _; done";
     let (mut holder, command, _) = hold_with(&world, &PATIENT, script).await;
     world.server.pause().await.expect("paused");
     assert_eq!(holder.says().await, "told");
