@@ -2,11 +2,10 @@
 
 use crate::feed::Feed;
 use crate::hub::{Hub, Listening};
-use crate::names::Topic;
+use crate::names::{Topic, topic_hash};
 use crate::state::State;
-use crate::topics::Topics;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::feed::{self, WatchSource, Watches};
+use linchpin_adapter::feed::{self, Topics, WatchSource, Watches};
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl WatchSource for WatchService {
 
     /// The server tells of all changes already; what is told from now on is looked at if it may be of this range.
     async fn listen(&self, range: &Range) -> Result<Hearing> {
-        let topics = Topics::of_range(range);
+        let topics = Topics::of_range(range, topic_hash);
         self.feed.watched.add(&topics);
         Ok(Hearing { feed: self.feed.clone(), topics })
     }

@@ -3,16 +3,15 @@
 
 use crate::arguments::{Arguments, column, key, micros, number, stored, ttl};
 use crate::connection::Holder;
-use crate::doorbell::Doorbell;
 use crate::error::Failure;
 use crate::lane::{PendingQuestion, Reply, Traffic};
-use crate::names::Names;
+use crate::names::{Names, topic_hash, topics};
 use crate::notices::Notices;
 use crate::numbers;
 use crate::seen::LatestTime;
-use crate::topics::Topics;
 use async_trait::async_trait;
 use linchpin_adapter::decide::{self, Problem};
+use linchpin_adapter::feed::{Doorbell, Topics};
 use linchpin_adapter::outcomes::reused;
 use linchpin_core::{Condition, Entry, Error, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -87,10 +86,11 @@ impl Traffic for Committing {
         };
         self.seen.note(answer.now);
         let decided = || questions.iter().zip(&answer.decided);
-        if answer.after != answer.before {
-            let committed = decided().filter(|(_, decided)| decided.status == numbers::COMMITTED);
-            let topics: Topics =
-                committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
+        // Also where it was decided before: whoever had it decided was not answered, and may not have rung.
+        let committed = decided().filter(|(_, decided)| decided.status % numbers::REPLAYED == numbers::COMMITTED);
+        let topics: Topics = committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
+        let is_replay = answer.decided.iter().any(|decided| decided.status >= numbers::REPLAYED);
+        if answer.after != answer.before || is_replay {
             self.notices.ring(Doorbell {
                 changes: number(answer.after),
                 count: number(answer.after - answer.before),
@@ -106,7 +106,7 @@ fn topic(mutation: &Mutation) -> Topics {
     match mutation {
         // No change.
         Mutation::Extend { .. } => Topics::default(),
-        _ => Topics::of(mutation.key().as_str()),
+        _ => Topics::of_key(mutation.key().as_str(), topic_hash),
     }
 }
 
@@ -250,7 +250,7 @@ impl Answer {
         Ok(Some(Self {
             before: column(row, 0)?,
             after: column(row, 1)?,
-            ended: Topics::of_stored(&column::<Vec<Vec<u8>>>(row, 2)?),
+            ended: topics(&column::<Vec<Vec<u8>>>(row, 2)?),
             decided: decided.collect(),
             found,
             now: column(row, 11)?,

@@ -3,13 +3,11 @@
 //! Nothing is believed but the tables. A doorbell and a heartbeat only say that reading is worth while.
 
 use crate::arguments::{Arguments, column, number, ttl};
-use crate::doorbell::{Doorbell, Doorbells};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
-use crate::topics::Watched;
 use async_trait::async_trait;
 use linchpin_adapter::fanout::Change;
-use linchpin_adapter::feed;
+use linchpin_adapter::feed::{self, Doorbell, Doorbells, WatchedTopics};
 use linchpin_core::life::End;
 use linchpin_core::{Entry, Key, Revision};
 use parking_lot::Mutex;
@@ -32,7 +30,7 @@ const INLINE: i64 = 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Feed {
     pub(crate) changes: feed::Feed<(u64, u64)>,
-    pub(crate) watched: Watched,
+    pub(crate) watched: WatchedTopics,
     heard: Mutex<Heard>,
 }
 
@@ -157,7 +155,7 @@ impl Feed {
         heard.doorbells.read(at.0);
         if steps.is_empty() {
             heard.rung = at.0;
-            heard.doorbells = Doorbells::starting(at.0);
+            heard.doorbells = Doorbells::starting(at.0.max(heard.beat.0));
             // A heartbeat is to be believed: what it tells was forgotten.
             if heard.beat.0 > at.0 {
                 self.changes.goes_on_at(heard.beat);
@@ -173,7 +171,7 @@ impl Listener for Feed {
         let mut heard = self.heard.lock();
         heard.doorbells.hear(&doorbell);
         let is_far = self.changes.place().is_some_and(|(at, _)| doorbell.changes > at.saturating_add(FAR));
-        if is_far || self.watched.meets(&doorbell.topics) {
+        if is_far || self.watched.meet(&doorbell.topics) {
             heard.rung = heard.rung.max(doorbell.changes);
         }
     }
@@ -222,8 +220,9 @@ impl Listener for Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::topic_hash;
     use crate::secret::Secret;
-    use crate::topics::Topics;
+    use linchpin_adapter::feed::Topics;
 
     fn beat(changes: u64, revision: u64, intrusions: i64) -> Beat {
         Beat { secret: Secret::new(Vec::new()), changes, revision, intrusions: Some(intrusions) }
@@ -250,11 +249,12 @@ mod tests {
         stands(&feed, (4, 40), true);
         advance(&[step((4, 40), (5, 50)), step((5, 50), (7, 70))]);
         stands(&feed, (7, 70), false);
-        feed.watched.add(&Topics::of("k"));
+        let topics = Topics::of_key("k", topic_hash);
+        feed.watched.add(&topics);
         feed.receive("8 1 ");
         feed.receive("what nobody of ours says");
         stands(&feed, (7, 70), false);
-        feed.receive(&Doorbell { changes: 8, count: 1, topics: Topics::of("k") }.to_string());
+        feed.receive(&Doorbell { changes: 8, count: 1, topics }.to_string());
         stands(&feed, (7, 70), true);
         advance(&[]);
         stands(&feed, (7, 70), false);
@@ -266,6 +266,7 @@ mod tests {
 
         // Somebody did not ring, and another one did.
         feed.receive("12 1 ");
+        tokio::time::advance(Duration::from_secs(1)).await;
         stands(&feed, (11, 110), false);
         feed.receive("14 1 ");
         stands(&feed, (11, 110), false);

@@ -54,7 +54,6 @@ mod claims;
 mod commit;
 mod config;
 mod connection;
-mod doorbell;
 mod erase;
 mod error;
 mod feed;
@@ -75,7 +74,6 @@ mod seen;
 mod server;
 mod state;
 mod streams;
-mod topics;
 
 pub use backend::{Postgres, PostgresCoordination};
 pub use config::PostgresConfig;

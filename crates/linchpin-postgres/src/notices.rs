@@ -3,12 +3,12 @@
 //! The server takes a lock of the whole cluster while it commits a notification, so no commit of ours has one in it.
 
 use crate::arguments::Arguments;
-use crate::doorbell::Doorbell;
 use crate::error::Failure;
 use crate::lane::{Lane, PendingQuestion, Reply, Traffic};
 use crate::names::{Names, Topic};
 use async_trait::async_trait;
 use bytes::Bytes;
+use linchpin_adapter::feed::Doorbell;
 use linchpin_core::Result;
 use sqlx::postgres::PgConnection;
 use std::borrow::Cow;
@@ -138,11 +138,12 @@ fn once<'a>(notices: &[&'a Notice]) -> Vec<(&'static str, Cow<'a, str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topics::Topics;
+    use crate::names::topic_hash;
+    use linchpin_adapter::feed::Topics;
 
     #[test]
     fn doorbells_ring_once_in_a_round_trip() {
-        let rung = |changes, key| Doorbell { changes, count: 1, topics: Topics::of(key) };
+        let rung = |changes, key| Doorbell { changes, count: 1, topics: Topics::of_key(key, topic_hash) };
         let message = |text: &str| Notice::Message { text: text.to_owned(), spilled: None };
         let stream = |name: &str| Notice::Stream(name.to_owned());
         let [first, second] = [rung(1, "k"), rung(4, "l")].map(Notice::Changes);

@@ -3,15 +3,14 @@
 use crate::arguments::{Arguments, column, field, key, number};
 use crate::commit::Committing;
 use crate::connection::{Holder, Pool};
-use crate::doorbell::Doorbell;
 use crate::error::Failure;
 use crate::forgetting::{Forgetting, Leftover};
 use crate::lane::Lane;
-use crate::names::Names;
+use crate::names::{Names, topics};
 use crate::notices::Notices;
 use crate::reading::{Found, Moment, PAGE, Read, Reads, entry, namespace};
 use crate::seen::LatestTime;
-use crate::topics::Topics;
+use linchpin_adapter::feed::Doorbell;
 use linchpin_core::{Entry, Error, Key, Outcome, Page, Range, Result, ScanPage, Snapshot, Transaction};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -227,8 +226,11 @@ impl State {
         let (before, after): (i64, i64) = (field(operation, row, 0)?, field(operation, row, 1)?);
         let removed: Vec<Vec<u8>> = field(operation, row, 3)?;
         if after != before {
-            let topics = Topics::of_stored(&removed);
-            self.notices.ring(Doorbell { changes: number(after), count: number(after - before), topics });
+            self.notices.ring(Doorbell {
+                changes: number(after),
+                count: number(after - before),
+                topics: topics(&removed),
+            });
         }
         Ok(removed.len())
     }

@@ -1,11 +1,15 @@
 //! What the watchers of a handle are told of a server that says which change follows which, and what serves them.
 
 mod alarm;
+mod doorbell;
 mod topic;
+mod topics;
 mod watches;
 
 pub use alarm::Alarm;
+pub use doorbell::{Doorbell, Doorbells};
 pub use topic::{topic, topic_of};
+pub use topics::{Topics, WatchedTopics};
 pub use watches::{WatchSource, Watches};
 
 use crate::fanout::{Change, Watchers};

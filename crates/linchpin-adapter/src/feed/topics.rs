@@ -1,13 +1,10 @@
-//! Which topics changes have, so that nobody looks at once for what he does not watch.
-//!
-//! `NOTIFY` wakes every session of the database that listens, to whatever channel ("async.c" of the server's source), so a
-//! channel for each topic would spare the server little. All listen to one, and what it carries says who has to look.
+//! Which topics changes have, where one channel tells all who listen, so that nobody looks at once for what he does not watch.
 
-use linchpin_adapter::feed::{topic, topic_of};
-use linchpin_adapter::hub;
+use super::{topic, topic_of};
+use crate::hub;
 use linchpin_core::Range;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
@@ -15,38 +12,48 @@ use std::str::FromStr;
 /// So many are told one by one; of more it is said that all may be among them.
 const MOST: usize = 64;
 
-/// Some of the topics of changes, each as 16 bits of its hash: who shares them looks in vain now and then.
+/// Some of the [topics](topic_of) of changes, each as 16 bits of a hash that the adapter chooses, as its server may have to
+/// know it too: who shares them looks in vain now and then. As text it is four hexadecimal digits for each, or `*`.
+///
+/// ```
+/// use linchpin_adapter::feed::{Topics, WatchedTopics};
+/// use linchpin_core::{Key, Range};
+///
+/// # fn main() -> linchpin_core::Result<()> {
+/// let hash = |topic: &str| topic.bytes().fold(0, |hash: u16, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+/// let watched = WatchedTopics::default();
+/// watched.add(&Topics::of_range(&Range::prefix("lock/6:orders/")?, hash));
+/// let told = Topics::of_key("lock/6:orders/0a7f", hash).and(Topics::of_key("user/config", hash));
+/// assert_eq!(told.to_string().parse(), Ok(told.clone()));
+/// assert!(watched.meet(&told) && !watched.meet(&Topics::of_key("user/config", hash)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Topics {
+pub enum Topics {
+    /// These hashes.
     Some(BTreeSet<u16>),
+    /// More than are told one by one.
     All,
 }
 
 impl Topics {
-    /// The topic that changes of this key are told under: as `linchpin.doorbell` in SQL.
-    pub(crate) fn of(key: &str) -> Self {
-        Self::named(topic_of(key))
-    }
-
-    /// The topics of keys as they are stored.
-    pub(crate) fn of_stored(keys: &[Vec<u8>]) -> Self {
-        keys.iter().map(|key| str::from_utf8(key).map_or(Self::All, Self::of)).collect()
+    /// The topic that changes of this key are told under.
+    pub fn of_key(name: &str, hash: impl Fn(&str) -> u16) -> Self {
+        Self::Some(BTreeSet::from([hash(topic_of(name))]))
     }
 
     /// The topics that changes of a range are told under.
-    pub(crate) fn of_range(range: &Range) -> Self {
+    pub fn of_range(range: &Range, hash: impl Fn(&str) -> u16) -> Self {
         match topic(range) {
-            hub::Topic::Channel(topic) => Self::named(&topic),
+            hub::Topic::Channel(topic) => Self::Some(BTreeSet::from([hash(&topic)])),
             hub::Topic::Start(_) => Self::All,
         }
     }
 
-    fn named(topic: &str) -> Self {
-        let hash = Sha256::digest(topic);
-        Self::Some(BTreeSet::from([u16::from_be_bytes([hash[0], hash[1]])]))
-    }
-
-    pub(crate) fn and(self, others: Self) -> Self {
+    /// These and others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
         match (self, others) {
             (Self::Some(mut some), Self::Some(others)) => {
                 some.extend(others);
@@ -91,9 +98,9 @@ impl FromStr for Topics {
     }
 }
 
-/// How many watch each topic.
+/// How many watch each topic in a process: see [`Topics`].
 #[derive(Debug, Default)]
-pub(crate) struct Watched(Mutex<Counts>);
+pub struct WatchedTopics(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -102,8 +109,9 @@ struct Counts {
     all: usize,
 }
 
-impl Watched {
-    pub(crate) fn add(&self, topics: &Topics) {
+impl WatchedTopics {
+    /// One more watches these.
+    pub fn add(&self, topics: &Topics) {
         let mut counts = self.0.lock();
         match topics {
             Topics::Some(hashes) => hashes.iter().for_each(|hash| *counts.each.entry(*hash).or_default() += 1),
@@ -111,24 +119,26 @@ impl Watched {
         }
     }
 
-    /// Takes back what was added.
-    pub(crate) fn remove(&self, topics: &Topics) {
+    /// One watches these no more, which were added for it.
+    pub fn remove(&self, topics: &Topics) {
         let mut counts = self.0.lock();
         match topics {
             Topics::Some(hashes) => {
                 for hash in hashes {
-                    if let Some(count) = counts.each.get_mut(hash) {
-                        *count -= 1;
+                    if let Entry::Occupied(mut count) = counts.each.entry(*hash) {
+                        *count.get_mut() -= 1;
+                        if *count.get() == 0 {
+                            count.remove();
+                        }
                     }
                 }
-                counts.each.retain(|_, count| *count > 0);
             }
             Topics::All => counts.all -= 1,
         }
     }
 
     /// Whether somebody watches one of these.
-    pub(crate) fn meets(&self, topics: &Topics) -> bool {
+    pub fn meet(&self, topics: &Topics) -> bool {
         let counts = self.0.lock();
         counts.all > 0
             || match topics {
@@ -143,20 +153,17 @@ mod tests {
     use super::*;
     use linchpin_core::Key;
 
-    /// What `linchpin.doorbell` says in SQL, too.
+    /// Another one for each name of these tests.
+    fn hash(topic: &str) -> u16 {
+        topic.bytes().fold(7, |hash: u16, byte| hash.wrapping_mul(257).wrapping_add(byte.into()))
+    }
+
     #[test]
     fn a_key_has_the_topic_of_its_queue_or_its_own() {
-        for (key, told) in [
-            ("k", "8254"),
-            ("lock/6:orders/0a7f", "a4b7"),
-            ("lock/6:orders/", "a4b7"),
-            ("user/config", "68db"),
-            ("//a", "a2c2"),
-            ("é\n/ /x", "f842"),
-        ] {
-            assert_eq!(Topics::of(key).to_string(), told, "{key:?}");
-            assert_eq!(told.parse(), Ok(Topics::of(key)));
-        }
+        let of = |key| Topics::of_key(key, hash);
+        assert_eq!(of("lock/6:orders/0a7f"), of("lock/6:orders/"));
+        assert_ne!(of("user/config"), of("user/other"));
+        assert_eq!(of("k").to_string(), format!("{:04x}", hash("k")));
         for wrong in ["x", "012x", "01234x", "é", "**"] {
             assert!(wrong.parse::<Topics>().is_err(), "{wrong:?}");
         }
@@ -164,7 +171,7 @@ mod tests {
 
     #[test]
     fn of_many_topics_it_is_said_that_all_may_be_among_them() {
-        let of = |count: usize| (0..count).map(|n| Topics::of(&format!("k{n}"))).collect::<Topics>();
+        let of = |count: usize| (0..count).map(|n| Topics::of_key(&format!("k{n}"), hash)).collect::<Topics>();
         assert_eq!(of(0).to_string(), "");
         let Topics::Some(hashes) = of(MOST) else { panic!("fewer than all") };
         assert_eq!((hashes.len(), of(MOST).to_string().len()), (MOST, 4 * MOST));
@@ -177,20 +184,20 @@ mod tests {
     fn who_watches_hears_of_what_he_watches() {
         let key = |name| Range::Key(Key::new(name).expect("valid"));
         let prefix = |prefix| Range::prefix(prefix).expect("valid");
-        let watched = Watched::default();
-        assert!(!watched.meets(&Topics::All));
+        let watched = WatchedTopics::default();
+        assert!(!watched.meet(&Topics::All));
         let ranges = [key("user/config"), prefix("lock/6:orders/"), prefix("lock/6:orders/0a")];
         for range in &ranges {
-            watched.add(&Topics::of_range(range));
+            watched.add(&Topics::of_range(range, hash));
         }
-        let meets = |key| watched.meets(&Topics::of(key));
-        assert!(meets("user/config") && meets("lock/6:orders/0a7f") && watched.meets(&Topics::All));
-        assert!(!meets("user/other") && !watched.meets(&Topics::default()));
-        watched.remove(&Topics::of_range(&ranges[1]));
+        let meets = |key| watched.meet(&Topics::of_key(key, hash));
+        assert!(meets("user/config") && meets("lock/6:orders/0a7f") && watched.meet(&Topics::All));
+        assert!(!meets("user/other") && !watched.meet(&Topics::default()));
+        watched.remove(&Topics::of_range(&ranges[1], hash));
         assert!(meets("lock/6:orders/0a7f"), "another one watches there");
-        watched.remove(&Topics::of_range(&ranges[2]));
+        watched.remove(&Topics::of_range(&ranges[2], hash));
         assert!(!meets("lock/6:orders/0a7f"));
-        let all = Topics::of_range(&prefix("lock/"));
+        let all = Topics::of_range(&prefix("lock/"), hash);
         watched.add(&all);
         assert!(meets("lock/6:orders/0a7f") && meets("k"));
         watched.remove(&all);

@@ -1,25 +1,38 @@
-//! What is told of changes: how many there are, and which topics they have.
+//! What one channel tells of changes that stand in a table: how many there are, and which topics they have.
 
-use crate::topics::Topics;
+use super::Topics;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A doorbell that comes so much later than others is not waited for.
+/// Where some changes were not told of for so long, whichever those are, nobody waits for their doorbells.
 const LATE: Duration = Duration::from_millis(50);
 
-/// Of some changes: how many there are of the namespace with the last of them, how many these are, and their topics.
+/// A hint to look for changes, where a table has them: how many there are of the namespace with the last of these, how many
+/// these are, and their topics. It may be lost or late: [`Doorbells`] notices that.
+///
+/// ```
+/// use linchpin_adapter::feed::{Doorbell, Topics};
+///
+/// let doorbell = Doorbell { changes: 7, count: 2, topics: Topics::All };
+/// assert_eq!(doorbell.to_string(), "7 2 *");
+/// assert_eq!("7 2 *".parse(), Ok(doorbell));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Doorbell {
-    pub(crate) changes: u64,
-    pub(crate) count: u64,
-    pub(crate) topics: Topics,
+pub struct Doorbell {
+    /// How many changes there were with the last of these.
+    pub changes: u64,
+    /// How many these are.
+    pub count: u64,
+    /// What they may be of.
+    pub topics: Topics,
 }
 
 impl Doorbell {
     /// Both as one. Others may have changed something in between, and ring for themselves.
-    pub(crate) fn and(self, other: Self) -> Self {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             changes: self.changes.max(other.changes),
             count: self.count.saturating_add(other.count),
@@ -45,8 +58,20 @@ impl FromStr for Doorbell {
 }
 
 /// Whether all changes were told of: one that was made by somebody who died before he rang shows when another one rings.
+///
+/// ```
+/// use linchpin_adapter::feed::{Doorbell, Doorbells, Topics};
+///
+/// let mut doorbells = Doorbells::starting(5);
+/// doorbells.hear(&Doorbell { changes: 6, count: 1, topics: Topics::All });
+/// assert_eq!(doorbells.look_at(), None);
+/// doorbells.hear(&Doorbell { changes: 8, count: 1, topics: Topics::All });
+/// assert!(doorbells.look_at().is_some(), "nobody has told of the seventh");
+/// doorbells.read(8);
+/// assert_eq!(doorbells.look_at(), None);
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Doorbells {
+pub struct Doorbells {
     /// How many changes there were when the count began, by what was told since, and how many of them were told of.
     start: u64,
     changes: u64,
@@ -57,11 +82,13 @@ pub(crate) struct Doorbells {
 
 impl Doorbells {
     /// Begins at so many changes: those before are known.
-    pub(crate) fn starting(changes: u64) -> Self {
+    #[must_use]
+    pub fn starting(changes: u64) -> Self {
         Self { start: changes, changes, told: 0, lacks: None }
     }
 
-    pub(crate) fn hear(&mut self, doorbell: &Doorbell) {
+    /// Takes note of one, in whatever order they come.
+    pub fn hear(&mut self, doorbell: &Doorbell) {
         self.changes = self.changes.max(doorbell.changes);
         // Of what was changed before the start nothing is counted.
         let count = doorbell.count.min(doorbell.changes.saturating_sub(self.start));
@@ -71,14 +98,14 @@ impl Doorbells {
     }
 
     /// Goes on from so many changes, if that is all of which was told.
-    pub(crate) fn read(&mut self, changes: u64) {
+    pub fn read(&mut self, changes: u64) {
         if changes >= self.changes {
             *self = Self::starting(changes);
         }
     }
 
     /// When to look what nobody told, if there is something.
-    pub(crate) fn look_at(&self) -> Option<Instant> {
+    pub fn look_at(&self) -> Option<Instant> {
         self.lacks.map(|since| since + LATE)
     }
 }
@@ -87,18 +114,22 @@ impl Doorbells {
 mod tests {
     use super::*;
 
+    fn topics(hash: u16) -> Topics {
+        Topics::of_key("k", |_| hash)
+    }
+
     fn doorbell(changes: u64, count: u64) -> Doorbell {
         Doorbell { changes, count, topics: Topics::default() }
     }
 
     #[test]
     fn it_is_told_as_text() {
-        let told = Doorbell { changes: 7, count: 2, topics: Topics::of("k") };
-        assert_eq!(told.to_string(), format!("7 2 {}", Topics::of("k")));
+        let told = Doorbell { changes: 7, count: 2, topics: topics(1) };
+        assert_eq!(told.to_string(), format!("7 2 {}", topics(1)));
         assert_eq!(told.to_string().parse(), Ok(told.clone()));
         assert_eq!("7 2 *".parse(), Ok(Doorbell { topics: Topics::All, ..told.clone() }));
-        let both = told.and(Doorbell { changes: 5, count: 1, topics: Topics::of("l") });
-        assert_eq!(both, Doorbell { changes: 7, count: 3, topics: Topics::of("k").and(Topics::of("l")) });
+        let both = told.and(Doorbell { changes: 5, count: 1, topics: topics(2) });
+        assert_eq!(both, Doorbell { changes: 7, count: 3, topics: topics(1).and(topics(2)) });
         for wrong in ["", "7", "7 2 x", " 7 2 *", "-7 2 *", "7  2 *"] {
             assert!(wrong.parse::<Doorbell>().is_err(), "{wrong:?}");
         }
