@@ -87,10 +87,11 @@ impl Traffic for Committing {
         self.seen.note(answer.now);
         let decided = || questions.iter().zip(&answer.decided);
         // Also where it was decided before: whoever had it decided was not answered, and may not have rung.
-        let committed = decided().filter(|(_, decided)| decided.status % numbers::REPLAYED == numbers::COMMITTED);
-        let topics: Topics = committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
         let is_replay = answer.decided.iter().any(|decided| decided.status >= numbers::REPLAYED);
         if answer.after != answer.before || is_replay {
+            let committed = decided().filter(|(_, decided)| decided.status % numbers::REPLAYED == numbers::COMMITTED);
+            let topics: Topics =
+                committed.flat_map(|(transaction, _)| transaction.mutations.iter().map(topic)).collect();
             self.notices.ring(Doorbell {
                 changes: number(answer.after),
                 count: number(answer.after - answer.before),

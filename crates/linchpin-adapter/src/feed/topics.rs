@@ -72,7 +72,15 @@ impl Default for Topics {
 
 impl FromIterator<Topics> for Topics {
     fn from_iter<I: IntoIterator<Item = Topics>>(topics: I) -> Self {
-        topics.into_iter().fold(Self::default(), Self::and)
+        let mut all = Self::default();
+        for topics in topics {
+            all = all.and(topics);
+            // Nothing is added to all, so what comes after that need not be hashed.
+            if all == Self::All {
+                break;
+            }
+        }
+        all
     }
 }
 
