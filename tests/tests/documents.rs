@@ -116,7 +116,7 @@ fn the_code_of_every_page_is_run() {
     for entry in std::fs::read_dir(root().join("docs")).expect("pages") {
         let name = entry.expect("a page").file_name().into_string().expect("text");
         let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
-        // The adapter is a crate of its own: tests/stranger.rs builds it.
+        // The adapter is a crate of its own: tests/adapter_page.rs builds it.
         if is_page && name != "SUMMARY.md" && name != "adapter.md" {
             assert!(tests.contains(&format!("include_str!(\"../../docs/{name}\")")), "{name} is in no doc test");
         }

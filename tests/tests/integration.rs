@@ -1,11 +1,16 @@
 //! What crosses crates, on real servers: one program, so that a linker has to work only once. What needs a process of its
 //! own is a program of its own beside it.
+//!
+//! They run in the order of their names, some of them at a time. Those that compile are named far apart: a compiler is at
+//! work while others wait.
 
+mod adapter_page;
 mod cli;
 mod coordinator;
 mod documents;
 mod examples;
 mod features;
+mod first_steps;
 mod leases;
 mod mutants;
 mod nats_cluster;
@@ -22,6 +27,4 @@ mod servers;
 mod singleton;
 mod snippets;
 mod specification;
-mod start_page;
-mod stranger;
 mod swap;
