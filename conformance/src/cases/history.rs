@@ -73,7 +73,7 @@ async fn locks_never_overlap(ctx: Context) -> CaseResult {
         });
     }
     together(nodes).await?;
-    let summary = judged(&ctx, &History::of(&recorder, 0))?;
+    let summary = judged(&ctx, History::of(&recorder, 0)).await?;
     ensure_eq!(summary.held, turns.load(Ordering::Relaxed), "how often a lock was held");
     Ok(())
 }
@@ -87,9 +87,9 @@ fn worked(ctx: &Context, load: Load, operations: usize) -> impl Future<Output = 
             handles.push(ctx.another().await?);
         }
         let history = Workload::new(fastrand::u64(..), operations).load(load).run(&handles).await;
-        let summary = judged(ctx, &history)?;
+        let seed = history.seed;
+        let summary = judged(ctx, history).await?;
         if let Some(error) = &summary.first_error {
-            let seed = history.seed;
             return Err(Failure::new(format!("a call failed, without any fault: {error}; {summary} (seed {seed})")));
         }
         ensure!(summary.operations >= operations / 10, "too little was done: {summary}");
@@ -100,21 +100,22 @@ fn worked(ctx: &Context, load: Load, operations: usize) -> impl Future<Output = 
 /// What the judge says of a history. It is kept as JSON lines where `LINCHPIN_HISTORY_DIR` says, and somewhere in any
 /// case if it must not be; a violation has the seed, and the operations that show what is wrong.
 #[track_caller]
-pub(super) fn judged(ctx: &Context, history: &History) -> Result<Summary, Failure> {
-    let verdict = history.check();
-    let wanted = std::env::var_os("LINCHPIN_HISTORY_DIR").filter(|dir| !dir.is_empty());
-    let mut kept = String::new();
-    if wanted.is_some() || verdict.is_err() {
-        let dir = wanted.map_or_else(std::env::temp_dir, Into::into);
-        let file = dir.join(format!("{}-{}.jsonl", ctx.capabilities().backend, ctx.namespace()));
-        let written = std::fs::create_dir_all(&dir).and_then(|()| history.write_json_lines(&file));
-        kept = match written {
-            Ok(()) => format!("the whole history is in {}", file.display()),
-            Err(error) => format!("the whole history could not be written to {}: {error}", file.display()),
-        };
-    }
-    match verdict {
-        Ok(summary) => Ok(summary),
-        Err(violation) => Err(Failure::new(format!("{violation}\n{kept}"))),
-    }
+pub(super) fn judged(ctx: &Context, history: History) -> impl Future<Output = Result<Summary, Failure>> {
+    here(async move {
+        // It takes a processor for seconds: a thread of its own, or whatever else runs on this one is late.
+        let judging = tokio::task::spawn_blocking(move || (history.check(), history)).await;
+        let (verdict, history) = judging.map_err(|error| Failure::new(format!("the judge: {error}")))?;
+        let wanted = std::env::var_os("LINCHPIN_HISTORY_DIR").filter(|dir| !dir.is_empty());
+        let mut kept = String::new();
+        if wanted.is_some() || verdict.is_err() {
+            let dir = wanted.map_or_else(std::env::temp_dir, Into::into);
+            let file = dir.join(format!("{}-{}.jsonl", ctx.capabilities().backend, ctx.namespace()));
+            let written = std::fs::create_dir_all(&dir).and_then(|()| history.write_json_lines(&file));
+            kept = match written {
+                Ok(()) => format!("the whole history is in {}", file.display()),
+                Err(error) => format!("the whole history could not be written to {}: {error}", file.display()),
+            };
+        }
+        verdict.map_err(|violation| Failure::new(format!("{violation}\n{kept}")))
+    })
 }

@@ -31,7 +31,7 @@ async fn histories_hold_while_connections_break(ctx: Context) -> CaseResult {
         proxy.mend();
     };
     let history = workload.run_then(&handles, calm).await;
-    let summary = judged(&ctx, &history)?;
+    let summary = judged(&ctx, history).await?;
     ensure!(summary.unknown > 0, "no outcome was unknown, so nothing was tried: {summary}");
     ensure!(summary.committed > OPERATIONS / 100, "too little was done: {summary}");
     Ok(())
