@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use linchpin_adapter::decide::{self, Problem};
 use linchpin_adapter::feed::{Doorbell, Topics};
 use linchpin_adapter::outcomes::reused;
-use linchpin_core::{Condition, Entry, Error, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction};
+use linchpin_core::{
+    Condition, Entry, Error, Guard, Key, Mutation, MutationResult, Outcome, Result, Revision, Transaction,
+};
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use std::time::Duration;
 /// For how long a transaction's id is remembered: `window_us` of `commit.sql`.
 pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
 
+const COMMIT_ONE: &str = "SELECT * FROM linchpin.commit_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// The traffic of the lane for commits.
@@ -77,9 +80,13 @@ impl Traffic for Committing {
         connection: &mut PgConnection,
         questions: &[&Transaction],
     ) -> Result<Vec<Reply<Outcome>>, Failure> {
-        let call = Call::of(questions);
-        let given = call.arguments(&self.names.namespace, self.seen.latest())?;
-        let row = sqlx::query_with(COMMIT, given).fetch_one(connection).await?;
+        let (namespace, seen) = (&*self.names.namespace, self.seen.latest());
+        let usual = if let [transaction] = questions { Usual::of(transaction) } else { None };
+        let row = match usual {
+            Some(usual) => sqlx::query_with(COMMIT_ONE, usual.arguments(namespace, seen)?),
+            None => sqlx::query_with(COMMIT, Call::of(questions).arguments(namespace, seen)?),
+        };
+        let row = row.fetch_one(connection).await?;
         let Some(answer) = Answer::read(&row)? else {
             let unreadable = || Reply::Answer(Err(Error::unreadable("commit", "arrays of different lengths")));
             return Ok(questions.iter().map(|_| unreadable()).collect());
@@ -111,6 +118,50 @@ fn topic(mutation: &Mutation) -> Topics {
     }
 }
 
+/// A transaction that `commit_one.sql` knows: one put or delete, and at most one guard, which is on its key or a prefix.
+struct Usual<'a> {
+    transaction: &'a Transaction,
+    guard: Option<&'a Guard>,
+    key: &'a Key,
+    put: Option<(&'a [u8], Option<Duration>)>,
+}
+
+impl<'a> Usual<'a> {
+    fn of(transaction: &'a Transaction) -> Option<Self> {
+        let (key, put) = match &transaction.mutations[..] {
+            [Mutation::Put { key, value, ttl }] => (key, Some((&value[..], *ttl))),
+            [Mutation::Delete { key }] => (key, None),
+            _ => return None,
+        };
+        let guard = match &transaction.guards[..] {
+            [] => None,
+            [guard] if guard.key == *key || guard.condition == Condition::PrefixAbsent => Some(guard),
+            _ => return None,
+        };
+        Some(Self { transaction, guard, key, put })
+    }
+
+    fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
+        let (id, fingerprint) = identity(self.transaction);
+        let (kind, number) = self.guard.map_or((0, 0), condition);
+        let (value, ttl) = self.put.map_or((None, None), |(value, ttl)| (Some(value), ttl));
+        Arguments::default()
+            .with(namespace)
+            .with(id)
+            .with(fingerprint)
+            .with(kind)
+            .with(self.guard.map(|guard| guard.key.as_str().as_bytes()))
+            .with(number)
+            .with(if self.put.is_some() { numbers::PUT } else { numbers::DELETE })
+            .with(self.key.as_str().as_bytes())
+            .with(value)
+            .with(ttl.map_or(0, micros))
+            .with(sweeps(usize::from(ttl.is_some())))
+            .with(seen)
+            .arguments()
+    }
+}
+
 /// The arguments of a call: see `commit.sql`.
 #[derive(Default)]
 struct Call<'a> {
@@ -137,16 +188,11 @@ impl<'a> Call<'a> {
     }
 
     fn add(&mut self, transaction: &'a Transaction) {
-        self.ids.push(transaction.id.map(|id| id.0.to_be_bytes().to_vec()));
-        self.fingerprints.push(transaction.id.map_or(0, |_| transaction.fingerprint().cast_signed()));
+        let (id, fingerprint) = identity(transaction);
+        self.ids.push(id);
+        self.fingerprints.push(fingerprint);
         for guard in &transaction.guards {
-            let (kind, number) = match guard.condition {
-                Condition::Absent => (numbers::ABSENT, 0),
-                Condition::Present => (numbers::PRESENT, 0),
-                Condition::VersionIs(Revision(version)) => (numbers::VERSION, stored(version)),
-                // No other was admitted.
-                _ => (numbers::PREFIX_ABSENT, 0),
-            };
+            let (kind, number) = condition(guard);
             self.operation(kind, &guard.key, number, None);
         }
         for mutation in &transaction.mutations {
@@ -178,16 +224,10 @@ impl<'a> Call<'a> {
         self.ttls.push(ttl.map_or(0, micros));
     }
 
-    /// Whoever adds keys that end removes more that have ended, so that they never pile up.
-    fn sweeps(&self) -> i32 {
-        let adds =
-            self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != numbers::EXTEND && **ttl > 0).count();
-        if adds == 0 { 0 } else { length(adds * 2 + 8) }
-    }
-
     fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let keys: Vec<_> = self.keys.iter().map(|key| key.as_str().as_bytes()).collect();
         let ids: Vec<_> = self.ids.iter().map(|id| id.as_deref()).collect();
+        let adds = self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != numbers::EXTEND && **ttl > 0);
         Arguments::default()
             .with(namespace)
             .with(ids)
@@ -199,10 +239,34 @@ impl<'a> Call<'a> {
             .with(&self.ttls)
             .with(keys)
             .with(&self.values)
-            .with(self.sweeps())
+            .with(sweeps(adds.count()))
             .with(seen)
             .arguments()
     }
+}
+
+/// A transaction's id and fingerprint.
+fn identity(transaction: &Transaction) -> (Option<Vec<u8>>, i64) {
+    match transaction.id {
+        Some(id) => (Some(id.0.to_be_bytes().to_vec()), transaction.fingerprint().cast_signed()),
+        None => (None, 0),
+    }
+}
+
+/// What a guard asks, and its version.
+fn condition(guard: &Guard) -> (i32, i64) {
+    match guard.condition {
+        Condition::Absent => (numbers::ABSENT, 0),
+        Condition::Present => (numbers::PRESENT, 0),
+        Condition::VersionIs(Revision(version)) => (numbers::VERSION, stored(version)),
+        // No other was admitted.
+        _ => (numbers::PREFIX_ABSENT, 0),
+    }
+}
+
+/// How many that have ended are removed as well: whoever adds keys that end removes more, so that they never pile up.
+fn sweeps(adds: usize) -> i32 {
+    if adds == 0 { 0 } else { length(adds * 2 + 8) }
 }
 
 /// A length or index that a batch's limits keep small.

@@ -1,6 +1,7 @@
 //! What others who use the same Postgres can do to the adapter: another role, whoever writes to its tables, an application
 //! that holds a stream, many members at once. Local servers, because these have roles and settings of their own.
 
+mod commit_one;
 mod feed;
 mod roles;
 mod streams;
