@@ -11,7 +11,7 @@ const END: &str = "<!-- until here -->\n";
 type Row = (&'static str, fn(&Capabilities) -> String);
 
 /// What does not depend on how a server is set up.
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     ("a transaction spans", |backend| match backend.transactions {
         TransactionScope::SingleKey => "one key".to_owned(),
         TransactionScope::MultiKey => "any keys of the namespace".to_owned(),
@@ -24,6 +24,7 @@ const ROWS: [Row; 18] = [
         WatchCompleteness::LatestVersion => "the last version always".to_owned(),
         other => format!("{other:?}"),
     }),
+    ("a watch of one key costs nothing for the others", |backend| yes(Some(backend.key_watches))),
     ("TTLs are counted in", |backend| time(backend.ttl.map(|ttl| ttl.granularity))),
     ("the shortest TTL", |backend| time(backend.ttl.map(|ttl| ttl.minimum))),
     ("an expiry is noticed within", |backend| time(backend.ttl.map(|ttl| ttl.slack))),

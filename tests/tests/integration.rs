@@ -12,6 +12,7 @@ mod examples;
 mod features;
 mod first_steps;
 mod leases;
+mod long_queues;
 mod mutants;
 mod nats_cluster;
 mod nats_connections;

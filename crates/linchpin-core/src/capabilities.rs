@@ -30,6 +30,9 @@ pub struct Capabilities {
     pub prefix_guards: bool,
     /// What a watcher may miss.
     pub watch: WatchCompleteness,
+    /// Whether a watch of a place in a queue costs nothing while other places come and go. With it, who waits far back
+    /// watches the one ahead only: a change of a long queue is told to few of many processes.
+    pub key_watches: bool,
     /// How time to live is counted; `None` if it is not offered.
     pub ttl: Option<TtlSupport>,
     /// What messages can do; `None` if they are not offered.
@@ -188,6 +191,7 @@ impl Capabilities {
             transaction_ids: None,
             prefix_guards: false,
             watch: WatchCompleteness::None,
+            key_watches: false,
             ttl: None,
             messages: None,
             streams: None,

@@ -230,6 +230,7 @@ fn capabilities() -> Capabilities {
     capabilities.transaction_ids = Some(ID_WINDOW);
     capabilities.prefix_guards = true;
     capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.key_watches = true;
     capabilities.ttl = Some(TtlSupport::within(SLACK));
     capabilities.messages = Some(MessageSupport::new(true));
     capabilities.streams = Some(StreamSupport::full(DEDUPE_WINDOW, SLACK));

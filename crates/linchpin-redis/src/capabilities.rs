@@ -1,6 +1,6 @@
 //! What the server is, what it can do, and what its user may.
 
-use crate::commands::{CHANGES, CHANNELS, LOG, Prefix, WAKE};
+use crate::commands::{CHANGES, CHANNELS, KEY_CHANGES, LOG, Prefix, WAKE};
 use crate::connection::Connection;
 use crate::{state, streams};
 use linchpin_core::{
@@ -65,7 +65,7 @@ pub(crate) async fn check_rights(connection: &Connection, prefix: &Prefix, names
     let mut commands = redis::pipe();
     commands.cmd("GET").arg(prefix.name("meta"));
     // Of nothing, and where nobody can listen.
-    for channel in [LOG, CHANGES, CHANNELS, WAKE] {
+    for channel in [LOG, CHANGES, KEY_CHANGES, CHANNELS, WAKE] {
         commands.cmd("PUBLISH").arg(prefix.channel(channel)).arg("");
     }
     let result = connection.send_all("connect", &commands).await;
@@ -101,6 +101,7 @@ pub(crate) async fn capabilities(info: &ServerInfo, connection: &Connection) -> 
     capabilities.transaction_ids = Some(state::ID_WINDOW);
     capabilities.prefix_guards = true;
     capabilities.watch = WatchCompleteness::LatestVersion;
+    capabilities.key_watches = true;
     capabilities.ttl = Some(TtlSupport::within(SLACK));
     capabilities.messages = Some(MessageSupport::new(true));
     capabilities.streams = Some(StreamSupport::full(streams::DEDUPE_WINDOW, SLACK));

@@ -6,7 +6,7 @@ use crate::feed::{BEGINNING, Duty, Feed};
 use crate::server::{Listening, Pushes};
 use crate::state;
 use linchpin_adapter::backoff::Backoff;
-use linchpin_adapter::feed::{self, WatchSource, Watches, topic};
+use linchpin_adapter::feed::{self, WatchSource, Watches, topic, topic_of};
 use linchpin_adapter::hub::Topic;
 use linchpin_core::life::End;
 use linchpin_core::{Page, Range, Result, ScanPage, WatchStream};
@@ -37,7 +37,13 @@ impl WatchSource for WatchService {
     type Place = u64;
 
     async fn listen(&self, range: &Range) -> Result<Listening> {
-        let topic = Topic::within(commands::CHANGES, topic(range));
+        let topic = match range {
+            // It is told of that key alone, and not of those that share its topic.
+            Range::Key(key) if topic_of(key.as_str()) != key.as_str() => {
+                Topic::Channel([commands::KEY_CHANGES, key.as_str()].concat())
+            }
+            range => Topic::within(commands::CHANGES, topic(range)),
+        };
         self.hub.listen("watch", topic, self.feed.clone()).await
     }
 

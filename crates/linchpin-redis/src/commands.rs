@@ -94,6 +94,8 @@ pub(crate) const LOG: &str = "log";
 
 /// What the channels start with on which the scripts tell of the changes of a topic.
 pub(crate) const CHANGES: &str = "log:";
+/// What the channels start with on which they tell of the changes of a key that shares its topic.
+pub(crate) const KEY_CHANGES: &str = "key:";
 /// What a user's channel starts with, within the namespace.
 pub(crate) const CHANNELS: &str = "c:";
 

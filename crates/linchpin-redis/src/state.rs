@@ -16,6 +16,9 @@ use std::time::Duration;
 /// For how long a transaction's id is remembered.
 pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
 
+/// What stands before a value: version, revision that created it, and deadline.
+const HEAD: usize = 3 * size_of::<f64>();
+
 /// How far, in microseconds, the time that is noted may lag behind what readers were told: `NOTED` of the prelude.
 const NOTED_LAG: u64 = 100_000;
 
@@ -59,14 +62,10 @@ async fn get_present(connection: &Connection, prefix: &Prefix, keys: &[Key]) -> 
             entries.push(None);
             continue;
         };
-        let mut stored = Packed::new("get", stored);
-        let (version, created, deadline) = (stored.revision()?, stored.revision()?, stored.number()?);
-        if deadline != 0 && deadline <= now {
-            return Ok(None);
-        }
-        ends |= deadline != 0;
-        let ttl = (deadline != 0).then(|| Duration::from_micros(deadline - now));
-        entries.push(Some(Entry { key: key.clone(), value: stored.rest(), created, version, ttl }));
+        // A script removes what has ended.
+        let Some(entry) = entry("get", key.clone(), stored, now)? else { return Ok(None) };
+        ends |= entry.ttl.is_some();
+        entries.push(Some(entry));
     }
     // A clock that steps back must not give those time again who were told how much is left.
     if ends && now - acted > NOTED_LAG {
@@ -108,23 +107,53 @@ pub(crate) async fn scan(connection: &Connection, prefix: &Prefix, range: &Range
     };
     let read = Reader("scan");
     let (min, max) = lex_bounds(start, page.after.as_ref().map(Key::as_str));
-    let mut script = prefix.invoke(&commands::SCAN);
-    script.arg(min).arg(max).arg(page.limit).arg(if page.values { "1" } else { "0" });
+    let flag = |yes: bool| if yes { "1" } else { "0" };
+    let mut closely = false;
     loop {
+        let mut script = prefix.invoke(&commands::SCAN);
+        script.arg(&min).arg(&max).arg(page.limit).arg(flag(page.values)).arg(flag(closely));
         let mut answer = read.list(connection.run("scan", &script).await.map_err(Error::of_read)?)?.into_iter();
-        let revision = read.revision(answer.next())?;
+        let (revision, now) = (read.revision(answer.next())?, read.number(answer.next())?);
         let more = read.text(answer.next())? == "1";
-        let mut entries = Vec::new();
-        for fields in read.list(answer.next().unwrap_or(Value::Nil))? {
-            let mut fields = read.list(fields)?.into_iter();
-            let key = Key::stored(read.text(fields.next())?)?;
-            entries.push(read.entry(key, fields)?);
-        }
-        // All of them had ended, and are removed now: nobody could read on from there.
+        let keys = read.list(answer.next().unwrap_or(Value::Nil))?;
+        let stored = read.list(answer.next().unwrap_or(Value::Nil))?;
+        let Some(entries) = entries(keys, stored, now, page.values)? else {
+            closely = true;
+            continue;
+        };
+        // Otherwise all of them had ended, and are removed now: nobody could read on from there.
         if !entries.is_empty() || !more {
-            return Ok(ScanPage { revision, entries, more });
+            let newest = entries.iter().map(|entry| entry.version).max();
+            return Ok(ScanPage { revision: newest.map_or(revision, |newest| newest.max(revision)), entries, more });
         }
     }
+}
+
+/// What a page holds; nothing if one of them has ended: the server had dropped it from the list of what ends.
+fn entries(keys: Vec<Value>, stored: Vec<Value>, now: u64, values: bool) -> Result<Option<Vec<Entry>>> {
+    let (read, mut stored) = (Reader("scan"), stored.into_iter());
+    let mut entries = Vec::with_capacity(keys.len());
+    for key in keys {
+        let (key, mut stored) = (Key::stored(read.text(Some(key))?)?, read.bytes(stored.next())?);
+        if !values {
+            stored.truncate(HEAD);
+        }
+        let Some(entry) = entry("scan", key, stored, now)? else { return Ok(None) };
+        entries.push(entry);
+    }
+    Ok(Some(entries))
+}
+
+/// What is stored at a key, if it has not ended by then.
+fn entry(operation: &'static str, key: Key, stored: Bytes, now: u64) -> Result<Option<Entry>> {
+    let mut stored = Packed::new(operation, stored);
+    let (version, created, deadline) = (stored.revision()?, stored.revision()?, stored.number()?);
+    let ttl = match deadline {
+        0 => None,
+        ended if ended <= now => return Ok(None),
+        deadline => Some(Duration::from_micros(deadline - now)),
+    };
+    Ok(Some(Entry { key, value: stored.rest(), created, version, ttl }))
 }
 
 pub(crate) async fn commit(connection: &Connection, prefix: &Prefix, transaction: &Transaction) -> Result<Outcome> {

@@ -1,5 +1,6 @@
 //! What every recipe works with.
 
+use crate::ahead::LongQueues;
 use crate::leases::Leases;
 use crate::lines::Lines;
 use linchpin_core::life::Home;
@@ -13,6 +14,7 @@ pub(crate) struct Context {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) lines: Lines,
+    pub(crate) long_queues: LongQueues,
     /// Who takes part where nobody says who.
     pub(crate) node_id: NodeId,
     /// The TTL of what does not say its own.
@@ -25,6 +27,6 @@ impl Context {
         let home = Home::here();
         let leases = Arc::new(Leases::new(driver.clone(), home.clone()));
         let lines = Lines::new(driver.clone(), home);
-        Self { driver, leases, lines, node_id, ttl }
+        Self { driver, leases, lines, long_queues: LongQueues::default(), node_id, ttl }
     }
 }

@@ -3,6 +3,7 @@
 //! A place in a queue is a key; the revision that created it says where it stands. A watch tells of keys in the
 //! order in which they came to be, so who has been told of its own place knows everybody before it, and is first
 //! when all of those are told to be gone. Nobody is woken but who is first, and nobody asks the backend again.
+//! Who is far back and alone here leaves the line, see [`ahead`](crate::ahead).
 
 use futures::StreamExt;
 use linchpin_core::life::Home;
@@ -16,7 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// For how long a queue is watched after the last who waited in it here: who comes back finds it known.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// Who holds on to a line though nobody waits: the task that watches it, and the list.
+const KEPT: usize = 2;
 
 /// The queues that this process waits in.
 pub(crate) struct Lines {
@@ -65,6 +69,22 @@ impl Lines {
         line
     }
 
+    /// Stops watching a queue in which nobody waits here, if so many are in it.
+    pub(crate) fn leave_long(&self, range: &Range, long: usize) {
+        let mut lines = self.watched.lock();
+        let is_left = |watched: &LineWatch| {
+            Arc::strong_count(&watched.line) <= KEPT && watched.line.state.lock().places.len() >= long
+        };
+        if lines.get(range).is_some_and(is_left) {
+            lines.remove(range);
+        }
+    }
+
+    /// Whether a queue is watched.
+    pub(crate) fn is_watched(&self, range: &Range) -> bool {
+        self.watched.lock().get(range).is_some_and(|watched| !watched.is_over())
+    }
+
     /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
     pub(crate) fn is_somebody_in(&self, range: &Range) -> bool {
         let lines = self.watched.lock();
@@ -92,9 +112,16 @@ async fn keep(line: &Arc<Line>, driver: &dyn Driver, all: &Weak<Mutex<HashMap<Ra
     if let Some(ended) = ended {
         // Who comes next begins anew; who waits now is told.
         if let Some(all) = all.upgrade() {
-            all.lock().remove(range);
+            take_off(&mut all.lock(), range, line);
         }
         line.end(ended);
+    }
+}
+
+/// Takes a line off the list; another may have taken its place.
+fn take_off(lines: &mut HashMap<Range, LineWatch>, range: &Range, line: &Arc<Line>) {
+    if lines.get(range).is_some_and(|watched| Arc::ptr_eq(&watched.line, line)) {
+        lines.remove(range);
     }
 }
 
@@ -113,15 +140,14 @@ async fn follow(
             Ok(None) => return Some(Error::new(ErrorKind::Unavailable, "watch", "the watch ended")),
             Err(_) => {}
         }
-        // Of the two that count always, one is this task's and one the list's.
-        if Arc::strong_count(line) > 2 {
+        if Arc::strong_count(line) > KEPT {
             used = Instant::now();
         } else if used.elapsed() >= LINGER {
             let all = all.upgrade()?;
             let mut all = all.lock();
             // Under the lock nobody can join.
-            if Arc::strong_count(line) <= 2 {
-                all.remove(range);
+            if Arc::strong_count(line) <= KEPT {
+                take_off(&mut all, range, line);
                 return None;
             }
         }
@@ -220,6 +246,16 @@ impl Line {
         for waiting in state.waiting.values() {
             waiting.notify_one();
         }
+    }
+
+    /// Whether several wait here, of whom one asks.
+    pub(crate) fn is_shared(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > KEPT + 1
+    }
+
+    /// Who is ahead of a place, in the order in which they came; for one of which it is known where it stands.
+    pub(crate) fn ahead(&self, place: Revision) -> Vec<Key> {
+        self.state.lock().places.range(..place).map(|(_, key)| key.clone()).collect()
     }
 
     /// Where a place stands, as soon as that is known.

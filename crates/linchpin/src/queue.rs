@@ -3,8 +3,9 @@
 //! After etcd's recipe (`client/v3/concurrency/mutex.go`): everybody who comes creates a key of its own under
 //! the queue's name. The revision that created it is its place. A waiter that dies is skipped when its key
 //! expires. Who finds the queue empty is first at once; how the others learn that they are, see
-//! [`lines`](crate::lines).
+//! [`lines`](crate::lines) and, far back, [`ahead`](crate::ahead).
 
+use crate::ahead::{Ahead, Alone, FAR};
 use crate::context::Context;
 use crate::leases::{Answer, Kind, Lease, Leases, Request};
 use crate::lines::{Line, Rank};
@@ -33,10 +34,62 @@ impl<'a> Queue<'a> {
     /// # Cancel safety
     /// Dropping the future gives the place up.
     pub(crate) async fn enter(&self, ttl: Duration) -> Result<Place> {
+        if self.context.long_queues.is_long(&self.range)
+            && let Some(alone) = self.wait_alone()
+        {
+            return self.enter_alone(ttl, alone).await;
+        }
         // Watched while the place is on its way.
         let line = self.context.lines.join(&self.range);
+        self.take_place(ttl, Knowledge::Line(line)).await
+    }
+
+    /// Waiting without being told of everybody, where that costs less: nobody else here waits.
+    fn wait_alone(&self) -> Option<Alone> {
+        let Context { driver, lines, long_queues, .. } = self.context;
+        let alone = driver.capabilities().key_watches.then(|| long_queues.wait_alone(&self.range))??;
+        lines.leave_long(&self.range, FAR);
+        (!lines.is_watched(&self.range)).then_some(alone)
+    }
+
+    async fn enter_alone(&self, ttl: Duration, mut alone: Alone) -> Result<Place> {
+        let mut place = self.take_place(ttl, Knowledge::First).await?;
+        let Lease { key, created, .. } = &*place.lease;
+        let ahead = Ahead::read(key, *created, &*self.context.driver, &self.range).await;
+        let ahead = ahead.map_err(|error| self.named(error))?;
+        alone.stands(ahead.as_ref().is_some_and(Ahead::is_far));
+        place.known = match ahead {
+            Some(ahead) if ahead.is_nobody() => Knowledge::First,
+            Some(ahead) if ahead.is_far() => Knowledge::Ahead(ahead, alone),
+            _ => Knowledge::Line(self.context.lines.join(&self.range)),
+        };
+        Ok(place)
+    }
+
+    /// Who has many ahead is told of the last of them only, if nobody else here waits.
+    fn stand_back(&self, place: &mut Place) {
+        let Knowledge::Line(line) = &place.known else { return };
+        if line.is_shared() {
+            return;
+        }
+        let Lease { key, created, .. } = &*place.lease;
+        let ahead = Ahead::new(key, *created, line.ahead(*created));
+        if ahead.is_far() {
+            // Not held any more: then nobody is told of the queue.
+            place.known = Knowledge::First;
+            place.known = match self.wait_alone() {
+                Some(mut alone) => {
+                    alone.stands(true);
+                    Knowledge::Ahead(ahead, alone)
+                }
+                None => Knowledge::Line(self.context.lines.join(&self.range)),
+            };
+        }
+    }
+
+    async fn take_place(&self, ttl: Duration, known: Knowledge) -> Result<Place> {
         match self.request(ttl, None).await? {
-            (Answer::Granted(lease), ticket) => Ok(self.place(lease, ticket, Some(line))),
+            (Answer::Granted(lease), ticket) => Ok(self.place(lease, ticket, known)),
             (Answer::Taken, _) => {
                 let problem = "a key with a random name existed already";
                 Err(self.named(Error::new(ErrorKind::Backend, self.operation, problem)))
@@ -53,7 +106,7 @@ impl<'a> Queue<'a> {
         loop {
             let empty = Key::stored(self.prefix.clone())?;
             let (Answer::Granted(lease), ticket) = self.request(ttl, Some(empty)).await? else { return Ok(None) };
-            let place = self.place(lease, ticket, None);
+            let place = self.place(lease, ticket, Knowledge::First);
             // The answer may have taken longer than the lease lasts: then another may be first by now.
             if place.lease.is_held() {
                 return Ok(Some(place));
@@ -76,7 +129,7 @@ impl<'a> Queue<'a> {
 
     /// Whether somebody is in the queue, as far as is known here. It may be gone by now.
     pub(crate) fn seems_taken(&self) -> bool {
-        self.context.lines.is_somebody_in(&self.range)
+        self.context.lines.is_somebody_in(&self.range) || self.context.long_queues.is_long(&self.range)
     }
 
     async fn request(&self, ttl: Duration, empty: Option<Key>) -> Result<(Answer, u64)> {
@@ -92,13 +145,17 @@ impl<'a> Queue<'a> {
         Ok((self.context.leases.request(request).await.map_err(|error| self.named(error))?, ticket))
     }
 
-    fn place(&self, lease: Arc<Lease>, ticket: u64, line: Option<Arc<Line>>) -> Place {
-        Place { ticket, lease, line, leases: Some(self.context.leases.clone()) }
+    fn place(&self, lease: Arc<Lease>, ticket: u64, known: Knowledge) -> Place {
+        Place { ticket, lease, known, leases: Some(self.context.leases.clone()) }
     }
 
     /// Where a place stands.
-    pub(crate) async fn look(&self, place: &Place) -> Result<Rank> {
-        self.standing(place, false).await
+    pub(crate) async fn look(&self, place: &mut Place) -> Result<Rank> {
+        let rank = self.standing(place, false).await?;
+        if rank == Rank::Behind {
+            self.stand_back(place);
+        }
+        Ok(rank)
     }
 
     /// Returns when a place is first, or gone.
@@ -107,9 +164,18 @@ impl<'a> Queue<'a> {
     }
 
     async fn standing(&self, place: &Place, wait: bool) -> Result<Rank> {
-        let Some(line) = &place.line else { return Ok(Rank::First) };
         let created = place.lease.created;
-        let standing = async { if wait { line.turn(created).await } else { line.look(created).await } };
+        let standing = async {
+            match &place.known {
+                Knowledge::First => Ok(Rank::First),
+                Knowledge::Line(line) if wait => line.turn(created).await,
+                Knowledge::Line(line) => line.look(created).await,
+                Knowledge::Ahead(ahead, _) if wait => {
+                    Ok(if ahead.turn(&*self.context.driver).await? { Rank::First } else { Rank::Gone })
+                }
+                Knowledge::Ahead(ahead, _) => Ok(if ahead.is_nobody() { Rank::First } else { Rank::Behind }),
+            }
+        };
         tokio::select! {
             // A place that has gone cannot win: its turn may have passed to another already.
             biased;
@@ -124,12 +190,21 @@ impl<'a> Queue<'a> {
     }
 }
 
+/// What is known of the others in a queue.
+enum Knowledge {
+    /// Nobody is ahead, as far as is known.
+    First,
+    /// All that its watch tells.
+    Line(Arc<Line>),
+    /// Who is ahead.
+    Ahead(Ahead, #[allow(dead_code, reason = "held")] Alone),
+}
+
 /// A place in a queue; given up when it is dropped.
 pub(crate) struct Place {
     pub(crate) ticket: u64,
     pub(crate) lease: Arc<Lease>,
-    /// What is known of the others; `None` for who was first at once.
-    line: Option<Arc<Line>>,
+    known: Knowledge,
     leases: Option<Arc<Leases>>,
 }
 

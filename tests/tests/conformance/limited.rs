@@ -131,6 +131,7 @@ fn nothing_else(capabilities: &mut Capabilities) {
     one_key(capabilities);
     "limited".clone_into(&mut capabilities.backend);
     capabilities.watch = WatchCompleteness::None;
+    capabilities.key_watches = false;
     capabilities.ttl = None;
     capabilities.messages = None;
     capabilities.streams = None;

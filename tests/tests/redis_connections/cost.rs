@@ -106,9 +106,10 @@ async fn who_watches_no_more_is_told_no_more() {
 
 /// The channels of changes that anybody listens to, and how many patterns.
 async fn listened_to(raw: &mut MultiplexedConnection) -> (Vec<String>, u64) {
-    const CHANGES: &str = "linchpin:{default}:0:log:";
-    let names: Vec<String> = ask(raw, &["PUBSUB", "CHANNELS", &format!("{CHANGES}*")]).await;
-    let mut topics: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(CHANGES)).map(str::to_owned).collect();
+    const CHANNELS: &str = "linchpin:{default}:0:";
+    let names: Vec<String> = ask(raw, &["PUBSUB", "CHANNELS", &format!("{CHANNELS}*:*")]).await;
+    let mut topics: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(CHANNELS)).map(str::to_owned).collect();
+    topics.retain(|topic| topic != "log");
     topics.sort_unstable();
     (topics, ask(raw, &["PUBSUB", "NUMPAT"]).await)
 }
@@ -124,12 +125,16 @@ async fn who_watches_something_is_told_of_nothing_else() {
     let again = watch(prefix("lock/1:a/")).await;
     let seat = watch(Range::Key(key("election/e"))).await;
     let own = watch(Range::Key(key("user/k"))).await;
-    assert_eq!(listened_to(&mut raw).await, (["election/e", "lock/1:a/", "user/k"].map(str::to_owned).to_vec(), 0));
+    let place = watch(Range::Key(key("lock/1:a/2"))).await;
+    let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let told = topics(&["key:lock/1:a/2", "log:election/e", "log:lock/1:a/", "log:user/k"]);
+    assert_eq!(listened_to(&mut raw).await, (told, 0));
     let all_own = watch(prefix("user/")).await;
-    assert_eq!(listened_to(&mut raw).await, (["election/e", "lock/1:a/"].map(str::to_owned).to_vec(), 1));
-    drop((lock, seat, all_own));
+    let told = topics(&["key:lock/1:a/2", "log:election/e", "log:lock/1:a/"]);
+    assert_eq!(listened_to(&mut raw).await, (told, 1));
+    drop((lock, seat, all_own, place));
     let left = async {
-        while listened_to(&mut raw).await != (["lock/1:a/", "user/k"].map(str::to_owned).to_vec(), 0) {
+        while listened_to(&mut raw).await != (topics(&["log:lock/1:a/", "log:user/k"]), 0) {
             sleep(Duration::from_millis(20)).await;
         }
     };

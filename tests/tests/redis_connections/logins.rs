@@ -83,7 +83,7 @@ async fn an_acl_user_needs_no_more_than_documented_and_reaches_no_other_namespac
 #[tokio::test]
 async fn who_may_not_publish_learns_it_when_connecting() {
     let server = local(&[]).await;
-    let all = ["log", "log:*", "c:*", "w:*"];
+    let all = ["log", "log:*", "key:*", "c:*", "w:*"];
     for missing in all {
         let allowed = all.iter().filter(|kind| **kind != missing).map(|kind| format!("&linchpin:{{default}}:0:{kind}"));
         let names: Vec<_> = ["~linchpin:{default}:*".to_owned()].into_iter().chain(allowed).collect();

@@ -180,14 +180,18 @@ async fn what_could_not_be_published_is_told_all_the_same() {
     let server = local(&[]).await;
     let muted = super::logins::user(&server, &["~linchpin:{default}:*", "&linchpin:{default}:*"]).await;
     let (muted, other, mut raw) = (connect(&muted).await, connect(&server.url()).await, raw(&server).await);
-    let mut events = other.watch(&Range::Key(key("k"))).await.expect("a watch");
-    ask::<()>(&mut raw, &["ACL", "SETUSER", "app", "resetchannels"]).await;
-    let put = |value: &'static str| Transaction::new().put(key("k"), value, None);
-    // A script for one key, and another for more.
-    for (value, write) in [("1", put("1")), ("2", put("2").put(key("new"), "", None)), ("3", put("3"))] {
-        let error = muted.commit(&write).await.expect_err("it may not publish");
-        assert!(error.maybe_applied(), "{error}");
-        told(&mut events, value).await;
+    // On no channel, and on that of a key's topic but not on its own.
+    for (name, allowed) in [("k", None), ("a/b/k", Some("&linchpin:{default}:0:log:*"))] {
+        let mut events = other.watch(&Range::Key(key(name))).await.expect("a watch");
+        let rights: Vec<_> = ["ACL", "SETUSER", "app", "resetchannels"].into_iter().chain(allowed).collect();
+        ask::<()>(&mut raw, &rights).await;
+        let put = |value: &'static str| Transaction::new().put(key(name), value, None);
+        // A script for one key, and another for more.
+        for (value, write) in [("1", put("1")), ("2", put("2").put(key("new"), "", None)), ("3", put("3"))] {
+            let error = muted.commit(&write).await.expect_err("it may not publish");
+            assert!(error.maybe_applied(), "{error}");
+            told(&mut events, value).await;
+        }
     }
 }
 

@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 cases! { Lock "lock";
     first_come_first_served [Ttl, Watch] FIRST_COME_FIRST_SERVED + REDISSON_5761
         "Waiters hold the lock in the order in which they came";
+    many_processes_hold_it_in_turn [Ttl, Watch] FIRST_COME_FIRST_SERVED + REDISSON_1104
+        "However many processes wait, they hold the lock in the order in which they came, and who has gone is skipped";
     one_release_wakes_one_waiter [Ttl, Watch] ONE_RELEASE_WAKES_ONE_WAITER + SPRING_INTEGRATION_3690
-        "A release wakes one waiter: a hand-over is one request, however long the queue";
+        "A release wakes one waiter: among those who wait in one process a hand-over is one request, however many";
     a_wait_ends_in_time_and_leaves_nothing [Ttl, Watch] WAIT_ENDS_IN_TIME_AND_LEAVES_NOTHING
         "A wait that ends in `Timeout` leaves no place in the queue behind";
     a_waiter_that_gives_up_is_skipped [Ttl, Watch] WAITER_THAT_GIVES_UP_IS_SKIPPED + REDISSON_1104
@@ -68,6 +70,36 @@ async fn first_come_first_served(ctx: Context) -> CaseResult {
         waiters.push(queue_up(&coordinator(&ctx).await?, &ctx.driver(), place).await?);
     }
     let mut held = holder;
+    for waiter in waiters {
+        ensure!(!waiter.is_finished(), "a waiter was served before its turn");
+        let token = held.token();
+        held.release().await?;
+        held = served(waiter, PATIENCE).await?;
+        ensure!(held.token() > token, "the next token is not newer");
+    }
+    Ok(())
+}
+
+async fn many_processes_hold_it_in_turn(ctx: Context) -> CaseResult {
+    /// So many that a waiter need not be told of all who come and go before it.
+    const WAITERS: usize = 24;
+    let (driver, mut nodes, mut waiters) = (ctx.driver(), Vec::new(), Vec::new());
+    let mut held = coordinator(&ctx).await?.lock("q").acquire().await?;
+    for place in 2..WAITERS + 2 {
+        let node = coordinator(&ctx).await?;
+        waiters.push(queue_up(&node, &driver, place).await?);
+        nodes.push(node);
+    }
+    // Two processes wait twice; one place goes from the middle, and those just before the last ones go.
+    for (node, place) in [(0, 2), (WAITERS - 1, 3)] {
+        waiters.push(queue_up(&nodes[node], &driver, WAITERS + place).await?);
+    }
+    for gone in [WAITERS - 2, WAITERS - 3, 7] {
+        waiters.remove(gone).abort();
+    }
+    let left = waiters.len() + 1;
+    eventually("their places are given up", async || Ok((keys_in(&driver, LOCKS).await? == left).then_some(())))
+        .await?;
     for waiter in waiters {
         ensure!(!waiter.is_finished(), "a waiter was served before its turn");
         let token = held.token();

@@ -67,19 +67,23 @@ async fn one_key_is_watched_and_nothing_else(ctx: Context) -> CaseResult {
 
 async fn every_watcher_is_told(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
-    let key = Key::new("a/b")?;
-    let mut watchers = Vec::new();
-    for range in [Range::all(), Range::all(), Range::prefix("a/")?, Range::Key(key.clone()), Range::Key(key.clone())] {
-        watchers.push(Watcher::synced(&driver, &range).await?.0);
-        watchers.push(Watcher::synced(&ctx.another().await?, &range).await?.0);
-    }
-    let written = put(&driver, &key, "1").await?;
-    for watcher in &mut watchers {
-        ensure_eq!(watcher.put(&key).await?.version, written, "the version told");
-    }
-    delete(&driver, &key).await?;
-    for watcher in &mut watchers {
-        watcher.deleted(&key).await?;
+    // A backend may tell changes by what their keys begin with.
+    for name in ["a/b", "a/b/c", "a/b/c/d"] {
+        let key = Key::new(name)?;
+        let own = Range::Key(key.clone());
+        let mut watchers = Vec::new();
+        for range in [Range::all(), Range::all(), Range::prefix("a/")?, Range::prefix(name)?, own.clone(), own] {
+            watchers.push(Watcher::synced(&driver, &range).await?.0);
+            watchers.push(Watcher::synced(&ctx.another().await?, &range).await?.0);
+        }
+        let written = put(&driver, &key, "1").await?;
+        for watcher in &mut watchers {
+            ensure_eq!(watcher.put(&key).await?.version, written, "the version told");
+        }
+        delete(&driver, &key).await?;
+        for watcher in &mut watchers {
+            watcher.deleted(&key).await?;
+        }
     }
     Ok(())
 }

@@ -200,7 +200,12 @@ impl<S: Raw> Place for Site<S> {
             Section::Calls => report.calls = sections::calls::run(self, pace).await?,
             Section::Specification => report.specification = sections::specification::run(self, pace).await?,
             Section::Throughput => report.throughput = sections::throughput::run(self, pace).await?,
-            Section::Handover => report.handover = Some(sections::handover::run(self, pace).await?),
+            Section::Handover => {
+                let (handover, why) = sections::handover::run(self, pace).await?;
+                report.handover = Some(handover);
+                let left_out = why.map(|why| LeftOut { section: section.name().to_owned(), why });
+                report.left_out.extend(left_out);
+            }
             Section::Leases => report.leases = Some(sections::leases::run(self, pace).await?),
             Section::Fanout => report.fanout = Some(sections::fanout::run(self, pace).await?),
             Section::Soak => report.soak = Some(sections::soak::run(self, pace).await?),

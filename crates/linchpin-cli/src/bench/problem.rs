@@ -19,6 +19,11 @@ impl Problem {
         Self(Failure::invalid(text))
     }
 
+    /// What it says.
+    pub(crate) fn text(self) -> String {
+        self.0.message
+    }
+
     /// Says what was being done.
     pub(crate) fn during(self, what: &str) -> Self {
         let Failure { code, message } = self.0;

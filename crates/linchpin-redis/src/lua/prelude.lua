@@ -12,6 +12,7 @@
 --   none        never there
 --   log         channel: who looked for what has ended, and the beats of sweep.lua, for everybody who watches
 --   log:<topic> channel: the changes of each script to keys of a topic: of those that are alike up to their second '/'
+--   key:<key>   channel: the changes of a key that shares its topic, for who watches nothing else there
 local P, call, pack = ARGV[1], redis.call, struct.pack
 local function num(x) return string.format('%d', x) end
 
@@ -73,7 +74,7 @@ end
 
 -- A value up to this length travels with its change; watchers read a longer one themselves.
 local INLINE = 4096
-local changes = {}
+local changes, shared = {}, {}
 
 -- Notes a change: of a key that was written at this revision (with the TTL that it got, 0 for none), or deleted.
 -- Packed by struct, little endian: text made of numbers takes longer than all the rest. What comes one after the other
@@ -92,11 +93,13 @@ local function changed(key, created, ttl, value)
   else
     changes[#changes + 1] = { topic = topic, pack('<d', epoch), change }
   end
+  if topic ~= key then shared[#shared + 1] = { 'key:' .. key, pack('<d', epoch) .. change } end
 end
 
 -- Every script that may change keys returns through this: it tells the watchers.
 local function done(reply)
   for _, told in ipairs(changes) do call('PUBLISH', KEYS[2] .. 'log:' .. told.topic, table.concat(told)) end
+  for _, told in ipairs(shared) do call('PUBLISH', KEYS[2] .. told[1], told[2]) end
   return reply
 end
 

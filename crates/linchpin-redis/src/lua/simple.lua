@@ -52,12 +52,15 @@ if ARGV[6] <= '1' and last == 10 + 3 * ARGV[6] and (ARGV[last - 3] == 'put' or A
       change = struct.pack('<dc1dI4c0', epoch, 'd', rev, #name, name)
       reply = struct.pack('<c1dd', 'c', rev, 1)
     end
-    local log = KEYS[2] .. 'log:' .. (string.match(name, '^[^/]*/[^/]*/') or name)
-    local told = redis.pcall('PUBLISH', log, change)
-    if type(told) == 'table' and told.err then
-      -- As of the prelude's `careful`: everybody who watches reads all again, and it fails once more.
-      call('SET', META, struct.pack('<dddd', rev, math.max(epoch + 1, now), now, offset))
-      call('PUBLISH', log, change)
+    local topic = string.match(name, '^[^/]*/[^/]*/') or name
+    local channels = { KEYS[2] .. 'log:' .. topic, topic ~= name and KEYS[2] .. 'key:' .. name or nil }
+    for _, channel in ipairs(channels) do
+      local told = redis.pcall('PUBLISH', channel, change)
+      if type(told) == 'table' and told.err then
+        -- As of the prelude's `careful`: everybody who watches reads all again, and it fails once more.
+        call('SET', META, struct.pack('<dddd', rev, math.max(epoch + 1, now), now, offset))
+        call('PUBLISH', channel, change)
+      end
     end
     if not put then
       call('ZREM', P .. 'keys', name)

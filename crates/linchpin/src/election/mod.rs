@@ -19,10 +19,10 @@ use crate::held::{FencingToken, Held, run};
 use crate::leases::{Answer, Callbacks, Kind, Lease, Request, check_ttl};
 use crate::lines::Rank;
 use crate::queue::{Place, Queue};
+use crate::range::until_gone;
 use crate::wait::Wait;
 use bytes::Bytes;
-use futures::StreamExt;
-use linchpin_core::{Area, Error, ErrorKind, Key, Range, Result, WatchEvent, stored};
+use linchpin_core::{Area, Error, Key, Result, stored};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,9 +126,9 @@ impl Election {
         let queue = self.queue("campaign")?;
         let wait = Wait::new("campaign", &self.name, self.wait);
         loop {
-            let place = wait.look(queue.enter(self.ttl)).await?;
+            let mut place = wait.look(queue.enter(self.ttl)).await?;
             // A place that was lost while waiting (a pause longer than the TTL) is taken anew at the end.
-            if let Some(lease) = self.serve(&queue, &place, &wait).await?
+            if let Some(lease) = self.serve(&queue, &mut place, &wait).await?
                 && let Some(leadership) = self.elected(lease, place.ticket)
             {
                 return Ok(leadership);
@@ -261,7 +261,7 @@ impl Election {
     }
 
     /// Waits in the queue for the seat and takes it; `None` if the place was lost meanwhile.
-    async fn serve(&self, queue: &Queue<'_>, place: &Place, wait: &Wait<'_>) -> Result<Option<Arc<Lease>>> {
+    async fn serve(&self, queue: &Queue<'_>, place: &mut Place, wait: &Wait<'_>) -> Result<Option<Arc<Lease>>> {
         let mut rank = wait.look(queue.look(place)).await?;
         if rank == Rank::Behind {
             rank = wait.turn(queue.turn(place)).await?;
@@ -272,7 +272,7 @@ impl Election {
             }
             tokio::select! {
                 () = place.lease.lost() => break,
-                free = wait.turn(async { self.seat_is_free().await.map_err(|error| queue.named(error)) }) => free?,
+                free = wait.turn(self.until_seat_is_free(queue)) => free?,
             }
             rank = wait.turn(queue.turn(place)).await?;
         }
@@ -280,18 +280,9 @@ impl Election {
     }
 
     /// Returns when nobody leads.
-    async fn seat_is_free(&self) -> Result<()> {
-        let mut events = self.context.driver.watch(&Range::Key(self.seat()?)).await?;
-        let mut present = false;
-        while let Some(event) = events.next().await {
-            match event? {
-                WatchEvent::Put(_) => present = true,
-                WatchEvent::Deleted { .. } => return Ok(()),
-                WatchEvent::Synced { .. } if !present => return Ok(()),
-                _ => {}
-            }
-        }
-        Err(Error::new(ErrorKind::Unavailable, "watch", "the watch ended"))
+    async fn until_seat_is_free(&self, queue: &Queue<'_>) -> Result<()> {
+        let free = until_gone(&*self.context.driver, &self.seat()?).await;
+        free.map_err(|error| queue.named(error))
     }
 
     /// Takes the seat if it is free.

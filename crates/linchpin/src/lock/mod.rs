@@ -111,8 +111,8 @@ impl Lock {
                 return wait.look(self.take(place)).await;
             }
             let look = async {
-                let place = queue.enter(self.ttl).await?;
-                let rank = queue.look(&place).await?;
+                let mut place = queue.enter(self.ttl).await?;
+                let rank = queue.look(&mut place).await?;
                 Ok((place, rank))
             };
             let (place, mut rank) = wait.look(look).await?;
@@ -142,8 +142,8 @@ impl Lock {
             if !queue.is_empty().await? {
                 return Ok(None);
             }
-            let place = queue.enter(self.ttl).await?;
-            (queue.look(&place).await? == Rank::First).then_some(place)
+            let mut place = queue.enter(self.ttl).await?;
+            (queue.look(&mut place).await? == Rank::First).then_some(place)
         };
         match place {
             Some(place) => Ok(Some(self.take(place).await?)),

@@ -17,8 +17,9 @@ const ROUNDS: usize = 3;
 const TURNS: u64 = 40;
 const QUICK_TURNS: u64 = 20;
 const FEW: u64 = 500;
-/// How many processes those who wait are spread over: coordinators with connections of their own stand for them.
-const PROCESSES: [usize; 2] = [1, 4];
+/// How many processes those who wait are spread over, or each is in one: coordinators with connections of their own stand
+/// for them.
+const SPREADS: [(&str, Option<usize>); 3] = [(LOCK, Some(1)), (SPREAD, Some(4)), (EACH, None)];
 const ROUND_TRIPS: usize = 300;
 const UNCONTENDED: usize = 50;
 
@@ -26,49 +27,72 @@ const UNCONTENDED: usize = 50;
 pub(crate) const LOCK: &str = "linchpin's lock";
 /// They are in four. Each process that waits is told who comes and who leaves.
 pub(crate) const SPREAD: &str = "the same, 4 processes";
+/// Each of them is in one of its own.
+pub(crate) const EACH: &str = "the same, a process each";
 /// The shortest way that the backend has to hand something over.
 pub(crate) const QUEUE: &str = "token queue";
 
-pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<HandOver> {
+/// Measures it; and why some of it is left out, if it is: a server may not take a hundred processes.
+pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<(HandOver, Option<String>)> {
     // While nobody else is there: every handle that watches hears of every change.
     let uncontended_requests = uncontended(site).await?;
     let mut idle = Alone::of(site.server.idle().await?);
     let rounds = if pace.quick { 1 } else { ROUNDS };
-    let progress = pace.progress("handover", PROCESSES.len() * WAITERS.len() * (rounds + 1));
-    let mut lanes = WAITERS.map(|_| [Lane::new(LOCK), Lane::new(SPREAD), Lane::new(QUEUE)]);
-    for (nth, processes) in PROCESSES.into_iter().enumerate() {
-        let coordinators = try_join_all((0..processes).map(|_| site.coordinator())).await?;
-        for (waiters, lanes) in WAITERS.into_iter().zip(&mut lanes) {
+    let progress = pace.progress("handover", SPREADS.len() * WAITERS.len() * (rounds + 1));
+    let (mut lanes, mut left_out) = (WAITERS.map(|_| (Vec::new(), Lane::new(QUEUE))), None);
+    for (nth, (name, processes)) in SPREADS.into_iter().enumerate() {
+        for (waiters, (locks, queue)) in WAITERS.into_iter().zip(&mut lanes) {
             let (takers, wanted) = (waiters + 1, wanted(waiters, pace));
-            let [lock, queue] = lanes.get_disjoint_mut([nth, 2]).unwrap_or_else(|_| unreachable!("two of three"));
-            let locks = |round: usize| {
-                let name = format!("handover-{processes}-{waiters}-{round}");
-                let coordinator = |at: usize| coordinators[at % processes].clone();
+            let coordinators = match coordinators(site, processes.unwrap_or(takers)).await {
+                Ok(coordinators) => coordinators,
+                Err(problem) if processes.is_none() => {
+                    left_out = Some(problem.during(&format!("{name}, with {waiters} waiters")).text());
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            };
+            let contenders = |round: usize| {
+                let name = format!("handover-{nth}-{waiters}-{round}");
+                let coordinator = |at: usize| coordinators[at % coordinators.len()].clone();
                 let taker = |at: usize| LockTaker { coordinator: coordinator(at), name: name.clone() };
                 (0..takers).map(taker).collect::<Vec<_>>()
             };
-            let tokens = |round| format!("tokens-{processes}-{waiters}-{round}");
+            let tokens = |round| format!("tokens-{nth}-{waiters}-{round}");
+            let mut lock = Lane::new(name);
             for round in 0..rounds {
                 idle.round_trips().await?;
-                lock.measure(locks(round), wanted).await?;
+                lock.measure(contenders(round), wanted).await?;
                 idle.round_trips().await?;
                 queue.measure(site.server.takers(&tokens(round), takers).await?, wanted).await?;
                 progress.step();
             }
             let mut counter = site.server.counter().await?;
             if let Some(counter) = &mut counter {
-                lock.count(locks(rounds), wanted, counter).await?;
+                lock.count(contenders(rounds), wanted, counter).await?;
                 queue.count(site.server.takers(&tokens(rounds), takers).await?, wanted, counter).await?;
             }
             progress.step();
+            locks.push(lock);
+            try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
         }
-        try_join_all(coordinators.iter().map(Coordinator::shutdown)).await?;
     }
     let points = WAITERS.into_iter().zip(lanes);
-    let points = points.map(|(waiters, lanes)| HandOverPoint { waiters, contenders: lanes.map(Lane::done).into() });
+    let points = points.map(|(waiters, (locks, queue))| HandOverPoint {
+        waiters,
+        contenders: locks.into_iter().chain([queue]).map(Lane::done).collect(),
+    });
     let points = points.collect();
     let (round_trip, commit) = idle.done();
-    Ok(HandOver { uncontended_requests, round_trip, commit, points })
+    Ok((HandOver { uncontended_requests, round_trip, commit, points }, left_out))
+}
+
+/// So many, one after the other: a server may be slow to take a hundred at once.
+async fn coordinators<S: Raw>(site: &Site<S>, count: usize) -> Result<Vec<Coordinator>> {
+    let mut coordinators = Vec::with_capacity(count);
+    for _ in 0..count {
+        coordinators.push(site.coordinator().await?);
+    }
+    Ok(coordinators)
 }
 
 /// How many hand-overs are measured in a round.
