@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use linchpin::lock::LOCKS;
 use linchpin::{Coordinator, Driver, Error, ErrorKind, Key, LockGuard, Page, Range, Transaction};
-use linchpin_tests::servers::RedisServer;
+use linchpin_tests::servers::{PostgresServer, RedisServer};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -161,5 +161,11 @@ async fn who_waits_far_back_gets_its_turn_in_memory() {
 #[tokio::test]
 async fn who_waits_far_back_gets_its_turn_over_redis() {
     let server = RedisServer::start().await.expect("a server");
+    all(|name| format!("{}?namespace=long-queue-{name}", server.url())).await;
+}
+
+#[tokio::test]
+async fn who_waits_far_back_gets_its_turn_over_postgres() {
+    let server = PostgresServer::start().await.expect("a server");
     all(|name| format!("{}?namespace=long-queue-{name}", server.url())).await;
 }

@@ -177,6 +177,7 @@ pub(crate) fn capabilities(facts: &Facts) -> Capabilities {
     capabilities.transactions = TransactionScope::MultiKey;
     capabilities.transaction_ids = Some(commit::ID_WINDOW);
     capabilities.prefix_guards = true;
+    capabilities.key_watches = true;
     capabilities.watch = WatchCompleteness::LatestVersion;
     capabilities.ttl = Some(TtlSupport::within(SLACK));
     capabilities.messages = Some(MessageSupport::new(false));

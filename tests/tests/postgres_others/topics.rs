@@ -73,11 +73,11 @@ async fn who_watches_something_reads_nothing_else_at_once() {
     const CHANGES: u64 = 300;
     let server = server().await;
     let (driver, other) = (connect(&server).await, connect(&server).await);
-    let mut events = driver.watch(&Range::Key(key("user/config"))).await.expect("a watch");
-    put(&other, "user/other", "before").await;
+    let mut events = driver.watch(&Range::Key(key("q/a/config"))).await.expect("a watch");
+    put(&other, "q/a/other", "before").await;
     let (before, started) = (looks(&server).await, Instant::now());
     let mut writers = JoinSet::new();
-    for name in ["user/1", "user/2", "user/3"] {
+    for name in ["q/a/1", "q/a/2", "q/a/3"] {
         let writer = connect(&server).await;
         writers.spawn(async move {
             for _ in 0..CHANGES / 3 {
@@ -96,10 +96,10 @@ async fn who_watches_something_reads_nothing_else_at_once() {
         "{elsewhere} looks in {seconds} s for {CHANGES} changes of other keys"
     );
     for _ in 0..CHANGES {
-        put(&other, "user/config", "v").await;
+        put(&other, "q/a/config", "v").await;
         sleep(Duration::from_millis(3)).await;
     }
-    put(&other, "user/config", "last").await;
+    put(&other, "q/a/config", "last").await;
     told(&mut events, Some("last")).await;
     let here = looks(&server).await - before - elsewhere;
     assert!(

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// So many are told one by one; of more it is said that all may be among them.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 /// Some of the [topics](topic_of) of changes, each as 16 bits of a hash that the adapter chooses, as its server may have to
 /// know it too: who shares them looks in vain now and then. As text it is four hexadecimal digits for each, or `*`.
@@ -38,16 +38,17 @@ pub enum Topics {
 }
 
 impl Topics {
-    /// The topic that changes of this key are told under.
+    /// What changes of this key are told under: its topic, and its own name, for who watches nothing else there.
     pub fn of_key(name: &str, hash: impl Fn(&str) -> u16) -> Self {
-        Self::Some(BTreeSet::from([hash(topic_of(name))]))
+        Self::Some(BTreeSet::from([topic_of(name), name].map(hash)))
     }
 
-    /// The topics that changes of a range are told under.
+    /// The topics that changes of a range are told under; of one key it is its name.
     pub fn of_range(range: &Range, hash: impl Fn(&str) -> u16) -> Self {
-        match topic(range) {
-            hub::Topic::Channel(topic) => Self::Some(BTreeSet::from([hash(&topic)])),
-            hub::Topic::Start(_) => Self::All,
+        match (range, topic(range)) {
+            (Range::Key(key), _) => Self::Some(BTreeSet::from([hash(key.as_str())])),
+            (Range::Prefix(_), hub::Topic::Channel(topic)) => Self::Some(BTreeSet::from([hash(&topic)])),
+            (Range::Prefix(_), hub::Topic::Start(_)) => Self::All,
         }
     }
 
@@ -167,9 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_the_topic_of_its_queue_or_its_own() {
+    fn a_key_has_the_topic_of_its_queue_and_its_own() {
         let of = |key| Topics::of_key(key, hash);
-        assert_eq!(of("lock/6:orders/0a7f"), of("lock/6:orders/"));
+        let both = Topics::Some(BTreeSet::from(["lock/6:orders/", "lock/6:orders/0a7f"].map(hash)));
+        assert_eq!(of("lock/6:orders/0a7f"), both);
         assert_ne!(of("user/config"), of("user/other"));
         assert_eq!(of("k").to_string(), format!("{:04x}", hash("k")));
         for wrong in ["x", "012x", "01234x", "é", "**"] {
@@ -210,5 +212,7 @@ mod tests {
         assert!(meets("lock/6:orders/0a7f") && meets("k"));
         watched.remove(&all);
         assert!(meets("user/config") && !meets("k"));
+        watched.add(&Topics::of_range(&key("lock/6:orders/0a7f"), hash));
+        assert!(meets("lock/6:orders/0a7f") && !meets("lock/6:orders/0b"), "who watches one place hears of no other");
     }
 }

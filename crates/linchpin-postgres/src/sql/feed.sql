@@ -76,10 +76,10 @@ BEGIN
     RETURN found_secret;
 END $$;
 
--- What is told of changes of a key: how many there are after them, how many they are, and which topic it has.
+-- What is told of changes of a key: how many there are after them, how many they are, which topic it has, and its name.
 CREATE FUNCTION linchpin.doorbell(changes bigint, count bigint, key text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT changes || ' ' || count || ' ' || encode(substr(sha256(convert_to(
-        coalesce(substring(key FROM '^[^/]*/[^/]*/'), key), 'UTF8')), 1, 2), 'hex')
+    SELECT changes || ' ' || count || ' ' || string_agg(DISTINCT encode(substr(sha256(convert_to(
+        told, 'UTF8')), 1, 2), 'hex'), '') FROM unnest(ARRAY[substring(key FROM '^[^/]*/[^/]*/'), key]) AS told
 $$;
 
 -- Sends notifications.

@@ -42,7 +42,8 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<(HandOver,
     let (mut lanes, mut left_out) = (WAITERS.map(|_| (Vec::new(), Lane::new(QUEUE))), None);
     for (nth, (name, processes)) in SPREADS.into_iter().enumerate() {
         for (waiters, (locks, queue)) in WAITERS.into_iter().zip(&mut lanes) {
-            let (takers, wanted) = (waiters + 1, wanted(waiters, pace));
+            // A hundred processes may hand over slowly.
+            let (takers, wanted) = (waiters + 1, if processes.is_some() { wanted(waiters, pace) } else { FEW });
             let coordinators = match coordinators(site, processes.unwrap_or(takers)).await {
                 Ok(coordinators) => coordinators,
                 Err(problem) if processes.is_none() => {
