@@ -1,8 +1,13 @@
 //! Certificates and keys, and TLS with full verification by a crypto provider that is named here: what a process has
 //! installed otherwise does not matter.
 
+mod system;
+
 use crate::url::{file, invalid};
 use linchpin_core::Result;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -88,26 +93,26 @@ impl Material {
     /// # Errors
     /// `InvalidArgument` if one of them is not PEM of its kind, or certificate and key cannot be used together.
     pub fn check(&self) -> Result<()> {
-        let trusted = self.authorities().map_or_else(|| Ok(RootCertStore::empty()), given_roots)?;
-        self.config(trusted).map(drop)
+        self.client_config(false).map(drop)
     }
 
-    /// A configuration that trusts only the given authorities, or else the system's. Where TLS is not `required` a
-    /// system may have none.
+    /// A configuration that trusts only the given authorities, or else the system's: those are read once in a process, when
+    /// they are first needed. Where TLS is not `required` a system may have none.
     ///
     /// # Errors
     /// As [`check`](Self::check); `InvalidArgument` also if TLS is required and the system has no authorities.
     pub fn client_config(&self, required: bool) -> Result<ClientConfig> {
-        self.config(self.authorities().map_or_else(|| system_roots(required), given_roots)?)
-    }
-
-    fn config(&self, trusted: RootCertStore) -> Result<ClientConfig> {
         self.check_pair()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = match self.authorities() {
+            Some(pem) => given_authorities(pem, &provider)?,
+            None => system::authorities(&provider, required)?,
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| invalid("TLS cannot be set up").with_source(error))?
-            .with_root_certificates(trusted);
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let Some((certificate, key)) = self.client() else {
             return Ok(builder.with_no_client_auth());
         };
@@ -127,27 +132,14 @@ impl fmt::Debug for Material {
     }
 }
 
-fn given_roots(pem: &[u8]) -> Result<RootCertStore> {
+fn given_authorities(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {
     const NAME: &str = "the certificate authority (tls_ca)";
     let mut roots = RootCertStore::empty();
     for certificate in certificates(NAME, pem)? {
         roots.add(certificate).map_err(|error| invalid(format!("{NAME} is not usable")).with_source(error))?;
     }
-    Ok(roots)
-}
-
-fn system_roots(required: bool) -> Result<RootCertStore> {
-    let mut found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if required && roots.is_empty() {
-        let error = invalid("the system has no certificate authorities to trust; name one with tls_ca");
-        return Err(match found.errors.pop() {
-            Some(source) => error.with_source(source),
-            None => error,
-        });
-    }
-    Ok(roots)
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    Ok(verifier.map_err(|error| invalid(format!("{NAME} is not usable")).with_source(error))?)
 }
 
 fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
