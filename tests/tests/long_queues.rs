@@ -51,6 +51,16 @@ impl Queue {
         }
     }
 
+    fn calls(&self, operation: &str) -> u64 {
+        self.waiting.metrics().operations.get(operation).map_or(0, |metrics| metrics.calls)
+    }
+
+    /// Who waits has asked: who is told of all who come and go does not.
+    #[track_caller]
+    fn asked(&self, operation: &str) {
+        assert!(self.calls(operation) > 0, "it was told of all who come and go");
+    }
+
     async fn places(&self) -> Vec<Key> {
         let page = self.others.scan(&self.range, &Page::first_keys()).await.expect("listed");
         page.entries.into_iter().map(|entry| entry.key).collect()
@@ -65,11 +75,19 @@ impl Queue {
         timeout(SOON, there).await.unwrap_or_else(|_| panic!("there are not {count} places"));
     }
 
-    /// Somebody who waits for the lock, far back.
+    /// Somebody who waits for the lock, far back: it watches the one ahead by now, and before, if it is the first to wait
+    /// here, the whole queue.
     async fn waiter(&self) -> JoinHandle<Result<LockGuard, Error>> {
         let (lock, before) = (self.waiting.lock("q").ttl(Duration::from_secs(60)), self.places().await.len());
+        let watches = (self.calls("watch") + 1).max(2);
         let waiter = tokio::spawn(async move { lock.acquire().await });
         self.until_there_are(before + 1).await;
+        let watching = async {
+            while self.calls("watch") < watches {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(SOON, watching).await.expect("it watches the one ahead");
         waiter
     }
 }
@@ -99,8 +117,7 @@ async fn one_after_the_other(queue: &Queue) {
     queue.leave([3]).await;
     let guard = got(waiter).await;
     assert_eq!(queue.places().await.len(), 2);
-    let asked = queue.waiting.metrics().operations.get("get").map_or(0, |metrics| metrics.calls);
-    assert!(asked > 0, "it was told of all who come and go");
+    queue.asked("get");
     guard.release().await.expect("released");
 }
 
@@ -109,6 +126,7 @@ async fn the_one_ahead_dies(queue: &Queue) {
     let waiter = queue.waiter().await;
     queue.leave(0..AHEAD).await;
     got(waiter).await.release().await.expect("released");
+    queue.asked("get");
 }
 
 async fn its_own_place_goes(queue: &Queue) {
@@ -122,14 +140,17 @@ async fn its_own_place_goes(queue: &Queue) {
     assert!(!waiter.is_finished() && !queue.places().await.contains(&own), "it won by a place that was gone");
     queue.leave([AHEAD]).await;
     got(waiter).await.release().await.expect("released");
+    queue.asked("get");
 }
 
 async fn the_wait_ends(queue: &Queue) {
-    let wait = Duration::from_millis(300);
+    let wait = Duration::from_secs(1);
     let error = queue.waiting.lock("q").wait(wait).acquire().await.expect_err("others hold it");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     queue.until_there_are(AHEAD).await;
     let waiter = queue.waiter().await;
+    // It knew that the queue is long.
+    queue.asked("scan");
     queue.waiting.shutdown().await.expect("shut down");
     let error = timeout(SOON, waiter).await.expect("in time").expect("no panic").expect_err("it is shut down");
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");

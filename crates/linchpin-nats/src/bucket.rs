@@ -362,7 +362,8 @@ impl Bucket {
     async fn read_each(&self, operation: &'static str, subjects: &[String]) -> Result<(Found, Revision)> {
         let mut revision = self.revision(operation).await?;
         let mut found = self.collect(operation, subjects).await?;
-        let mut pauses = Contention::default();
+        // Short ones: who reads is in no writer's way, and waits for a moment in which nobody writes.
+        let mut pauses = Contention::up_to(Duration::from_millis(1));
         // A single one needs no second look.
         while subjects.len() > 1 {
             let now = self.revision(operation).await?;

@@ -3,7 +3,8 @@
 //! Each change of a queue is told to every process that watches it, see [`lines`](crate::lines). That is much where a
 //! hundred wait, and for most of them it is no news. So who has many before it, and is the only one of its process to
 //! wait there, watches one place: the last of those ahead. Once that is gone it asks the backend who is left of them.
-//! Nobody comes ahead later: the revision that created a place says where it stands.
+//! Nobody comes ahead later: the revision that created a place says where it stands. For a moment after its turn the queue
+//! is taken for long.
 
 use crate::lines::LINGER;
 use crate::range::{read_all, until_gone};
@@ -69,7 +70,9 @@ impl Ahead {
                 self.ask(driver).await
             };
             match asked.await {
-                Ok(true) => backoff.reset(),
+                Ok(true) if self.last().as_ref() != Some(&last) => backoff.reset(),
+                // It is gone and is there.
+                Ok(true) => backoff.pause().await,
                 Ok(false) => return Ok(false),
                 Err(error) if error.is_transient() => backoff.pause().await,
                 Err(error) => return Err(error),
@@ -160,7 +163,7 @@ impl Drop for Alone {
     fn drop(&mut self) {
         if let Some(known) = self.queues.lock().get_mut(&self.range) {
             known.waits = false;
-            // The queue was long until now.
+            // Others came after it.
             if self.is_far {
                 known.long = Some(Instant::now());
             }

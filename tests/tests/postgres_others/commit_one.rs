@@ -142,11 +142,15 @@ fn entry(entry: &Entry) -> String {
 }
 
 /// The rows that one side wrote, as far as they can be told of both.
-const ROWS: [&str; 3] = [
+const ROWS: [&str; 4] = [
     // Each change follows the one before.
     "SELECT count(*) FROM (SELECT c.before, c.was, lag(c.number) OVER w AS number, lag(c.revision) OVER w AS revision \
      FROM linchpin.changes AS c WHERE c.namespace = {} WINDOW w AS (ORDER BY c.number)) AS c \
      WHERE c.before <> c.number OR c.was <> c.revision",
+    "SELECT array_agg(c.what ORDER BY c.number) FROM ( \
+     SELECT c.number, encode(c.keys[n], 'escape') || ' ' || (c.created[n] = 0) || ' ' || (c.created[n] = c.versions[n]) AS what \
+     FROM linchpin.changes AS c, generate_series(1, cardinality(c.keys)) AS n WHERE c.namespace = {} \
+     AND c.versions[n] <= c.revision AND cardinality(c.keys) = 1) AS c",
     "SELECT array_agg(o.status || ' ' || o.detail || ' ' || o.count ORDER BY o.status, o.detail) FROM ( \
      SELECT status, detail, count(*) FROM linchpin.outcomes WHERE namespace = {} GROUP BY status, detail) AS o",
     "SELECT array_agg(encode(k.key, 'escape') || ' ' || ((k.ends - n.acted) / 100000000) ORDER BY k.key) \

@@ -313,7 +313,7 @@ mod tests {
         assert_eq!((targets[0].unit.as_str(), targets[0].met), ("committed round trips", true));
         assert!((targets[0].measured - 2.0).abs() < 1e-9, "{}", targets[0].measured);
         // What was not counted where it should be is missed.
-        assert_eq!(met(&report), [false, false, false, false, true]);
+        assert_eq!(met(&report), [false, false, false, false, false, true]);
     }
 
     #[test]
