@@ -34,6 +34,7 @@ impl<'a> Queue<'a> {
     /// # Cancel safety
     /// Dropping the future gives the place up.
     pub(crate) async fn enter(&self, ttl: Duration) -> Result<Place> {
+        // It is called long only where somebody here stood back.
         if self.context.long_queues.is_long(&self.range)
             && let Some(alone) = self.wait_alone()
         {
@@ -46,8 +47,8 @@ impl<'a> Queue<'a> {
 
     /// Waiting without being told of everybody, where that costs less: nobody else here waits.
     fn wait_alone(&self) -> Option<Alone> {
-        let Context { driver, lines, long_queues, .. } = self.context;
-        let alone = driver.capabilities().key_watches.then(|| long_queues.wait_alone(&self.range))??;
+        let Context { lines, long_queues, .. } = self.context;
+        let alone = long_queues.wait_alone(&self.range)?;
         lines.leave_long(&self.range, FAR);
         (!lines.is_watched(&self.range)).then_some(alone)
     }
@@ -66,10 +67,10 @@ impl<'a> Queue<'a> {
         Ok(place)
     }
 
-    /// Who has many ahead is told of the last of them only, if nobody else here waits.
+    /// Who has many ahead is told of the last of them only, if nobody else here waits, and if that costs the backend less.
     fn stand_back(&self, place: &mut Place) {
         let Knowledge::Line(line) = &place.known else { return };
-        if line.is_shared() {
+        if line.is_shared() || !self.context.driver.capabilities().key_watches {
             return;
         }
         let Lease { key, created, .. } = &*place.lease;

@@ -63,28 +63,36 @@ fn served(waiter: Waiter, within: Duration) -> impl Future<Output = Result<LockG
     })
 }
 
+/// One holds the lock after the other, in this order and none before its turn.
+#[track_caller]
+fn held_in_turn(holder: LockGuard, waiters: Vec<Waiter>) -> impl Future<Output = CaseResult> {
+    here(async move {
+        let mut held = holder;
+        for waiter in waiters {
+            ensure!(!waiter.is_finished(), "a waiter was served before its turn");
+            let token = held.token();
+            held.release().await?;
+            held = served(waiter, PATIENCE).await?;
+            ensure!(held.token() > token, "the next token is not newer");
+        }
+        Ok(())
+    })
+}
+
 async fn first_come_first_served(ctx: Context) -> CaseResult {
     let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
     let mut waiters = Vec::new();
     for place in 2..7 {
         waiters.push(queue_up(&coordinator(&ctx).await?, &ctx.driver(), place).await?);
     }
-    let mut held = holder;
-    for waiter in waiters {
-        ensure!(!waiter.is_finished(), "a waiter was served before its turn");
-        let token = held.token();
-        held.release().await?;
-        held = served(waiter, PATIENCE).await?;
-        ensure!(held.token() > token, "the next token is not newer");
-    }
-    Ok(())
+    held_in_turn(holder, waiters).await
 }
 
 async fn many_processes_hold_it_in_turn(ctx: Context) -> CaseResult {
     /// So many that a waiter need not be told of all who come and go before it.
     const WAITERS: usize = 24;
     let (driver, mut nodes, mut waiters) = (ctx.driver(), Vec::new(), Vec::new());
-    let mut held = coordinator(&ctx).await?.lock("q").acquire().await?;
+    let holder = coordinator(&ctx).await?.lock("q").acquire().await?;
     for place in 2..WAITERS + 2 {
         let node = coordinator(&ctx).await?;
         waiters.push(queue_up(&node, &driver, place).await?);
@@ -100,14 +108,7 @@ async fn many_processes_hold_it_in_turn(ctx: Context) -> CaseResult {
     let left = waiters.len() + 1;
     eventually("their places are given up", async || Ok((keys_in(&driver, LOCKS).await? == left).then_some(())))
         .await?;
-    for waiter in waiters {
-        ensure!(!waiter.is_finished(), "a waiter was served before its turn");
-        let token = held.token();
-        held.release().await?;
-        held = served(waiter, PATIENCE).await?;
-        ensure!(held.token() > token, "the next token is not newer");
-    }
-    Ok(())
+    held_in_turn(holder, waiters).await
 }
 
 async fn one_release_wakes_one_waiter(ctx: Context) -> CaseResult {
