@@ -142,17 +142,17 @@ async fn a_gap_is_marked_before_what_comes_after_it(ctx: Context) -> CaseResult 
 }
 
 async fn a_claim_of_who_is_cut_off_is_exclusive_still(ctx: Context) -> CaseResult {
-    let (node, beside) = (patient(ctx.driver()).await?, patient(ctx.beside().await?).await?);
-    append(beside.driver(), "s", &["one", "two"]).await?;
+    let (node, beside) = (patient(ctx.driver()).await?, ctx.beside().await?);
+    append(&beside, "s", &["one", "two"]).await?;
     let held = take_one(node.driver(), claim("s", "g", "cut off")?.visibility(LONG)).await?;
     ctx.faults()?.proxy()?.cut();
-    let other = take_one(beside.driver(), claim("s", "g", "other")?).await?;
+    let other = take_one(&beside, claim("s", "g", "other")?).await?;
     ensure_eq!((text(&held), text(&other)), ("one".to_owned(), "two".to_owned()), "who has what");
-    crate::stream_calls::take_nothing(beside.driver(), &claim("s", "g", "other")?, "one is claimed").await?;
+    crate::stream_calls::take_nothing(&beside, &claim("s", "g", "other")?, "one is claimed").await?;
     ctx.faults()?.proxy()?.mend();
     until_back("a look at the stream", || async { node.driver().inspect(&StreamName::new("s")?).await }).await?;
-    settle_own(node.driver(), &held, Action::Ack).await?;
-    settle_own(beside.driver(), &other, Action::Ack).await
+    settle_own(&ctx.driver(), &held, Action::Ack).await?;
+    settle_own(&beside, &other, Action::Ack).await
 }
 
 async fn a_slow_network_is_no_fault(ctx: Context) -> CaseResult {

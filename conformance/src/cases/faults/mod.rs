@@ -47,7 +47,8 @@ fn impatient(driver: Arc<dyn Driver>) -> impl Future<Output = Result<Coordinator
     })
 }
 
-/// A coordinator over one of the case's handles with the retries that everybody has.
+/// A coordinator over one of the case's handles with the retries that everybody has. An append, a claim or a settlement
+/// that may have been applied is not tried again: where one has to succeed, the handle itself is asked, which has its own time.
 #[track_caller]
 fn patient(driver: Arc<dyn Driver>) -> impl Future<Output = Result<Coordinator, Failure>> {
     here(async move { Ok(Coordinator::over(driver).timeout(ATTEMPT).connect().await?) })

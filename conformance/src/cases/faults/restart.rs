@@ -73,8 +73,8 @@ pub(super) fn goes_on(
                 node.driver().append(&linchpin_core::StreamName::new("s")?, &[linchpin_core::Record::new("r")]).await
             })
             .await?;
-            let delivery = take_one(node.driver(), claim("s", "g", "m")?).await?;
-            settle_own(node.driver(), &delivery, Action::Ack).await?;
+            let delivery = take_one(&ctx.driver(), claim("s", "g", "m")?).await?;
+            settle_own(&ctx.driver(), &delivery, Action::Ack).await?;
         }
         Ok(())
     })
@@ -264,8 +264,7 @@ async fn streams_survive_a_restart(ctx: Context) -> CaseResult {
     if !survives_restart(&ctx) {
         return Ok(());
     }
-    let node = patient(ctx.driver()).await?;
-    let driver = node.driver();
+    let driver = &ctx.driver();
     append(driver, "s", &["settled", "claimed", "waiting"]).await?;
     let settled = take_one(driver, claim("s", "g", "m")?.visibility(LONG)).await?;
     settle_own(driver, &settled, Action::Ack).await?;
@@ -320,8 +319,8 @@ async fn every_call_recovers_after_an_outage(ctx: Context) -> CaseResult {
         listener.message().await?;
     }
     if ctx.capabilities().streams.is_some() && survives_restart(&ctx) {
-        let delivery = take_one(driver, claim("s", "new group", "m")?).await?;
-        settle_own(driver, &delivery, Action::Ack).await?;
+        let delivery = take_one(&ctx.driver(), claim("s", "new group", "m")?).await?;
+        settle_own(&ctx.driver(), &delivery, Action::Ack).await?;
     }
     Ok(())
 }

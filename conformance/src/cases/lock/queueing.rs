@@ -46,9 +46,17 @@ fn queue_up(
 ) -> impl Future<Output = Result<Waiter, Failure>> {
     here(async move {
         let lock = node.lock("q");
-        let waiter = tokio::spawn(async move { lock.acquire().await });
-        eventually("a place in the queue", async || Ok((keys_in(driver, LOCKS).await? == places).then_some(())))
-            .await?;
+        let mut waiter = tokio::spawn(async move { lock.acquire().await });
+        let places = eventually("a place in the queue", async || {
+            Ok((keys_in(driver, LOCKS).await? == places).then_some(()))
+        });
+        tokio::select! {
+            taken = places => taken?,
+            ended = &mut waiter => {
+                let ended = ended.map_err(|error| Failure::new(error.to_string()))??;
+                return Err(Failure::new(format!("the lock is held, and a waiter got it: {ended:?}")));
+            }
+        }
         Ok(waiter)
     })
 }
