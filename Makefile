@@ -38,8 +38,8 @@ lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-features: setup ## Every crate alone, with each of its features alone (needs cargo-hack); its examples as users run them
-	cargo hack clippy --workspace --each-feature --exclude linchpin-tests --exclude linchpin-book -- -D warnings
+features: setup ## Every crate alone, with each of its features alone, all of which `make lint` has together (needs cargo-hack); its examples as users run them
+	cargo hack clippy --workspace --each-feature --exclude-all-features --exclude linchpin-tests --exclude linchpin-book -- -D warnings
 	for crate in linchpin linchpin-redis linchpin-nats linchpin-postgres; do \
 		cargo clippy --package $$crate --examples -- -D warnings || exit 1; \
 	done
