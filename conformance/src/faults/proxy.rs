@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -76,8 +76,25 @@ impl Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    taken: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     task: JoinHandle<()>,
+}
+
+/// What has come so far.
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    requests: AtomicU64,
+    answers: AtomicU64,
+}
+
+impl Counts {
+    fn bytes(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::Requests => &self.requests,
+            Direction::Answers => &self.answers,
+        }
+    }
 }
 
 impl Proxy {
@@ -88,14 +105,19 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, mode) = (listener.local_addr()?, watch::Sender::new(Mode::default()));
-        let taken = Arc::<AtomicUsize>::default();
-        let task = tokio::spawn(accept(listener, target, mode.subscribe(), taken.clone()));
-        Ok(Self { address, mode, taken, task })
+        let counts = Arc::<Counts>::default();
+        let task = tokio::spawn(accept(listener, target, mode.subscribe(), counts.clone()));
+        Ok(Self { address, mode, counts, task })
     }
 
     /// How many connections it has taken so far.
     pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
+        self.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes it has handed on one way so far, on all connections together.
+    pub fn carried(&self, direction: Direction) -> u64 {
+        self.counts.bytes(direction).load(Ordering::SeqCst)
     }
 
     /// Where clients connect to.
@@ -139,7 +161,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<Mode>, taken: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver<Mode>, counts: Arc<Counts>) {
     let mut connections = JoinSet::new();
     loop {
         let client = tokio::select! {
@@ -149,14 +171,20 @@ async fn accept(listener: TcpListener, target: SocketAddr, mode: watch::Receiver
         let Ok((client, _)) = client else { continue };
         let now = *mode.borrow();
         if !now.refuses {
-            taken.fetch_add(1, Ordering::SeqCst);
-            connections.spawn(connection(client, target, now.cuts, mode.clone()));
+            counts.connections.fetch_add(1, Ordering::SeqCst);
+            connections.spawn(connection(client, target, now.cuts, mode.clone(), counts.clone()));
         }
     }
 }
 
 /// Hands on both ways until one side closes or the proxy cuts.
-async fn connection(client: TcpStream, target: SocketAddr, cuts: u64, mut mode: watch::Receiver<Mode>) {
+async fn connection(
+    client: TcpStream,
+    target: SocketAddr,
+    cuts: u64,
+    mut mode: watch::Receiver<Mode>,
+    counts: Arc<Counts>,
+) {
     let pumped = mode.clone();
     let hand_on = async {
         let Ok(server) = TcpStream::connect(target).await else { return };
@@ -164,8 +192,8 @@ async fn connection(client: TcpStream, target: SocketAddr, cuts: u64, mut mode: 
         let _ = server.set_nodelay(true);
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         tokio::select! {
-            () = pump(from_client, to_server, Direction::Requests, pumped.clone()) => {}
-            () = pump(from_server, to_client, Direction::Answers, pumped.clone()) => {}
+            () = pump(from_client, to_server, Direction::Requests, pumped.clone(), &counts) => {}
+            () = pump(from_server, to_client, Direction::Answers, pumped.clone(), &counts) => {}
         }
     };
     tokio::select! {
@@ -177,7 +205,13 @@ async fn connection(client: TcpStream, target: SocketAddr, cuts: u64, mut mode: 
 }
 
 /// Hands on one way until it ends. The end of a held way is not told either.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Direction, mut mode: watch::Receiver<Mode>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    way: Direction,
+    mut mode: watch::Receiver<Mode>,
+    counts: &Counts,
+) {
     let (mut buffer, mut free) = (vec![0; BUFFER], Instant::now());
     loop {
         let length = from.read(&mut buffer).await.unwrap_or(0);
@@ -192,6 +226,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Direction, m
         if length == 0 || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
+        counts.bytes(way).fetch_add(length as u64, Ordering::SeqCst);
     }
 }
 
@@ -237,6 +272,7 @@ mod tests {
         let asked = Instant::now();
         assert_eq!(ask(&mut stream, 3).await.expect("answered"), 4);
         assert!(asked.elapsed() >= SHORT);
+        assert_eq!((proxy.taken(), proxy.carried(Direction::Requests)), (1, 2));
         proxy.mend();
         for way in [Direction::Requests, Direction::Answers] {
             proxy.hold(way);

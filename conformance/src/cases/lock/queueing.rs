@@ -47,9 +47,8 @@ fn queue_up(
     here(async move {
         let lock = node.lock("q");
         let mut waiter = tokio::spawn(async move { lock.acquire().await });
-        let places = eventually("a place in the queue", async || {
-            Ok((keys_in(driver, LOCKS).await? == places).then_some(()))
-        });
+        let places =
+            eventually("a place in the queue", async || Ok((keys_in(driver, LOCKS).await? == places).then_some(())));
         tokio::select! {
             taken = places => taken?,
             ended = &mut waiter => {

@@ -30,7 +30,7 @@ use progress::Progress;
 #[cfg(feature = "postgres")]
 use raw::postgres;
 use raw::{Raw, nats, redis};
-use report::{LeftOut, Report};
+use report::Report;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ const LOCK_TTL: Duration = Duration::from_secs(10);
 /// Without a URL, here and in LINCHPIN_URL, what needs no server: what a call costs above the driver, and the backend
 /// in memory. With the URL of a server - Redis, Valkey, NATS with JetStream, or Postgres - everything: single calls and
 /// throughput against the same guarantees written by hand and against the raw client's plain calls, the hand-over of a
-/// lock, 10,000 leases, 1,000 subscribers; of Postgres also what its tables take. It works in a namespace of its own (on
+/// lock, what many processes cost, 10,000 leases, 1,000 subscribers; of Postgres also what its tables take. It works in a namespace of its own (on
 /// Postgres in a schema linchpin_bench too) and removes it; the server should have nothing else to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -98,6 +98,8 @@ enum Section {
     Throughput,
     /// A lock that many want
     Handover,
+    /// What one more process costs, and what several get done
+    Processes,
     /// 10,000 leases held by one process
     Leases,
     /// 1,000 subscribers in one process
@@ -107,13 +109,14 @@ enum Section {
 }
 
 impl Section {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Dispatch,
         Self::Memory,
         Self::Calls,
         Self::Specification,
         Self::Throughput,
         Self::Handover,
+        Self::Processes,
         Self::Leases,
         Self::Fanout,
         Self::Soak,
@@ -131,6 +134,7 @@ impl Section {
             Self::Specification => "specification",
             Self::Throughput => "throughput",
             Self::Handover => "handover",
+            Self::Processes => "processes",
             Self::Leases => "leases",
             Self::Fanout => "fanout",
             Self::Soak => "soak",
@@ -203,8 +207,12 @@ impl<S: Raw> Place for Site<S> {
             Section::Handover => {
                 let (handover, why) = sections::handover::run(self, pace).await?;
                 report.handover = Some(handover);
-                let left_out = why.map(|why| LeftOut { section: section.name().to_owned(), why });
-                report.left_out.extend(left_out);
+                report.leave_out(section.name(), why);
+            }
+            Section::Processes => {
+                let (processes, why) = sections::processes::run(self, pace).await?;
+                report.processes = Some(processes);
+                report.leave_out(section.name(), why);
             }
             Section::Leases => report.leases = Some(sections::leases::run(self, pace).await?),
             Section::Fanout => report.fanout = Some(sections::fanout::run(self, pace).await?),
@@ -313,8 +321,7 @@ async fn measure(site: Option<Arc<dyn Place>>, pace: Pace, only: Vec<Section>) -
     }
     for section in Section::ALL.into_iter().filter(|section| only.is_empty() || only.contains(section)) {
         if let Some(why) = lacks(section, site.as_deref()) {
-            let (section, why) = (section.name().to_owned(), format!("it {why}"));
-            report.left_out.push(LeftOut { section, why });
+            report.leave_out(section.name(), Some(format!("it {why}")));
             continue;
         }
         let measured = Box::pin(measure_section(section, site.as_deref(), pace, &mut report)).await;
@@ -352,7 +359,10 @@ mod tests {
         let pace = Pace { quick: true, quiet: true };
         let report = measure(None, pace, Vec::new()).await.expect("measured");
         let left_out: Vec<&str> = report.left_out.iter().map(|one| one.section.as_str()).collect();
-        assert_eq!(left_out, ["calls", "specification", "throughput", "handover", "leases", "fanout", "soak"]);
+        assert_eq!(
+            left_out,
+            ["calls", "specification", "throughput", "handover", "processes", "leases", "fanout", "soak"]
+        );
         // An optimised build is no part of a test: only that every figure is there.
         assert_eq!(report.targets.len(), 6);
         assert!(report.targets.iter().all(|target| target.measured.is_finite()), "{:?}", report.targets);

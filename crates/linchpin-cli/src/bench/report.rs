@@ -20,6 +20,8 @@ pub(crate) struct Report {
     pub(crate) specification: Vec<Series>,
     pub(crate) throughput: Vec<Throughput>,
     pub(crate) handover: Option<HandOver>,
+    #[serde(default)]
+    pub(crate) processes: Option<Processes>,
     pub(crate) leases: Option<Leases>,
     pub(crate) fanout: Option<FanOut>,
     pub(crate) soak: Option<Soak>,
@@ -39,6 +41,11 @@ impl Report {
         let report =
             json.and_then(|json| serde_json::from_slice(&json).map_err(|error| format!("is no report: {error}")));
         report.map_err(|problem| Problem::invalid(format!("{} {problem}", file.display())))
+    }
+
+    /// Notes why some of a section was left out, if it was.
+    pub(crate) fn leave_out(&mut self, section: &str, why: Option<String>) {
+        self.left_out.extend(why.map(|why| LeftOut { section: section.to_owned(), why }));
     }
 
     /// Takes the allocations of calls from a run of a build that counted them.
@@ -249,6 +256,32 @@ impl HandOverPoint {
     pub(crate) fn contender(&self, name: &str) -> Option<&HandOvers> {
         self.contenders.iter().find(|one| one.times.name == name)
     }
+}
+
+/// Many processes in one namespace.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Processes {
+    pub(crate) points: Vec<ProcessPoint>,
+    /// So many processes that write, each with one task; `tasks` is how many.
+    pub(crate) writers: Vec<Throughput>,
+}
+
+/// So many processes that wait, each for something of its own, while another writes elsewhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProcessPoint {
+    pub(crate) processes: usize,
+    pub(crate) changes: usize,
+    /// Bytes that the server sends to each of them.
+    pub(crate) sent_to_each: Cost,
+    /// What the processors of this machine work, in microseconds; not told everywhere.
+    pub(crate) processor_us: Option<Cost>,
+}
+
+/// What goes on in a second in which nothing is written, and what each change adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) idle_second: f64,
+    pub(crate) change: f64,
 }
 
 /// Many leases held by one process.

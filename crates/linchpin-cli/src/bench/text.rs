@@ -1,7 +1,7 @@
 //! A report for a terminal.
 
 use super::contender::{Contender, Port};
-use super::report::{Comparison, Facts, HandOver, Report, Soak, TableSize, Target};
+use super::report::{Comparison, Cost, Facts, HandOver, Report, Soak, TableSize, Target, Throughput};
 use super::sections::memory::BROADCAST;
 use super::targets::RATIOS;
 use clap::builder::styling::{AnsiColor, Style};
@@ -33,6 +33,7 @@ fn write(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     if let Some(hand_over) = &report.handover {
         handover(out, hand_over, title)?;
     }
+    processes(out, report, title)?;
     leases(out, report, title)?;
     fanout(out, report, title)?;
     soak(out, report, title)?;
@@ -87,8 +88,13 @@ fn throughput(out: &mut String, report: &Report, title: Style) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "\n{title}throughput: calls per second{title:#}")?;
-    for point in &report.throughput {
-        write!(out, "  {:<4} {:>4} tasks", point.operation, point.tasks)?;
+    rates(out, &report.throughput, "tasks")
+}
+
+/// Calls per second of so many tasks or processes.
+fn rates(out: &mut String, points: &[Throughput], who: &str) -> fmt::Result {
+    for point in points {
+        write!(out, "  {:<4} {:>4} {who}", point.operation, point.tasks)?;
         for rate in &point.rates {
             write!(out, "   {} {:>8.0}", rate.name, rate.per_second)?;
         }
@@ -126,6 +132,24 @@ fn handover(out: &mut String, hand_over: &HandOver, title: Style) -> fmt::Result
 /// A number that not every server tells.
 fn counted(number: Option<f64>, digits: usize) -> String {
     number.map_or_else(|| "not counted".to_owned(), |number| format!("{number:.digits$}"))
+}
+
+fn processes(out: &mut String, report: &Report, title: Style) -> fmt::Result {
+    let Some(processes) = &report.processes else { return Ok(()) };
+    writeln!(out, "\n{title}processes: so many wait, each for its own, while another writes elsewhere{title:#}")?;
+    for point in &processes.points {
+        let Cost { idle_second, change } = point.sent_to_each;
+        write!(
+            out,
+            "  {:>3} waiting   to each {change:>6.1} bytes a change, {idle_second:>6.0} an idle second",
+            point.processes
+        )?;
+        if let Some(Cost { idle_second, change }) = point.processor_us {
+            write!(out, "   processors {change:>6.0} us a change, {:>5.1} ms an idle second", idle_second / 1e3)?;
+        }
+        writeln!(out)?;
+    }
+    rates(out, &processes.writers, "processes")
 }
 
 fn leases(out: &mut String, report: &Report, title: Style) -> fmt::Result {

@@ -13,6 +13,7 @@ pub(super) fn heading_of(section: &str) -> &str {
         "calls" => "Calls",
         "throughput" => "Throughput",
         "handover" => "Hand-over",
+        "processes" => "Processes",
         "leases" => "Leases",
         "fanout" => "Fan-out",
         "soak" => "Soak",

@@ -20,7 +20,7 @@ pub(super) fn throughput(points: &[Throughput], words: &Words) -> Option<Html> {
     operations.dedup();
     let one = |operation: &str| {
         let points: Vec<_> = points.iter().filter(|point| point.operation == operation).collect();
-        title(operation).then(rates_drawn(operation, &points)).then(rates(operation, &points))
+        title(operation).then(rates_drawn(operation, &points)).then(rates(operation, "tasks", &points))
     };
     let content: Html = operations.iter().map(|operation| one(operation)).collect();
     (!points.is_empty()).then(|| paragraph(about).then(content))
@@ -38,9 +38,10 @@ fn names(points: &[&Throughput]) -> Vec<String> {
     points.first().map(|point| point.rates.iter().map(|rate| rate.name.clone()).collect()).unwrap_or_default()
 }
 
-fn rates(operation: &str, points: &[&Throughput]) -> Table {
+/// The rates of so many tasks or processes.
+pub(super) fn rates(operation: &str, who: &str, points: &[&Throughput]) -> Table {
     let caption = format!("{operation}: rates, and how many times as many calls the port makes as each of the others");
-    let table = Table::new(caption).compact().number("tasks");
+    let table = Table::new(caption).compact().number(who);
     let table = names(points).iter().fold(table, Table::number);
     let table = RATIOS.iter().fold(table, |table, other| table.number(format!("port over {other}")));
     let table = table.number("slices of the port");

@@ -3,6 +3,7 @@
 mod cells;
 mod compared;
 mod load;
+mod processes;
 mod soak;
 
 use super::report::{Facts, Report, Target};
@@ -21,6 +22,7 @@ pub(crate) fn of(report: &Report) -> String {
         ("calls", compared::calls(&report.calls, &words)),
         ("throughput", load::throughput(&report.throughput, &words)),
         ("handover", report.handover.as_ref().and_then(|handover| load::handover(handover, &words))),
+        ("processes", report.processes.as_ref().map(|processes| processes::processes(processes, &words))),
         ("leases", report.leases.as_ref().map(|leases| load::leases(leases, &words))),
         ("fanout", report.fanout.as_ref().map(load::fanout)),
         ("soak", report.soak.as_ref().map(soak::soak)),

@@ -46,6 +46,7 @@ fn every_section_is_there_and_every_link_leads_to_one() {
             "Calls",
             "Throughput",
             "Hand-over",
+            "Processes",
             "Leases",
             "Fan-out",
             "Soak",
@@ -85,6 +86,10 @@ fn figures_ratios_and_facts_are_those_of_the_report() {
                 && handover.contains("2.50 x")
         );
         assert!(section(document, "Dispatch").contains("1.50 us") && section(document, "Dispatch").contains("2.5"));
+        let processes = section(document, "Processes");
+        for figure in ["12.3", "44", "321 us", "5.6 ms", "430/s", "0.86 x"] {
+            assert!(processes.contains(figure), "{figure}: {processes}");
+        }
         assert!(section(document, "Leases").contains("12 EVALSHA"));
         let soak = section(document, "Soak");
         for figure in ["3.0 MiB", "1.5 MiB", "8 KiB", "300", "77"] {

@@ -6,6 +6,7 @@ pub(crate) mod fanout;
 pub(crate) mod handover;
 pub(crate) mod leases;
 pub(crate) mod memory;
+pub(crate) mod processes;
 pub(crate) mod soak;
 pub(crate) mod specification;
 pub(crate) mod throughput;
