@@ -94,6 +94,7 @@ impl WatchService {
         // What ended before is looked for at once.
         feed.changes.alarm.rings_in(Duration::ZERO);
         let listening = hub.listen("watch", Topic::Changes, feed.clone(), None).await?;
+        state.own.served_by(&feed);
         let sweeper = hub.life.spawn(sweep(state.clone(), feed.clone()));
         Ok(Self { state, feed, _listening: listening, sweeper })
     }

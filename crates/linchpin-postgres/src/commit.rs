@@ -4,13 +4,16 @@
 use crate::arguments::{Arguments, column, key, micros, number, stored, ttl};
 use crate::connection::Holder;
 use crate::error::Failure;
+use crate::feed::{OwnChange, OwnChanges};
 use crate::lane::{PendingQuestion, Reply, Traffic};
 use crate::names::{Names, topic_hash, topics};
 use crate::notices::Notices;
 use crate::numbers;
 use crate::seen::LatestTime;
 use async_trait::async_trait;
+use bytes::Bytes;
 use linchpin_adapter::decide::{self, Problem};
+use linchpin_adapter::fanout::Change;
 use linchpin_adapter::feed::{Doorbell, Topics};
 use linchpin_adapter::outcomes::reused;
 use linchpin_core::{
@@ -32,6 +35,7 @@ pub(crate) struct Committing {
     pub(crate) names: Arc<Names>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) seen: Arc<LatestTime>,
+    pub(crate) own: Arc<OwnChanges>,
 }
 
 /// How many bytes of values a transaction has.
@@ -82,7 +86,7 @@ impl Traffic for Committing {
     ) -> Result<Vec<Reply<Outcome>>, Failure> {
         let (namespace, seen) = (&*self.names.namespace, self.seen.latest());
         let usual = if let [transaction] = questions { Usual::of(transaction) } else { None };
-        let row = match usual {
+        let row = match &usual {
             Some(usual) => sqlx::query_with(COMMIT_ONE, usual.arguments(namespace, seen)?),
             None => sqlx::query_with(COMMIT, Call::of(questions).arguments(namespace, seen)?),
         };
@@ -93,6 +97,13 @@ impl Traffic for Committing {
         };
         self.seen.note(answer.now);
         let decided = || questions.iter().zip(&answer.decided);
+        let outcomes: Vec<_> =
+            decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect();
+        if let (Some(usual), [outcome]) = (&usual, &outcomes[..])
+            && let Some(was) = column(&row, 12)?
+        {
+            usual.change(was, &answer, outcome).into_iter().for_each(|own| self.own.tell(own));
+        }
         // Also where it was decided before: whoever had it decided was not answered, and may not have rung.
         let is_replay = answer.decided.iter().any(|decided| decided.status >= numbers::REPLAYED);
         if answer.after != answer.before || is_replay {
@@ -105,7 +116,7 @@ impl Traffic for Committing {
                 topics: topics.and(answer.ended),
             });
         }
-        Ok(decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect())
+        Ok(outcomes)
     }
 }
 
@@ -123,13 +134,13 @@ struct Usual<'a> {
     transaction: &'a Transaction,
     guard: Option<&'a Guard>,
     key: &'a Key,
-    put: Option<(&'a [u8], Option<Duration>)>,
+    put: Option<(&'a Bytes, Option<Duration>)>,
 }
 
 impl<'a> Usual<'a> {
     fn of(transaction: &'a Transaction) -> Option<Self> {
         let (key, put) = match &transaction.mutations[..] {
-            [Mutation::Put { key, value, ttl }] => (key, Some((&value[..], *ttl))),
+            [Mutation::Put { key, value, ttl }] => (key, Some((value, *ttl))),
             [Mutation::Delete { key }] => (key, None),
             _ => return None,
         };
@@ -141,10 +152,25 @@ impl<'a> Usual<'a> {
         Some(Self { transaction, guard, key, put })
     }
 
+    /// What was changed, which is all that the call changed: the namespace's revision was this one before.
+    fn change(&self, was: i64, answer: &Answer, outcome: &Reply<Outcome>) -> Option<OwnChange> {
+        let Reply::Answer(Ok(Outcome::Committed { revision, results })) = outcome else { return None };
+        let key = self.key.clone();
+        let change = match (&results[..], self.put) {
+            (&[MutationResult::Put { created, ttl }], Some((value, _))) => {
+                Change::Put(Entry { key, value: value.clone(), created, version: *revision, ttl })
+            }
+            (&[MutationResult::Deleted { existed: true }], None) => Change::Deleted(key, *revision),
+            _ => return None,
+        };
+        let (before, after) = ((number(answer.before), number(was)), (number(answer.after), revision.0));
+        Some(OwnChange { before, after, change })
+    }
+
     fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let (id, fingerprint) = identity(self.transaction);
         let (kind, number) = self.guard.map_or((0, 0), condition);
-        let (value, ttl) = self.put.map_or((None, None), |(value, ttl)| (Some(value), ttl));
+        let (value, ttl) = self.put.map_or((None, None), |(value, ttl)| (Some(&value[..]), ttl));
         Arguments::default()
             .with(namespace)
             .with(id)

@@ -1,6 +1,7 @@
 //! The feed of changes: what the server's table of them says, read on from where it was read last.
 //!
-//! Nothing is believed but the tables. A doorbell and a heartbeat only say that reading is worth while.
+//! Nothing is believed but the tables. A doorbell and a heartbeat only say that reading is worth while. What this handle
+//! changed itself is told as soon as it is committed, where all that was changed before has been told.
 
 use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
@@ -13,6 +14,7 @@ use linchpin_core::{Entry, Key, Revision};
 use parking_lot::Mutex;
 use sqlx::postgres::{PgListener, PgRow};
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,6 +34,33 @@ pub(crate) struct Feed {
     pub(crate) changes: feed::Feed<(u64, u64)>,
     pub(crate) watched: WatchedTopics,
     heard: Mutex<Heard>,
+    /// Held by who tells changes: what was read and what was committed here.
+    telling: Mutex<()>,
+}
+
+/// A change that this handle made: how many changes there had been before it and after it, and the revisions.
+pub(crate) struct OwnChange {
+    pub(crate) before: (u64, u64),
+    pub(crate) after: (u64, u64),
+    pub(crate) change: Change,
+}
+
+/// Where a handle's own changes are told: at the feed that serves its watchers, while there is one.
+#[derive(Default)]
+pub(crate) struct OwnChanges(Mutex<Weak<Feed>>);
+
+impl OwnChanges {
+    /// From now on this feed serves them.
+    pub(crate) fn served_by(&self, feed: &Arc<Feed>) {
+        *self.0.lock() = Arc::downgrade(feed);
+    }
+
+    pub(crate) fn tell(&self, own: OwnChange) {
+        let feed = self.0.lock().upgrade();
+        if let Some(feed) = feed {
+            feed.tell_own(own);
+        }
+    }
 }
 
 /// What was heard of how far the changes go.
@@ -44,6 +73,8 @@ struct Heard {
     doorbells: Doorbells,
     /// How often somebody wrote past the functions.
     intrusions: Option<i64>,
+    /// Where the feed was when the server was asked for the next heartbeat.
+    asked: Option<(u64, u64)>,
 }
 
 impl Heard {
@@ -53,6 +84,7 @@ impl Heard {
             rung: beat.changes,
             doorbells: Doorbells::starting(beat.changes),
             intrusions: beat.intrusions,
+            asked: None,
         }
     }
 }
@@ -144,9 +176,25 @@ impl Feed {
         Ok(standing)
     }
 
+    /// Tells what was committed here, if nothing that came before it is still to be read.
+    fn tell_own(&self, OwnChange { before, after, change }: OwnChange) {
+        let _telling = self.telling.lock();
+        if self.changes.place() != Some(before) {
+            return;
+        }
+        if let Change::Put(Entry { ttl: Some(ttl), .. }) = &change {
+            self.changes.alarm.rings_in(*ttl);
+        }
+        self.changes.tell(&before, after, [change]);
+        self.heard.lock().doorbells.read(after.0);
+    }
+
     /// Goes on over what was read.
     fn advance(&self, steps: &[Step], standing: &HashMap<Key, StoredKey>) {
-        for step in steps {
+        let _telling = self.telling.lock();
+        let at = self.changes.place().map_or(0, |(at, _)| at);
+        // What was committed here meanwhile has been told.
+        for step in steps.iter().filter(|step| step.number > at) {
             let changes = step.changed.iter().filter_map(|changed| changed.tell(standing));
             self.changes.tell(&(step.before, step.was), (step.number, step.revision), changes);
         }
@@ -176,9 +224,16 @@ impl Listener for Feed {
         }
     }
 
+    fn asks(&self) {
+        self.heard.lock().asked = self.changes.place();
+    }
+
     fn beat(&self, beat: &Beat) {
+        let _telling = self.telling.lock();
         let mut heard = self.heard.lock();
-        let (place, told) = (self.changes.place(), (beat.changes, beat.revision));
+        // The answer may be older than what was committed here since.
+        let place = heard.asked.take().or_else(|| self.changes.place());
+        let told = (beat.changes, beat.revision);
         // The server lost data, has older ones, or somebody wrote to the table.
         let is_other = place.is_some_and(|at| beat.changes < at.0 || beat.changes == at.0 && told != at);
         if is_other || place.is_some() && beat.intrusions != heard.intrusions {
@@ -288,6 +343,46 @@ mod tests {
             feed.beat(&other);
             stands(&feed, (other.changes, other.revision), false);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_committed_here_is_told_once_and_only_in_its_order() {
+        let (feed, own) = (Arc::<Feed>::default(), OwnChanges::default());
+        let key = Key::new("k").expect("valid");
+        let commit = |before: (u64, u64), after: (u64, u64)| {
+            own.tell(OwnChange { before, after, change: Change::Deleted(key.clone(), Revision(after.1)) });
+        };
+        commit((6, 60), (7, 70));
+        own.served_by(&feed);
+        commit((6, 60), (7, 70));
+        assert_eq!(feed.changes.place(), None, "it is not known where the changes are");
+        feed.beat(&beat(7, 70, 0));
+        feed.watched.add(&Topics::All);
+
+        // The server was asked, for a heartbeat and for changes, before this was committed here.
+        feed.asks();
+        commit((7, 70), (8, 80));
+        stands(&feed, (8, 80), false);
+        feed.receive("8 1 *");
+        feed.beat(&beat(7, 70, 0));
+        feed.advance(&[step((7, 70), (8, 80))], &HashMap::new());
+        stands(&feed, (8, 80), false);
+
+        // Another one committed before, which is to be read.
+        commit((9, 90), (10, 100));
+        stands(&feed, (8, 80), false);
+        feed.receive("10 1 *");
+        stands(&feed, (8, 80), true);
+        feed.advance(&[step((8, 80), (9, 90)), step((9, 90), (10, 100))], &HashMap::new());
+        commit((9, 90), (10, 100));
+        stands(&feed, (10, 100), false);
+
+        // Data of the same length, and others.
+        feed.asks();
+        feed.beat(&beat(10, 99, 0));
+        stands(&feed, (10, 99), false);
+        commit((10, 100), (11, 110));
+        stands(&feed, (10, 99), false);
     }
 
     #[test]

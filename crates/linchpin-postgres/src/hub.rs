@@ -46,6 +46,9 @@ pub(crate) trait Listener: Send + Sync {
     /// A notification of its topic.
     fn receive(&self, text: &str);
 
+    /// The server is going to be asked for a heartbeat.
+    fn asks(&self) {}
+
     /// A heartbeat. After `mark_gap`, and first of all, it counts from here.
     fn beat(&self, _: &Beat) {}
 
@@ -223,12 +226,6 @@ impl Shared {
         listeners.filter_map(|listener| listener.reads_at().map(|at| (listener, at))).min_by_key(|(_, at)| *at)
     }
 
-    fn beat(&self, beat: &Beat) {
-        for listener in self.on(Topic::Changes) {
-            listener.beat(beat);
-        }
-    }
-
     /// Hands out what was read from the connection while it was asked something.
     fn hand_out(&self, server: &mut Server) {
         while let Some((topic, text)) = server.buffered() {
@@ -309,8 +306,10 @@ async fn serve_until_broken(
         shared.hand_out(listening);
         // Whatever there is to read.
         if !needed.is_empty() && beats_at <= Instant::now() {
+            let listeners = shared.on(Topic::Changes);
+            listeners.iter().for_each(|listener| listener.asks());
             let beat = listening.beat(&shared.names.namespace).await?;
-            shared.beat(&beat);
+            listeners.iter().for_each(|listener| listener.beat(&beat));
             beats_at = Instant::now() + HEARTBEAT;
             continue;
         }

@@ -52,7 +52,7 @@ pub const PRIVILEGES: &str = "\
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA linchpin TO application;\n";
 
 /// The version that this build needs.
-pub(crate) const VERSION: i32 = 4;
+pub(crate) const VERSION: i32 = 5;
 
 /// The lock under which the schema is set up: concurrent starters wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7812733471026)";

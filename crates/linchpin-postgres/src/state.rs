@@ -4,6 +4,7 @@ use crate::arguments::{Arguments, column, field, key, number};
 use crate::commit::Committing;
 use crate::connection::{Holder, Pool};
 use crate::error::Failure;
+use crate::feed::OwnChanges;
 use crate::forgetting::{Forgetting, Leftover};
 use crate::lane::Lane;
 use crate::names::{Names, topics};
@@ -26,6 +27,7 @@ pub(crate) struct State {
     commits: Lane<Committing>,
     notices: Arc<Notices>,
     seen: Arc<LatestTime>,
+    pub(crate) own: Arc<OwnChanges>,
     forgetting: Arc<Forgetting>,
     is_catching_up: Arc<AtomicBool>,
 }
@@ -47,11 +49,12 @@ const CLEARED: i32 = 512;
 
 impl State {
     pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>, forgetting: Arc<Forgetting>) -> Self {
-        let seen = Arc::<LatestTime>::default();
-        let committing = Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone() };
+        let (seen, own) = (Arc::<LatestTime>::default(), Arc::<OwnChanges>::default());
+        let committing =
+            Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone(), own: own.clone() };
         let commits = Lane::new(pool.clone(), committing);
         let reads = Lane::new(pool.clone(), Reads(names.clone(), seen.clone()));
-        Self { names, pool, reads, commits, notices, seen, forgetting, is_catching_up: Arc::default() }
+        Self { names, pool, reads, commits, notices, seen, own, forgetting, is_catching_up: Arc::default() }
     }
 
     pub(crate) async fn get(&self, keys: &[Key]) -> Result<Snapshot> {

@@ -3,19 +3,19 @@
 --
 -- Nothing is written before it is sure that nothing is unusual: a new namespace, a repeat, a clock that stepped back, keys
 -- that have ended, a guard that does not hold, nothing to delete, and now and then what there is to clean up. All that is
--- left to `commit`.
+-- left to `commit`. `was` is the revision before it; null where `commit` did it, which may have changed more than this.
 CREATE FUNCTION linchpin.commit_one(
     namespace text, id bytea, fingerprint bigint, guard integer, guarded bytea, guard_version bigint,
     kind integer, key bytea, value bytea, ttl bigint,
     sweeps integer, floor bigint, OUT before bigint, OUT after bigint, OUT ended bytea[], OUT ended_at bigint[],
     OUT statuses integer[], OUT revisions bigint[], OUT details integer[], OUT results text[],
-    OUT found_keys bytea[], OUT found_values bytea[], OUT found_numbers bigint[], OUT now bigint
+    OUT found_keys bytea[], OUT found_values bytea[], OUT found_numbers bigint[], OUT now bigint, OUT was bigint
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     step constant bigint := 64;
     own text; is_held boolean := false; looked bigint; is_unusual boolean;
-    number integer; generation integer; was bigint; acted bigint; ahead bigint;
+    number integer; generation integer; acted bigint; ahead bigint;
     version bigint; created bigint; ends bigint; revision bigint; result text;
 BEGIN
     IF current_setting('transaction_isolation') = 'read committed' THEN
@@ -61,6 +61,7 @@ BEGIN
                 CASE guard WHEN 0 THEN ARRAY[ttl] ELSE ARRAY[0, ttl] END,
                 CASE WHEN guard = 0 OR guarded = key THEN ARRAY[key] ELSE ARRAY[guarded, key] END,
                 CASE kind WHEN {PUT} THEN ARRAY[value] ELSE '{}' END, sweeps, floor) AS did;
+        was := NULL;
         RETURN;
     END IF;
 
