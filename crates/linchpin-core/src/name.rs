@@ -1,10 +1,11 @@
-//! Names, validated when they are made: what a user may call a namespace, key, channel, stream, group or node.
+//! Names, validated when they are made: what a user may call a namespace, key, channel, stream, group or node. Those of up to
+//! 23 bytes, with the prefix of their area, are kept without an allocation.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
 
 /// The longest key, channel or stream name a user may choose, in bytes of UTF-8.
 pub const MAX_NAME: usize = 512;
@@ -35,7 +36,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $Name(Arc<str>);
+        pub struct $Name(SmolStr);
 
         impl $Name {
             /// Checks and takes the name.
@@ -66,7 +67,7 @@ macro_rules! name {
             #[allow(dead_code, reason = "not every kind of name lies in an area")]
             pub(crate) fn within(prefix: &'static str, name: &str) -> Result<Self> {
                 check($what, name, $max)?;
-                // On the stack, so that it is allocated once.
+                // On the stack: most names are kept without an allocation, and the others with one.
                 let (mut whole, length) = ([0; MAX_STORED_NAME], prefix.len() + name.len());
                 whole[..prefix.len()].copy_from_slice(prefix.as_bytes());
                 whole[prefix.len()..length].copy_from_slice(name.as_bytes());
@@ -120,7 +121,7 @@ macro_rules! name {
 
         impl From<$Name> for String {
             fn from(name: $Name) -> Self {
-                name.0.as_ref().to_owned()
+                name.0.into()
             }
         }
 
@@ -194,7 +195,7 @@ impl NodeId {
 /// assert!(Namespace::new("Orders").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Namespace(Arc<str>);
+pub struct Namespace(SmolStr);
 
 impl Namespace {
     /// Checks and takes the name.
@@ -296,7 +297,7 @@ impl StreamName {
     /// it names dead letters, which no user's name can.
     pub fn storage_name(&self) -> String {
         match &self.dead_letters_of {
-            None => self.name.0.as_ref().to_owned(),
+            None => self.name.as_str().to_owned(),
             Some(group) => format!("{}\0{group}", self.name),
         }
     }

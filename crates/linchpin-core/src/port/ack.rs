@@ -11,9 +11,10 @@ use crate::life::Home;
 use crate::message::SubscriptionEvent;
 use crate::name::Channel;
 use crate::pattern::Pattern;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,21 +45,25 @@ pub(super) struct Envelope<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// What is sealed for a short message: it is kept in one allocation, with what counts who holds it.
+const SHORT: usize = 256;
+
 /// Puts a header in front of a payload.
 pub(super) fn seal(payload: &[u8], ack_to: Option<&AckTo>) -> Bytes {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let mut sealed = BytesMut::with_capacity(payload.len() + MAX_HEADER);
-    sealed.put_u8(VERSION);
-    sealed.put_u64(u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX));
     // An inbox's name is our own and short.
     let inbox = ack_to.map_or("", |to| to.inbox.as_str());
-    sealed.put_u8(u8::try_from(inbox.len()).unwrap_or_default());
-    sealed.put_slice(inbox.as_bytes());
+    let length = 1 + 8 + 1 + ack_to.map_or(0, |_| inbox.len() + 8) + payload.len();
+    let mut sealed = SmallVec::<[u8; SHORT]>::with_capacity(length);
+    sealed.push(VERSION);
+    sealed.extend_from_slice(&u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX).to_be_bytes());
+    sealed.push(u8::try_from(inbox.len()).unwrap_or_default());
+    sealed.extend_from_slice(inbox.as_bytes());
     if let Some(to) = ack_to {
-        sealed.put_u64(to.number);
+        sealed.extend_from_slice(&to.number.to_be_bytes());
     }
-    sealed.put_slice(payload);
-    sealed.freeze()
+    sealed.extend_from_slice(payload);
+    Bytes::from_owner(sealed)
 }
 
 /// Reads a header; `None` if this is not one of our messages.
