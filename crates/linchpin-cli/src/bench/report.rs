@@ -261,6 +261,8 @@ impl HandOverPoint {
 /// Many processes in one namespace.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Processes {
+    /// From nothing until a new process has read a key.
+    pub(crate) first_answer: Series,
     pub(crate) points: Vec<ProcessPoint>,
     /// So many processes that write, each with one task; `tasks` is how many.
     pub(crate) writers: Vec<Throughput>,

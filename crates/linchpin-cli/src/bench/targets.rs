@@ -15,6 +15,7 @@ pub(crate) fn of(report: &Report) -> Vec<Target> {
     targets.memory(report);
     targets.specification(report);
     targets.handover(report);
+    targets.processes(report);
     targets.leases(report);
     targets.fanout(report);
     targets.soak(report);
@@ -36,6 +37,9 @@ struct Limits {
     uncontended: Option<f64>,
     hand_over: Option<f64>,
     renewals: Option<f64>,
+    /// Milliseconds until a new process has its first answer, and bytes of a change to each that it does not concern.
+    first_answer: f64,
+    change_bytes: Option<f64>,
 }
 
 impl Limits {
@@ -50,6 +54,8 @@ impl Limits {
                 uncontended: Some(2.0),
                 hand_over: Some(4.0),
                 renewals: Some(20.0),
+                first_answer: 5.0,
+                change_bytes: Some(1.0),
             },
             // A renewal is a message of its own there, and none of the others was promised.
             Backend::Nats => Self {
@@ -61,6 +67,8 @@ impl Limits {
                 uncontended: None,
                 hand_over: None,
                 renewals: None,
+                first_answer: 5.0,
+                change_bytes: None,
             },
             // By hand each write is a commit of its own; what many ask for at once is one commit of the adapter's. A release
             // is a commit, and a hand-over is counted in those.
@@ -73,6 +81,8 @@ impl Limits {
                 uncontended: None,
                 hand_over: None,
                 renewals: Some(20.0),
+                first_answer: 5.0,
+                change_bytes: None,
             },
         }
     }
@@ -185,6 +195,18 @@ impl Targets {
         self.at_most(SECTION, "turns of who had most, over who had fewest", worst, 2.0, "x");
     }
 
+    /// What a change costs is a target where the server tells only those whom it concerns.
+    fn processes(&mut self, report: &Report) {
+        const SECTION: &str = "processes";
+        let Some(processes) = &report.processes else { return };
+        let first = processes.first_answer.median() / 1e6;
+        self.at_most(SECTION, "connect and get, p50", first, self.limits.first_answer, "ms");
+        let most = processes.points.iter().map(|point| point.sent_to_each.change).fold(f64::NAN, f64::max);
+        if let Some(limit) = self.limits.change_bytes {
+            self.at_most(SECTION, "bytes of a change to each process that it does not concern", most, limit, "bytes");
+        }
+    }
+
     #[allow(clippy::cast_precision_loss)] // At most ten thousand.
     fn leases(&mut self, report: &Report) {
         let Some(leases) = &report.leases else { return };
@@ -234,7 +256,8 @@ pub(crate) const RATIOS: [&str; 2] = [SAME_WORK, PLAIN];
 mod tests {
     use super::*;
     use crate::bench::report::{
-        Comparison, HandOver, HandOvers, Leases, Rate, Series, ServerFacts, Soak, TableSize, Throughput,
+        Comparison, Cost, HandOver, HandOvers, Leases, ProcessPoint, Processes, Rate, Series, ServerFacts, Soak,
+        TableSize, Throughput,
     };
     use crate::bench::sampling::Samples;
     use std::time::Duration;
@@ -345,6 +368,20 @@ mod tests {
         assert_eq!(of(150, 10), [true, true]);
         assert_eq!(of(151, 11), [false, false]);
         assert_eq!(met(&Report { soak: Some(Soak::default()), ..Report::default() }), [false, false]);
+    }
+
+    #[test]
+    fn processes_are_judged_by_their_first_answer_and_by_what_does_not_concern_them() {
+        let of = |micros, change| {
+            let sent_to_each = Cost { idle_second: 9.0, change };
+            let points = vec![ProcessPoint { processes: 1, changes: 9, sent_to_each, processor_us: None }];
+            let processes = Processes { first_answer: series("connect", micros), points, writers: Vec::new() };
+            Report { processes: Some(processes), ..Report::default() }
+        };
+        assert_eq!((met(&of(5000, 1.0)), met(&of(5001, 1.1))), (vec![true, true], vec![false, false]));
+        // Everybody is told, and the page says what that costs.
+        assert_eq!(met(&of_nats(of(5000, 500.0))), [true]);
+        assert_eq!(met(&Report { processes: Some(Processes::default()), ..Report::default() }), [false, false]);
     }
 
     #[test]

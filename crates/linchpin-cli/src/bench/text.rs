@@ -137,6 +137,9 @@ fn counted(number: Option<f64>, digits: usize) -> String {
 fn processes(out: &mut String, report: &Report, title: Style) -> fmt::Result {
     let Some(processes) = &report.processes else { return Ok(()) };
     writeln!(out, "\n{title}processes: so many wait, each for its own, while another writes elsewhere{title:#}")?;
+    let first = &processes.first_answer;
+    let (p50, p99) = (Time(first.median()), Time(first.at(99.0)));
+    writeln!(out, "  {:<28} p50 {p50:>10}   p99 {p99:>10}", first.name)?;
     for point in &processes.points {
         let Cost { idle_second, change } = point.sent_to_each;
         write!(

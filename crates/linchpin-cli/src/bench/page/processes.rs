@@ -1,6 +1,6 @@
 //! Many processes in one namespace.
 
-use super::cells::{none, title};
+use super::cells::{none, pairs, time, title};
 use super::load::rates;
 use crate::bench::report::{Cost, Processes};
 use crate::bench::words::Words;
@@ -11,6 +11,9 @@ pub(super) fn processes(processes: &Processes, words: &Words) -> Html {
         none of them waits for. What is told is what the server sends to each of them, and what the processors of this \
         machine work for all together, the server's part too if it is here: in a second in which nothing is written, and \
         for each change on top of that. Coordinators with connections of their own stand for processes.";
+    let first = "connect, and read a key: p50, p99";
+    let [p50, p99] = [50.0, 99.0].map(|percent| time(processes.first_answer.at(percent)));
+    let first = pairs("How soon a new process has its first answer", [(first, p50.then(", ").then(p99))]);
     let table = Table::new("What processes that wait cost").compact().number("processes");
     let table = table.number("bytes to each, a change").number("bytes to each, an idle second");
     let table = table.number("processors, a change").number("processors, an idle second");
@@ -32,5 +35,6 @@ pub(super) fn processes(processes: &Processes, words: &Words) -> Html {
     );
     let points: Vec<_> = processes.writers.iter().collect();
     let rates = rates("set", "processes", &points);
-    paragraph(about).then(costs).then(title("Processes that write")).then(paragraph(writing)).then(rates)
+    let lead = Html::from(first).then(paragraph(about)).then(costs);
+    lead.then(title("Processes that write")).then(paragraph(writing)).then(rates)
 }

@@ -1,12 +1,13 @@
-//! What one more process costs that waits for something else than what is written, and what several that write get done.
+//! How soon a process has its first answer, what one more costs that waits for something else than what is written, and what
+//! several that write get done.
 
 use super::throughput::Ways;
 use crate::bench::contender::{Operation, Port};
 use crate::bench::problem::{Problem, Result};
 use crate::bench::progress::Progress;
 use crate::bench::raw::Raw;
-use crate::bench::report::{Cost, ProcessPoint, Processes, Throughput};
-use crate::bench::sampling::float;
+use crate::bench::report::{Cost, ProcessPoint, Processes, Series, Throughput};
+use crate::bench::sampling::{Samples, float};
 use crate::bench::{LOCK_TTL, PAYLOAD, Pace, Site};
 use futures::future::try_join_all;
 use linchpin::{Coordinator, LockGuard};
@@ -28,12 +29,16 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// How many processes write.
 const WRITING: [usize; 3] = [1, 8, 16];
 const ROUNDS: usize = 10;
+/// How many begin, one after the other.
+const STARTS: usize = 100;
+pub(crate) const FIRST_ANSWER: &str = "connect and get";
 
 /// Measures it; and why some of it is left out, if it is.
 pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<(Processes, Option<String>)> {
     let rounds = pace.rounds(ROUNDS);
     let progress = pace.progress("processes", WAITING.len() + WRITING.len() * rounds);
-    let (mut processes, mut left_out) = (Processes::default(), None);
+    let first_answer = first_answer(site, pace.rounds(STARTS)).await?;
+    let (mut processes, mut left_out) = (Processes { first_answer, ..Processes::default() }, None);
     for waiting in WAITING {
         match point(site, waiting, pace.rounds(CHANGES)).await {
             Ok(point) => processes.points.push(point),
@@ -49,6 +54,19 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<(Processes
         processes.writers.push(writers(site, writing, rounds, &progress).await?);
     }
     Ok((processes, left_out))
+}
+
+/// How soon a process has read a key that connects anew.
+async fn first_answer<S>(site: &Site<S>, starts: usize) -> Result<Series> {
+    let mut times = Samples::default();
+    for _ in 0..starts {
+        let started = Instant::now();
+        let coordinator = site.coordinator().await?;
+        coordinator.get("processes").await?;
+        times.push(started.elapsed());
+        coordinator.shutdown().await?;
+    }
+    Ok(times.series(FIRST_ANSWER))
 }
 
 /// What is sent is counted by a proxy, which costs more than what goes through it: the processor is looked at without.
