@@ -3,6 +3,7 @@
 
 mod commit_one;
 mod feed;
+mod own_changes;
 mod roles;
 mod streams;
 mod topics;
