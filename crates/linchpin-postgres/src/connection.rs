@@ -8,7 +8,7 @@ use linchpin_adapter::backoff::Backoff;
 use linchpin_core::Result;
 pub(crate) use pool::{Holder, Pool};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Row};
+use sqlx::{ConnectOptions, Connection, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +27,12 @@ pub(crate) struct Connector {
     is_crowded: AtomicBool,
 }
 
+/// How long a connection stays that nobody uses, in the usual case.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// A healthy server says within this time that it is there.
+pub(crate) const ALIVE: Duration = Duration::from_millis(500);
+
 /// How many connections listen.
 const LISTENING: usize = 1;
 
@@ -43,11 +49,16 @@ impl Connector {
         })
     }
 
-    /// How long a connection stays that nobody uses: others may need the place at the server.
-    pub(crate) fn idle_limit(&self) -> Duration {
-        const IDLE: Duration = Duration::from_secs(2);
+    /// How long a connection stays that nobody uses: others may need the place at the server. The last one of a handle stays
+    /// longer, so that who renews leases opens none for each time.
+    pub(crate) fn idle_limit(&self, is_last: bool) -> Duration {
+        const LAST: Duration = Duration::from_secs(10);
         const IDLE_IN_A_CROWD: Duration = Duration::from_millis(100);
-        if self.is_crowded.load(Ordering::Relaxed) { IDLE_IN_A_CROWD } else { IDLE }
+        match (self.is_crowded.load(Ordering::Relaxed), is_last) {
+            (true, _) => IDLE_IN_A_CROWD,
+            (false, true) => LAST,
+            (false, false) => IDLE,
+        }
     }
 
     /// A new connection to the server that takes writes.
@@ -83,21 +94,30 @@ impl Connector {
         }
     }
 
-    /// Tells a new connection what each is told first, and notes whether the server has few places left.
+    /// Tells a new connection what each is told first, and has a [look](Self::look).
+    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        self.in_time(self.look(connection, &self.settings)).await?
+    }
+
+    /// Sees that the server is there and takes writes, and notes whether it has few places left.
     ///
     /// # Errors
     /// `Standby` if the server is one: what it says may be old.
-    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<(), Failure> {
-        const ASK: &str = "SELECT pg_is_in_recovery(), (SELECT sum(numbackends) FROM pg_stat_database) > \
+    async fn look(&self, connection: &mut PgConnection, first: &str) -> Result<Result<(), Failure>, sqlx::Error> {
+        const ASK: &str = "SELECT pg_is_in_recovery(), (SELECT sum(pg_stat_get_db_numbackends(d.oid)) FROM pg_database AS d) > \
                            current_setting('max_connections')::integer * 0.6";
-        let question = format!("{}; {ASK}", self.settings);
-        let settling = async {
-            let row = sqlx::raw_sql(sqlx::AssertSqlSafe(question)).fetch_one(connection).await?;
-            Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
-        };
-        let (is_standby, is_crowded) = self.in_time(settling).await?;
-        self.is_crowded.store(is_crowded, Ordering::Relaxed);
-        if is_standby { Err(Failure::Standby) } else { Ok(()) }
+        let row = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{first}; {ASK}"))).fetch_one(connection).await?;
+        self.is_crowded.store(row.try_get::<Option<bool>, _>(1)?.unwrap_or(false), Ordering::Relaxed);
+        Ok(if row.try_get(0)? { Err(Failure::Standby) } else { Ok(()) })
+    }
+
+    /// Whether the server answers soon on a connection that was idle for so long. One that would have been closed before, were
+    /// it not the last, is of a server that may be another, or full, by now.
+    pub(crate) async fn is_alive(&self, connection: &mut PgConnection, idle: Duration) -> bool {
+        if idle < IDLE {
+            return matches!(timeout(ALIVE, connection.ping()).await, Ok(Ok(())));
+        }
+        matches!(timeout(ALIVE, self.look(connection, "")).await, Ok(Ok(Ok(()))))
     }
 
     async fn in_time<T>(&self, connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {

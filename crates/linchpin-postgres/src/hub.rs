@@ -274,7 +274,7 @@ async fn serve_until_broken(
             needed_until = Instant::now();
         }
         // It may have been opened for who gave up meanwhile, and is there for who comes next.
-        let closes = needed_until + shared.connector.idle_limit();
+        let closes = needed_until + shared.connector.idle_limit(false);
         // Whoever listened before has missed something, and is told so before anybody else is listed.
         if server.is_none() && !needed.is_empty() {
             rebuild(shared, server, &needed).await?;
@@ -307,9 +307,13 @@ async fn serve_until_broken(
         // Whatever there is to read.
         if !needed.is_empty() && beats_at <= Instant::now() {
             let listeners = shared.on(Topic::Changes);
-            listeners.iter().for_each(|listener| listener.asks());
+            for listener in &listeners {
+                listener.asks();
+            }
             let beat = listening.beat(&shared.names.namespace).await?;
-            listeners.iter().for_each(|listener| listener.beat(&beat));
+            for listener in &listeners {
+                listener.beat(&beat);
+            }
             beats_at = Instant::now() + HEARTBEAT;
             continue;
         }

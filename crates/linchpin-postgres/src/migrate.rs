@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::numbers::named;
 use linchpin_core::{Error, ErrorKind, Result};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 use std::sync::LazyLock;
@@ -88,7 +89,12 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), Failure> {
 
 /// Whether the schema is there, in the version that this build needs.
 async fn is_current(connection: &mut PgConnection) -> Result<bool> {
-    match version(connection).await.map_err(|failure| failure.told("connect").of_read())? {
+    const CURRENT: &str = "SELECT number FROM linchpin.version";
+    let number = match sqlx::query_scalar(CURRENT).fetch_optional(connection).await {
+        Err(error) if is_missing(&error) => return Ok(false),
+        number => number.map_err(|error| Failure::from(error).told("connect").of_read())?,
+    };
+    match number {
         None => Ok(false),
         Some(VERSION) => Ok(true),
         Some(other) => {
@@ -101,6 +107,13 @@ async fn is_current(connection: &mut PgConnection) -> Result<bool> {
     }
 }
 
+/// The table is not there, or the schema.
+fn is_missing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "42P01" | "3F000"))
+}
+
+/// As it is in a transaction, which an error would end.
 async fn version(connection: &mut PgConnection) -> Result<Option<i32>, Failure> {
     // Not to_regclass: a session that looked in vain before it waited for the lock would be told so again.
     const THERE: &str = "SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \

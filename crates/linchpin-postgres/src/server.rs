@@ -106,8 +106,7 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
         return Err(Error::unsupported("connect", "postgres", problem));
     };
     connector.settle(&mut connection).await.map_err(told)?;
-    // There were two.
-    let took = since.elapsed() / 2;
+    let took = since.elapsed();
     let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
     let facts = Facts::read("connect", &row)?;
     if facts.number < OLDEST {
@@ -138,18 +137,17 @@ fn told(failure: impl Into<Failure>) -> Error {
 async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure> {
     const ROUNDS: usize = 4;
     let deadline = Instant::now() + connector.response_timeout;
-    let mut ours = connector.connect_untold_by(deadline).await?;
-    let mut other = connector.connect_untold_by(deadline).await?;
+    let (ours, other) = tokio::join!(connector.connect_untold_by(deadline), connector.connect_untold_by(deadline));
+    let (mut ours, mut other) = (ours?, other?);
     for _ in 0..ROUNDS {
         // Whoever is not in between tells the server's own process.
-        let before = process(&mut ours).await?;
-        match other.execute("BEGIN").await {
+        let before = process(&mut ours, "SELECT pg_backend_pid()").await?;
+        let others = match process(&mut other, "BEGIN; SELECT pg_backend_pid()").await {
             // A pooler of statements.
             Err(error) if refuses_transactions(&error) => return Ok(None),
             begun => begun?,
         };
-        let others = process(&mut other).await?;
-        let after = process(&mut ours).await?;
+        let after = process(&mut ours, "SELECT pg_backend_pid()").await?;
         other.execute("ROLLBACK").await?;
         if others == before || after != before {
             return Ok(None);
@@ -161,8 +159,8 @@ async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure
 }
 
 /// The server's process that answers, asked without a prepared statement.
-async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+async fn process(connection: &mut PgConnection, question: &'static str) -> Result<i32, sqlx::Error> {
+    sqlx::raw_sql(question).fetch_one(connection).await?.try_get(0)
 }
 
 /// A server would begin one, or shut down.

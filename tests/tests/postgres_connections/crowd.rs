@@ -11,6 +11,19 @@ use tokio::time::{sleep, timeout};
 
 const OURS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
 
+/// For longer than a connection stays that nobody uses, be it the last one.
+const QUIET: Duration = Duration::from_secs(12);
+
+/// Returns once a handle has so many connections: what is idle is closed.
+async fn until_open(server: &PostgresServer, count: u32) {
+    let open = async {
+        while ask(server, OURS).await != count.to_string() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(QUIET + SOON, open).await.expect("what is idle is closed");
+}
+
 async fn crowded() -> (PostgresServer, String) {
     let server = PostgresServer::start_local(&["-c", "max_connections=100"]).await.expect("a server");
     ask(&server, "CREATE ROLE app LOGIN; GRANT CREATE ON DATABASE postgres TO app").await;
@@ -67,14 +80,14 @@ async fn a_handle_has_two_connections_in_the_usual_case_and_one_when_it_only_lis
         sleep(Duration::from_millis(10)).await;
     }
     assert!(most <= 3, "{most} connections");
-    let quiet = async {
-        while ask(&server, OURS).await != "1" {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(SOON, quiet).await.expect("what asks is closed when it is idle");
+    until_open(&server, 2).await;
+    let which = "SELECT pid FROM pg_stat_activity WHERE application_name = 'linchpin' ORDER BY pid";
+    let before = ask(&server, which).await;
+    sleep(QUIET).await;
+    assert_eq!(ask(&server, which).await, before, "a lock is renewed over the connection that is there");
     assert!(guard.is_held());
     guard.release().await.expect("released");
+    until_open(&server, 1).await;
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ async fn who_listens_waits_for_a_place_on_a_full_server() {
             held.extend(others.acquire().await);
         }
     };
-    tokio::time::timeout(super::SOON, full).await.expect("what was idle is closed");
+    tokio::time::timeout(super::SOON * 2, full).await.expect("what was idle is closed");
     let pattern = linchpin::Pattern::new("*").expect("valid");
     let all = linchpin::Range::all();
     for _ in 0..2 {

@@ -80,8 +80,8 @@ fn a_handle_is_used_from_runtimes_that_end_before_it() {
         let postgres = PostgresCoordination::connect(config(&server.url())).await.expect("connects").driver();
         (server, postgres)
     });
-    // Whatever is opened for a caller does not end with the caller's runtime.
-    home.block_on(async { sleep(Duration::from_secs(3)).await });
+    // Whatever is opened for a caller does not end with the caller's runtime; what was open is closed by then.
+    home.block_on(async { sleep(Duration::from_secs(12)).await });
     for round in 0_u32..3 {
         let guest = runtime();
         guest.block_on(async {

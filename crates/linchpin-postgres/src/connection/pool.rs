@@ -1,6 +1,6 @@
 //! The connections that ask: few, opened as they are needed, shared, and closed when they are idle.
 
-use super::Connector;
+use super::{ALIVE, Connector};
 use crate::error::Failure;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_core::life::Life;
@@ -140,8 +140,6 @@ impl Pool {
     /// One that was not used for so long is looked at before it is used: the server, or something in between, may have
     /// closed it.
     const UNSURE: Duration = Duration::from_millis(250);
-    /// A healthy server says within this time that it is there.
-    const ALIVE: Duration = Duration::from_millis(500);
 
     pub(crate) fn new(connector: Arc<Connector>, life: Life) -> Arc<Self> {
         let places = |count: usize| Arc::new(Semaphore::new(count));
@@ -296,7 +294,7 @@ impl Pool {
             if let Some((mut connection, used)) = idle {
                 let place = Place { pool: self.me.clone(), is_kept: false, is_opening: false };
                 let is_sure = used.elapsed() < Self::UNSURE;
-                if is_sure || matches!(timeout(Self::ALIVE, connection.ping()).await, Ok(Ok(()))) {
+                if is_sure || self.connector.is_alive(&mut connection, used.elapsed()).await {
                     break Some((connection, place));
                 }
                 tracing::debug!("a connection was closed while it was idle");
@@ -359,7 +357,7 @@ impl Pool {
         drop(inner);
         self.returned.notify_one();
         if !is_reaped {
-            self.life.spawn(reap(self.me.clone(), Instant::now() + self.connector.idle_limit()));
+            self.life.spawn(reap(self.me.clone(), Instant::now() + self.connector.idle_limit(false)));
         }
     }
 
@@ -375,11 +373,16 @@ impl Pool {
     /// Those that have been idle for long, and when the next one will have been; `None` if none will.
     fn idle_for_long(&self) -> (Vec<PgConnection>, Option<Instant>) {
         let mut inner = self.inner.lock();
-        let limit = self.connector.idle_limit();
-        let count = inner.idle.iter().take_while(|(_, used)| used.elapsed() >= limit).count();
-        let old = inner.idle.drain(..count).map(|(connection, _)| connection).collect();
-        inner.open = inner.open.saturating_sub(count);
-        let next = inner.idle.first().map(|(_, used)| *used + limit);
+        let mut old = Vec::new();
+        let next = loop {
+            let Some((_, used)) = inner.idle.first() else { break None };
+            let ends = *used + self.connector.idle_limit(inner.open == 1);
+            if ends > Instant::now() {
+                break Some(ends);
+            }
+            old.push(inner.idle.remove(0).0);
+            inner.open = inner.open.saturating_sub(1);
+        };
         inner.is_reaped = next.is_some();
         (old, next)
     }
@@ -394,7 +397,7 @@ async fn reap(pool: Weak<Pool>, mut next: Instant) {
         drop(strong);
         for connection in old {
             // A server that does not listen finds out by itself.
-            let _ = timeout(Pool::ALIVE, connection.close()).await;
+            let _ = timeout(ALIVE, connection.close()).await;
         }
         let Some(later) = later else { return };
         next = later;
