@@ -99,11 +99,10 @@ impl Traffic for Committing {
         let decided = || questions.iter().zip(&answer.decided);
         let outcomes: Vec<_> =
             decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect();
-        if let (Some(usual), [outcome]) = (&usual, &outcomes[..])
-            && let Some(was) = column(&row, 12)?
-        {
-            usual.change(was, &answer, outcome).into_iter().for_each(|own| self.own.tell(own));
-        }
+        let own = match (&usual, column(&row, 12)?, &outcomes[..]) {
+            (Some(usual), Some(was), [outcome]) => usual.change(was, &answer, outcome),
+            _ => None,
+        };
         // Also where it was decided before: whoever had it decided was not answered, and may not have rung.
         let is_replay = answer.decided.iter().any(|decided| decided.status >= numbers::REPLAYED);
         if answer.after != answer.before || is_replay {
@@ -115,6 +114,9 @@ impl Traffic for Committing {
                 count: number(answer.after - answer.before),
                 topics: topics.and(answer.ended),
             });
+        }
+        if let Some(own) = own {
+            self.own.tell(own);
         }
         Ok(outcomes)
     }

@@ -7,6 +7,7 @@ use crate::arguments::{Arguments, column, number, ttl};
 use crate::error::Failure;
 use crate::hub::{Beat, Listener};
 use async_trait::async_trait;
+use bytes::Bytes;
 use linchpin_adapter::fanout::Change;
 use linchpin_adapter::feed::{self, Doorbell, Doorbells, WatchedTopics};
 use linchpin_core::life::End;
@@ -178,14 +179,20 @@ impl Feed {
 
     /// Tells what was committed here, if nothing that came before it is still to be read.
     fn tell_own(&self, OwnChange { before, after, change }: OwnChange) {
-        let _telling = self.telling.lock();
+        // What is read meanwhile tells it too.
+        let Some(_telling) = self.telling.try_lock() else { return };
         if self.changes.place() != Some(before) {
             return;
         }
-        if let Change::Put(Entry { ttl: Some(ttl), .. }) = &change {
-            self.changes.alarm.rings_in(*ttl);
+        let mut change = Some(change).filter(|change| self.changes.watchers.wants(change.key()));
+        if let Some(Change::Put(entry)) = &mut change {
+            // The caller's may be a part of something large.
+            entry.value = Bytes::copy_from_slice(&entry.value);
+            if let Some(ttl) = entry.ttl {
+                self.changes.alarm.rings_in(ttl);
+            }
         }
-        self.changes.tell(&before, after, [change]);
+        self.changes.tell(&before, after, change);
         self.heard.lock().doorbells.read(after.0);
     }
 
@@ -264,6 +271,8 @@ impl Listener for Feed {
     }
 
     fn mark_gap(&self) {
+        let _telling = self.telling.lock();
+        self.heard.lock().asked = None;
         self.changes.lose();
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Envelope<'a> {
 }
 
 /// What is sealed for a short message: it is kept in one allocation, with what counts who holds it.
-const SHORT: usize = 256;
+const SHORT: usize = 128;
 
 /// Puts a header in front of a payload.
 pub(super) fn seal(payload: &[u8], ack_to: Option<&AckTo>) -> Bytes {

@@ -376,9 +376,10 @@ impl Pool {
         let mut old = Vec::new();
         let next = loop {
             let Some((_, used)) = inner.idle.first() else { break None };
-            let ends = *used + self.connector.idle_limit(inner.open == 1);
+            let ends = *used + self.connector.idle_limit(inner.idle.len() == 1);
             if ends > Instant::now() {
-                break Some(ends);
+                // Others may be idle before that, or the server be crowded.
+                break Some(ends.min(Instant::now() + self.connector.idle_limit(false)));
             }
             old.push(inner.idle.remove(0).0);
             inner.open = inner.open.saturating_sub(1);
