@@ -138,7 +138,9 @@ fn told(failure: impl Into<Failure>) -> Error {
 async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure> {
     const ROUNDS: usize = 4;
     let deadline = Instant::now() + connector.response_timeout;
-    let (ours, other) = tokio::join!(connector.connect_untold_by(deadline), connector.connect_untold_by(deadline));
+    // Boxed: whoever connects would carry both about.
+    let connecting = || Box::pin(connector.connect_untold_by(deadline));
+    let (ours, other) = tokio::join!(connecting(), connecting());
     let (mut ours, mut other) = (ours?, other?);
     for _ in 0..ROUNDS {
         // Whoever is not in between tells the server's own process.
