@@ -99,8 +99,10 @@ impl Traffic for Committing {
         let decided = || questions.iter().zip(&answer.decided);
         let outcomes: Vec<_> =
             decided().map(|(transaction, decided)| decided.outcome(transaction, &answer.found)).collect();
-        let own = match (&usual, column(&row, 12)?, &outcomes[..]) {
-            (Some(usual), Some(was), [outcome]) => usual.change(was, &answer, outcome),
+        let own = match (&usual, &outcomes[..]) {
+            (Some(usual), [outcome]) => {
+                column::<Option<i64>>(&row, 12)?.and_then(|was| usual.change(was, &answer, outcome))
+            }
             _ => None,
         };
         // Also where it was decided before: whoever had it decided was not answered, and may not have rung.
