@@ -55,6 +55,9 @@ pub const PRIVILEGES: &str = "\
 /// The version that this build needs.
 pub(crate) const VERSION: i32 = 5;
 
+/// The version of the schema that is there.
+const NUMBER: &str = "SELECT number FROM linchpin.version";
+
 /// The lock under which the schema is set up: concurrent starters wait for each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7812733471026)";
 
@@ -89,8 +92,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), Failure> {
 
 /// Whether the schema is there, in the version that this build needs.
 async fn is_current(connection: &mut PgConnection) -> Result<bool> {
-    const CURRENT: &str = "SELECT number FROM linchpin.version";
-    let number = match sqlx::query_scalar(CURRENT).fetch_optional(connection).await {
+    let number = match sqlx::query_scalar(NUMBER).fetch_optional(connection).await {
         Err(error) if is_missing(&error) => return Ok(false),
         number => number.map_err(|error| Failure::from(error).told("connect").of_read())?,
     };
@@ -121,6 +123,6 @@ async fn version(connection: &mut PgConnection) -> Result<Option<i32>, Failure> 
     if sqlx::query(THERE).fetch_optional(&mut *connection).await?.is_none() {
         return Ok(None);
     }
-    let row = sqlx::query("SELECT number FROM linchpin.version").fetch_optional(connection).await?;
+    let row = sqlx::query(NUMBER).fetch_optional(connection).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

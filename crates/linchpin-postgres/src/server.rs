@@ -137,6 +137,7 @@ fn told(failure: impl Into<Failure>) -> Error {
 /// It leaves nothing behind, no setting and no prepared statement: who has that connection next is somebody else.
 async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure> {
     const ROUNDS: usize = 4;
+    const PROCESS: &str = "SELECT pg_backend_pid()";
     let deadline = Instant::now() + connector.response_timeout;
     // Boxed: whoever connects would carry both about.
     let connecting = || Box::pin(connector.connect_untold_by(deadline));
@@ -144,13 +145,13 @@ async fn unshared(connector: &Connector) -> Result<Option<PgConnection>, Failure
     let (mut ours, mut other) = (ours?, other?);
     for _ in 0..ROUNDS {
         // Whoever is not in between tells the server's own process.
-        let before = process(&mut ours, "SELECT pg_backend_pid()").await?;
+        let before = process(&mut ours, PROCESS).await?;
         let others = match process(&mut other, "BEGIN; SELECT pg_backend_pid()").await {
             // A pooler of statements.
             Err(error) if refuses_transactions(&error) => return Ok(None),
             begun => begun?,
         };
-        let after = process(&mut ours, "SELECT pg_backend_pid()").await?;
+        let after = process(&mut ours, PROCESS).await?;
         other.execute("ROLLBACK").await?;
         if others == before || after != before {
             return Ok(None);

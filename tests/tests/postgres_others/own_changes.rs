@@ -2,7 +2,7 @@
 
 use super::{SOON, ask, calls, connect, key, put, server};
 use futures::StreamExt;
-use linchpin::{Driver, Page, Range, Transaction, WatchEvent, WatchStream};
+use linchpin::{Driver, Entry, Page, Range, Transaction, WatchEvent, WatchStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +24,18 @@ async fn next(watch: &mut WatchStream) -> WatchEvent {
     timeout(SOON, watch.next()).await.expect("in time").expect("goes on").expect("an event")
 }
 
-/// What a watch has told when it tells the last, key by key: when each came to be, its value and version.
+/// When a key came to be, its version and value.
+fn shown(entry: &Entry) -> String {
+    format!("{:?} {:?} {:?}", entry.created, entry.version, entry.value)
+}
+
+/// What a watch has told when it tells the last, key by key.
 async fn told(mut watch: WatchStream) -> BTreeMap<String, String> {
     let (mut entries, mut versions) = (BTreeMap::new(), BTreeMap::new());
     loop {
         let (key, version) = match next(&mut watch).await {
             WatchEvent::Put(entry) => {
-                let shown = format!("{:?} {:?} {:?}", entry.created, entry.version, entry.value);
-                entries.insert(entry.key.to_string(), shown);
+                entries.insert(entry.key.to_string(), shown(&entry));
                 (entry.key, entry.version)
             }
             WatchEvent::Deleted { key, version } => {
@@ -75,7 +79,6 @@ async fn all_are_told_the_same_whoever_wrote() {
     }
     put(&one, LAST, "v").await;
     let page = one.scan(&Range::all(), &Page::first()).await.expect("listed");
-    let shown = |entry: &linchpin::Entry| format!("{:?} {:?} {:?}", entry.created, entry.version, entry.value);
     let there: BTreeMap<_, _> = page.entries.iter().map(|entry| (entry.key.to_string(), shown(entry))).collect();
     for told in told {
         assert_eq!(told.await.expect("no panic"), there);
