@@ -14,7 +14,7 @@ pub(crate) fn short(ctx: &Context) -> Duration {
 
 /// The TTL of a lease that must not end while it is renewed, though the machine stands still for a moment.
 pub(crate) fn kept(ctx: &Context) -> Duration {
-    ctx.ttl(Duration::from_millis(1200))
+    ctx.ttl(Duration::from_secs(2))
 }
 
 /// A coordinator of its own, as another process would have, and the driver that its fate hangs on.

@@ -18,6 +18,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// What the way to us may add to the time at which a server tells something.
 pub(crate) const ON_THE_WAY: Duration = Duration::from_millis(500);
 
+/// What a wait's first look may take, however short the wait.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 /// For how long a case makes load: what a slow machine has done by then has to be enough.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(12);
 

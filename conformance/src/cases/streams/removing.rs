@@ -144,17 +144,20 @@ async fn removing_a_reader_of_dead_letters_leaves_them(ctx: Context) -> CaseResu
 
 async fn members_leave_nothing(ctx: Context) -> CaseResult {
     const MEMBERS: usize = 100;
+    const AT_ONCE: usize = 10;
     let driver = ctx.driver();
     let texts: Vec<_> = (0..MEMBERS).map(|n| n.to_string()).collect();
     append(&driver, "s", &texts.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-    let members = (0..MEMBERS).map(|n| {
-        let driver = driver.clone();
-        async move {
-            let held = take_one(&driver, claim("s", "g", &format!("pod-{n}"))?).await?;
-            settle_own(&driver, &held, Action::Ack).await
-        }
-    });
-    together(members).await?;
+    for first in (0..MEMBERS).step_by(AT_ONCE) {
+        let members = (first..first + AT_ONCE).map(|n| {
+            let driver = driver.clone();
+            async move {
+                let held = take_one(&driver, claim("s", "g", &format!("pod-{n}"))?).await?;
+                settle_own(&driver, &held, Action::Ack).await
+            }
+        });
+        together(members).await?;
+    }
     let info = driver.inspect(&stream()?).await?;
     let of_all: Vec<_> = info.groups.iter().map(|group| (group.pending, group.lag, group.dead)).collect();
     ensure_eq!(of_all, [(0, 0, 0)], "pending, lag and dead of the group");

@@ -76,8 +76,8 @@ async fn an_add_gives_none_to_what_lives_for_ever(ctx: Context) -> CaseResult {
 
 async fn an_extend_lengthens_it(ctx: Context) -> CaseResult {
     let (driver, key) = (ctx.driver(), Key::new("lease")?);
-    let short = Lease::put(&ctx, &driver, &key, ctx.ttl(SHORT)).await?;
-    let longer = short.extend(&ctx, &driver, &key, ctx.ttl(SHORT) * 2 + ctx.ttl_slack()).await?;
+    let short = Lease::put(&ctx, &driver, &key, ctx.ttl(SHORT * 3)).await?;
+    let longer = short.extend(&ctx, &driver, &key, ctx.ttl(SHORT * 4) + ctx.ttl_slack()).await?;
     short.end.has_passed().await;
     longer.ends_in_time(&driver, &key).await
 }

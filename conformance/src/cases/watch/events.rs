@@ -126,7 +126,7 @@ async fn expiries_are_told_in_time(ctx: Context) -> CaseResult {
     let driver = ctx.driver();
     let (mut watcher, _) = Watcher::synced(&ctx.another().await?, &Range::all()).await?;
     let (soon, later) = (Key::new("soon")?, Key::new("later")?);
-    let later_lease = Lease::put(&ctx, &driver, &later, ctx.ttl(Duration::from_millis(600))).await?;
+    let later_lease = Lease::put(&ctx, &driver, &later, ctx.ttl(Duration::from_secs(2))).await?;
     let soon_lease = Lease::put(&ctx, &driver, &soon, ctx.ttl(Duration::from_millis(200))).await?;
     watcher.put(&later).await?;
     watcher.put(&soon).await?;
@@ -145,7 +145,7 @@ async fn an_expiry_is_told_to_who_comes_later(ctx: Context) -> CaseResult {
     let (driver, watching, key) = (ctx.driver(), ctx.another().await?, Key::new("k")?);
     // What serves watches is there before the key is.
     let (_elsewhere, _) = Watcher::synced(&watching, &Range::Key(Key::new("elsewhere")?)).await?;
-    let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(Duration::from_millis(800))).await?;
+    let lease = Lease::put(&ctx, &driver, &key, ctx.ttl(Duration::from_secs(2))).await?;
     let (mut watcher, _) = Watcher::synced(&watching, &Range::Key(key.clone())).await?;
     ensure!(watcher.entries.contains_key(&key), "the case is about a key that is there when it is watched");
     watcher.deleted(&key).await?;
