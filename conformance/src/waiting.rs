@@ -15,8 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// A TTL, visibility or wait that does not end while a case runs.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What the way to us may add to the time at which a server tells something.
-pub(crate) const ON_THE_WAY: Duration = Duration::from_millis(500);
+/// What the way to us may add to the time at which a server tells something, on a machine that has much else to do.
+pub(crate) const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 /// What a wait's first look may take, however short the wait.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(1);
