@@ -3,10 +3,6 @@
 /// What the adapter does not do yet, and will once it is built on a replicated log: the cases that it cannot pass, and why.
 pub(crate) const NOT_YET: &[(&str, &str)] = &[
     (
-        "transactions.another_way_to_write_a_number_is_no_counter",
-        "it takes a plus and leading zeros for part of a counter",
-    ),
-    (
         "transactions.an_id_survives_a_clear",
         "a clear removes what a repeat is to be told, and the repeat is a conflict",
     ),
