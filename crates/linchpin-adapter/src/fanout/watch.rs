@@ -2,16 +2,13 @@
 
 use super::queue::{Change, Next, Queue};
 use super::watchers::Scan;
+use crate::backoff::Backoff;
 use linchpin_core::Key;
 use linchpin_core::WatchEvent;
 use linchpin_core::{Entry, Page, Range, Revision, ScanPage};
 use linchpin_core::{Error, Result};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Before a range that could not be read is read again; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) struct Watch {
     range: Range,
@@ -66,10 +63,10 @@ impl Watch {
 
     /// Reads what is left of the entries that are present, and tells them.
     async fn read_rest(&mut self, mut reading: PartialRead) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::default();
         while !reading.is_whole {
             if let Err(error) = self.read_page(&mut reading).await {
-                self.wait_out(error, &mut pause).await?;
+                self.wait_out(error, &mut backoff).await?;
             }
         }
         let revision = self.tell_difference(reading);
@@ -79,7 +76,7 @@ impl Watch {
 
     /// Reads the range again until it succeeds: while the backend is away there is nothing to tell.
     async fn resync(&mut self) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::default();
         loop {
             // The flag falls before the range is read: what changes while it is read is queued.
             self.queue.state.lock().resync = false;
@@ -95,20 +92,19 @@ impl Watch {
                 }
             };
             self.queue.state.lock().lose();
-            self.wait_out(error, &mut pause).await?;
+            self.wait_out(error, &mut backoff).await?;
         }
     }
 
     /// Pauses after a failure that may pass; the watch ends with any other, and when its handle ends.
-    async fn wait_out(&self, error: Error, pause: &mut Duration) -> Result<()> {
+    async fn wait_out(&self, error: Error, backoff: &mut Backoff) -> Result<()> {
         if !error.is_transient() {
             return Err(error);
         }
         if let Some(error) = self.queue.state.lock().ended.as_ref().map(|error| error()) {
             return Err(error);
         }
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(Duration::from_secs(2));
+        backoff.pause().await;
         Ok(())
     }
 
