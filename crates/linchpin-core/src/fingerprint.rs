@@ -111,7 +111,21 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), transactions.len());
-        // It is stored, so it may never change.
+    }
+
+    #[test]
+    fn it_never_changes_as_it_is_stored() {
+        let key = |name: &str| Key::new(name).expect("valid");
         assert_eq!(fingerprint(&Transaction::new()), 0xa8c7_f832_281a_39c5);
+        let all = Transaction::new()
+            .absent(key("a"))
+            .present(key("b"))
+            .version_is(key("c"), Revision(7))
+            .prefix_absent(key("d/"))
+            .put(key("a"), "value", Some(Duration::from_millis(1500)))
+            .delete(key("b"))
+            .add(key("c"), -3, None)
+            .extend(key("e"), Revision(9), Duration::from_secs(2));
+        assert_eq!(fingerprint(&all), 0xe18c_88bc_3621_3252);
     }
 }
