@@ -31,7 +31,7 @@ const COMMIT_ONE: &str = "SELECT * FROM linchpin.commit_one($1, $2, $3, $4, $5, 
 const COMMIT: &str = "SELECT * FROM linchpin.commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// The traffic of the lane for commits.
-pub(crate) struct Committing {
+pub(crate) struct CommitTraffic {
     pub(crate) names: Arc<Names>,
     pub(crate) notices: Arc<Notices>,
     pub(crate) seen: Arc<LatestTime>,
@@ -48,7 +48,7 @@ fn bytes_of(transaction: &Transaction) -> usize {
 }
 
 #[async_trait]
-impl Traffic for Committing {
+impl Traffic for CommitTraffic {
     type Question = Transaction;
     type Answer = Outcome;
 
@@ -84,7 +84,8 @@ impl Traffic for Committing {
         connection: &mut PgConnection,
         questions: &[&Transaction],
     ) -> Result<Vec<Reply<Outcome>>, Failure> {
-        let (namespace, seen) = (&*self.names.namespace, self.seen.latest());
+        // After what was seen: also where the server has lost that since, no version is given twice.
+        let (namespace, seen) = (&*self.names.namespace, self.seen.latest() + 1);
         let usual = if let [transaction] = questions { Usual::of(transaction) } else { None };
         let row = match &usual {
             Some(usual) => sqlx::query_with(COMMIT_ONE, usual.arguments(namespace, seen)?),

@@ -1,12 +1,12 @@
 //! Many handles on a server that has few connections.
 
-use super::{SOON, ask, config, connect, key, url_for};
+use super::{SOON, ask, config, connect, key, pool, url_for};
 use futures::StreamExt;
 use futures::future::join_all;
 use linchpin::{Coordinator, Range, RetryPolicy, Transaction, WatchEvent};
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 const OURS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
@@ -88,6 +88,21 @@ async fn a_handle_has_two_connections_in_the_usual_case_and_one_when_it_only_lis
     assert!(guard.is_held());
     guard.release().await.expect("released");
     until_open(&server, 1).await;
+}
+
+#[tokio::test]
+async fn a_handle_gives_its_last_connection_up_once_others_crowd_the_server() {
+    const OTHERS: u32 = 70;
+    let (server, url) = crowded().await;
+    let postgres = connect(&url).await;
+    postgres.get(&[key("k")]).await.expect("a read");
+    assert_eq!(ask(&server, OURS).await, "1", "it stays for a while");
+    let asked = Instant::now();
+    let others: Vec<_> =
+        join_all((0..OTHERS).map(|_| pool(&url, 1))).await.into_iter().map(|pool| (pool.size(), pool)).collect();
+    assert!(others.iter().all(|(open, _)| *open == 1), "others have connections");
+    until_open(&server, 0).await;
+    assert!(asked.elapsed() < QUIET / 2, "nobody else had its place for {:?}", asked.elapsed());
 }
 
 #[tokio::test]

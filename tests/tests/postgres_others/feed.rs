@@ -123,6 +123,22 @@ async fn data_that_come_back_older_are_told_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_version_that_was_seen_and_lost_is_not_given_again() {
+    let server = server().await;
+    let driver = connect(&server).await;
+    put(&driver, "k", "lost").await;
+    let entry = async || driver.get(&[key("k")]).await.expect("a read").into_entry().expect("there");
+    let lost = entry().await.version;
+    // Another server takes over that did not hear of it, and its clock is behind.
+    let behind = "UPDATE linchpin.namespaces SET ahead = ahead - 3600000000, acted = acted - 3600000000, \
+                  revision = revision - 3600000000";
+    ask(&server, behind).await;
+    put(&driver, "k", "later").await;
+    let later = entry().await.version;
+    assert!(later > lost, "{later} after {lost}");
+}
+
+#[tokio::test]
 async fn a_writer_that_dies_before_it_rings_is_heard() {
     let server = server().await;
     let driver = connect(&server).await;

@@ -1,6 +1,6 @@
 //! The connections that ask: few, opened as they are needed, shared, and closed when they are idle.
 
-use super::{ALIVE, Connector};
+use super::{ALIVE, Connector, IDLE};
 use crate::error::Failure;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_core::life::Life;
@@ -101,13 +101,13 @@ impl Drop for Place {
 }
 
 /// A connection in use. Whoever drops it, as nobody waits for the answer any more, closes it.
-pub(crate) struct Taken {
+pub(crate) struct PooledConnection {
     pub(crate) connection: PgConnection,
     place: Place,
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
-impl Taken {
+impl PooledConnection {
     /// Runs a statement, and gives the connection back.
     async fn ask(
         mut self,
@@ -249,7 +249,7 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Connector::connect`]: nothing was asked yet.
-    pub(crate) async fn take(&self, behind: Holder) -> Result<Taken, Failure> {
+    pub(crate) async fn take(&self, behind: Holder) -> Result<PooledConnection, Failure> {
         let needed: &[_] = match behind {
             Holder::Nobody => &[&self.all],
             Holder::Namespace => &[&self.waiting, &self.all],
@@ -263,7 +263,7 @@ impl Pool {
         let mut backoff = Backoff::default();
         loop {
             if let Some((connection, place)) = self.idle().await {
-                return Ok(Taken { connection, place, _permits: permits });
+                return Ok(PooledConnection { connection, place, _permits: permits });
             }
             match self.connect().await {
                 // One of ours may be given back, and one of others closed.
@@ -272,7 +272,7 @@ impl Pool {
                 }
                 connected => {
                     let (connection, place) = connected?;
-                    return Ok(Taken { connection, place, _permits: permits });
+                    return Ok(PooledConnection { connection, place, _permits: permits });
                 }
             }
         }
@@ -370,6 +370,26 @@ impl Pool {
         self.put(connection);
     }
 
+    /// Asks over the last connection, once it is idle for longer than others would be, whether the server is crowded by now.
+    async fn look_over_the_last(&self) {
+        let Ok(_place) = Arc::clone(&self.all).try_acquire_owned() else { return };
+        let last = {
+            let mut inner = self.inner.lock();
+            let is_due = inner.idle.len() == 1 && inner.idle[0].1.elapsed() >= IDLE;
+            if is_due { inner.idle.pop() } else { None }
+        };
+        let Some((mut connection, used)) = last else { return };
+        let is_alive = self.connector.is_alive(&mut connection, used.elapsed()).await;
+        let mut inner = self.inner.lock();
+        if is_alive && !inner.closed {
+            inner.idle.insert(0, (connection, used));
+            drop(inner);
+            self.returned.notify_one();
+        } else {
+            inner.open = inner.open.saturating_sub(1);
+        }
+    }
+
     /// Those that have been idle for long, and when the next one will have been; `None` if none will.
     fn idle_for_long(&self) -> (Vec<PgConnection>, Option<Instant>) {
         let mut inner = self.inner.lock();
@@ -389,11 +409,12 @@ impl Pool {
     }
 }
 
-/// Closes what has been idle for long, until nothing is idle.
+/// Closes what has been idle for long, until nothing is idle, and looks meanwhile whether others need the last place.
 async fn reap(pool: Weak<Pool>, mut next: Instant) {
     loop {
         sleep_until(next).await;
         let Some(strong) = pool.upgrade() else { return };
+        strong.look_over_the_last().await;
         let (old, later) = strong.idle_for_long();
         drop(strong);
         for connection in old {
