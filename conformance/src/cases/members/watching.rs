@@ -36,6 +36,7 @@ fn next(changes: &mut MemberStream) -> impl Future<Output = Result<String, Failu
             }
             MemberEvent::Left(member) => format!("{} left: {}", member.id, String::from_utf8_lossy(&member.metadata)),
             MemberEvent::Synced => "synced".to_owned(),
+            other => return Err(Failure::new(format!("a change of no known kind: {other:?}"))),
         })
     })
 }

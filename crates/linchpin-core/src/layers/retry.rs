@@ -63,11 +63,11 @@ impl RetryLayer {
         call: Call<'_>,
         attempt: impl Fn(Duration) -> F,
     ) -> Result<T> {
-        let waits_until = Instant::now() + call.waits.min(MAX_TTL);
-        let (mut started, mut made, mut waits) = (Instant::now(), 0, call.waits);
+        let mut asked = Instant::now();
+        let waits_until = asked + call.waits.min(MAX_TTL);
+        let (mut started, mut made, mut waits) = (asked, 0, call.waits);
         let mut maybe_applied = false;
         loop {
-            let asked = Instant::now();
             let error = match attempt(waits).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -90,7 +90,8 @@ impl RetryLayer {
                 return Err(exhausted(error, maybe_applied, call));
             }
             tokio::time::sleep(pause).await;
-            waits = waits_until.saturating_duration_since(Instant::now());
+            asked = Instant::now();
+            waits = waits_until.saturating_duration_since(asked);
         }
     }
 

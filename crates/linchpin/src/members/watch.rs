@@ -12,6 +12,7 @@ pub type MemberStream = Pin<Box<dyn Stream<Item = Result<MemberEvent>> + Send>>;
 
 /// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemberEvent {
     /// A member came; before `Synced`: was there.
     Joined(Member),
