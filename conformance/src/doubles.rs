@@ -35,12 +35,12 @@ pub(crate) struct Troubled {
     trouble: Trouble,
     in_trouble: u32,
     calls: Arc<AtomicU32>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<CallLog>>,
 }
 
 /// What the driver was asked.
 #[derive(Debug, Default)]
-struct Seen {
+struct CallLog {
     /// When each commit was.
     commits: Vec<Instant>,
     /// How long each claim was to wait.

@@ -372,7 +372,7 @@ async fn apply(redis: &Arc<dyn Driver>, command: &Command) -> linchpin::Result<R
     Ok(match command {
         Command::Append { stream, records } => Reply::Appended(redis.append(stream, records).await?),
         Command::Claim(claim) => {
-            Reply::Claimed(linchpin_machine::Claimed { deliveries: redis.claim(claim).await?, next_due: None })
+            Reply::Claimed(linchpin_machine::ClaimAnswer { deliveries: redis.claim(claim).await?, next_due: None })
         }
         Command::Settle(settlements) => Reply::Settled(redis.settle(settlements).await?),
         Command::Trim { stream, keep } => Reply::Trimmed(redis.trim(stream, *keep).await?),

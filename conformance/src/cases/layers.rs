@@ -25,15 +25,15 @@ cases! { Errors "errors";
 type Answer = linchpin_core::Result<()>;
 
 /// A call, and whether it may be repeated though it may have been applied.
-struct Asked {
+struct CallKind {
     what: &'static str,
     harmless: bool,
-    call: fn(Arc<dyn Driver>, Known) -> BoxFuture<'static, Answer>,
+    call: fn(Arc<dyn Driver>, Subjects) -> BoxFuture<'static, Answer>,
 }
 
 /// What the calls are about.
 #[derive(Clone)]
-struct Known {
+struct Subjects {
     version: Revision,
     /// A delivery that is the caller's, where there are streams.
     settlement: Option<Settlement>,
@@ -41,7 +41,7 @@ struct Known {
 
 macro_rules! asked {
     ($what:literal, $harmless:literal, |$driver:ident, $known:ident| $call:expr) => {
-        Asked {
+        CallKind {
             what: $what,
             harmless: $harmless,
             call: |$driver, $known| {
@@ -59,7 +59,7 @@ fn key() -> linchpin_core::Result<Key> {
 }
 
 /// Every call that the backend declares.
-fn calls(ctx: &Context) -> Vec<Asked> {
+fn calls(ctx: &Context) -> Vec<CallKind> {
     let has = |need: Need| need.is_declared(ctx.capabilities());
     let mut calls = vec![
         asked!("a get", true, |driver, known| driver.get(&[key()?]).await),
@@ -103,7 +103,7 @@ fn stream() -> linchpin_core::Result<StreamName> {
     StreamName::new("s")
 }
 
-fn stream_calls(ids: bool) -> Vec<Asked> {
+fn stream_calls(ids: bool) -> Vec<CallKind> {
     let mut calls = vec![
         asked!("an inspect", true, |driver, known| driver.inspect(&stream()?).await),
         asked!("an append", false, |driver, known| driver.append(&stream()?, &[Record::new("2")]).await),
@@ -131,7 +131,7 @@ fn stream_calls(ids: bool) -> Vec<Asked> {
 /// Makes each call once, through layers, on a driver whose first call is in this trouble: it must be attempted so
 /// often, and succeed if it was repeated.
 #[track_caller]
-fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&Asked) -> u32) -> impl Future<Output = CaseResult> {
+fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&CallKind) -> u32) -> impl Future<Output = CaseResult> {
     here(async move {
         let driver = ctx.driver();
         let version = put(&driver, &key()?, "1").await?;
@@ -144,7 +144,7 @@ fn attempts(ctx: &Context, trouble: Trouble, expected: impl Fn(&Asked) -> u32) -
             }
             let troubled = Troubled::over(driver.clone(), trouble, 1);
             let layered = Layers::default().wrap(troubled.driver());
-            let answered = (asked.call)(layered, Known { version, settlement }).await;
+            let answered = (asked.call)(layered, Subjects { version, settlement }).await;
             let expected = expected(&asked);
             ensure_eq!(troubled.calls(), expected, "the attempts at {}, of which the first is in trouble", asked.what);
             ensure!(answered.is_ok() == (expected > 1), "{}, attempted {expected} times: {answered:?}", asked.what);

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 /// ```
 pub struct Service<T: Send + Sync + 'static> {
     slot: Arc<Mutex<Slot<T>>>,
-    beginning: SingleFlight<Result<Used<T>, Arc<Error>>>,
+    beginning: SingleFlight<Result<ServiceHandle<T>, Arc<Error>>>,
     linger: Duration,
 }
 
@@ -45,7 +45,7 @@ struct Slot<T: Send + Sync + 'static> {
 }
 
 /// A service that somebody uses. It runs on as long as there is one.
-pub struct Used<T: Send + Sync + 'static> {
+pub struct ServiceHandle<T: Send + Sync + 'static> {
     service: Arc<T>,
     users: Arc<Users<T>>,
 }
@@ -73,13 +73,13 @@ impl<T: Send + Sync + 'static> Service<T> {
         life: &Life,
         operation: &'static str,
         begin: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> impl Future<Output = Result<Used<T>>> + Send {
+    ) -> impl Future<Output = Result<ServiceHandle<T>>> + Send {
         let (slot, owner, linger) = (self.slot.clone(), life.clone(), self.linger);
-        let running = Used::of(&self.slot, life, linger);
+        let running = ServiceHandle::of(&self.slot, life, linger);
         let beginning = running.is_none().then(|| {
             self.beginning.run_or_fail(life, operation, async move {
                 // Somebody may have been faster.
-                if let Some(used) = Used::of(&slot, &owner, linger) {
+                if let Some(used) = ServiceHandle::of(&slot, &owner, linger) {
                     return Ok(used);
                 }
                 let service = Arc::new(begin.await?);
@@ -88,7 +88,7 @@ impl<T: Send + Sync + 'static> Service<T> {
                 owner.admit(operation)?;
                 running.running = Some(service);
                 drop(running);
-                Used::of(&slot, &owner, linger).ok_or_else(|| owner.unanswered(operation))
+                ServiceHandle::of(&slot, &owner, linger).ok_or_else(|| owner.unanswered(operation))
             })
         });
         async move {
@@ -105,7 +105,7 @@ impl<T: Send + Sync + 'static> Service<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> Used<T> {
+impl<T: Send + Sync + 'static> ServiceHandle<T> {
     /// What runs.
     fn of(slot: &Arc<Mutex<Slot<T>>>, life: &Life, linger: Duration) -> Option<Self> {
         let mut running = slot.lock();
@@ -156,13 +156,13 @@ async fn linger<T: Send + Sync + 'static>(slot: Weak<Mutex<Slot<T>>>, linger: Du
     }
 }
 
-impl<T: Send + Sync + 'static> Clone for Used<T> {
+impl<T: Send + Sync + 'static> Clone for ServiceHandle<T> {
     fn clone(&self) -> Self {
         Self { service: self.service.clone(), users: self.users.clone() }
     }
 }
 
-impl<T: Send + Sync + 'static> Deref for Used<T> {
+impl<T: Send + Sync + 'static> Deref for ServiceHandle<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -176,9 +176,9 @@ impl<T: Send + Sync + 'static> fmt::Debug for Service<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> fmt::Debug for Used<T> {
+impl<T: Send + Sync + 'static> fmt::Debug for ServiceHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Used").finish_non_exhaustive()
+        f.debug_struct("ServiceHandle").finish_non_exhaustive()
     }
 }
 

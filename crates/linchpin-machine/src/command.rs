@@ -2,8 +2,8 @@
 
 use crate::codec;
 use crate::machine::Machine;
-use crate::streams::Claimed;
-use crate::{Applied, Time};
+use crate::streams::ClaimAnswer;
+use crate::{Effects, Time};
 use linchpin_core::{
     Appended, Claim, GroupName, Outcome, Record, Result, Retention, Settled, Settlement, StreamName, Transaction,
 };
@@ -68,7 +68,7 @@ pub enum Reply {
     /// A [`Command::Append`] ran: one per record.
     Appended(Vec<Appended>),
     /// A [`Command::Claim`] ran.
-    Claimed(Claimed),
+    Claimed(ClaimAnswer),
     /// A [`Command::Settle`] ran: one per settlement.
     Settled(Vec<Settled>),
     /// A [`Command::Trim`] ran and dropped this many records.
@@ -103,7 +103,7 @@ impl Machine {
     ///
     /// # Errors
     /// The outcome is an error where the method that the command names says so.
-    pub fn apply(&mut self, now: Time, command: &Command) -> Applied<Result<Reply>> {
+    pub fn apply(&mut self, now: Time, command: &Command) -> Effects<Result<Reply>> {
         match command {
             Command::Tick => self.tick(now).map(|()| Ok(Reply::Ticked)),
             Command::Commit(transaction) => self.commit(now, transaction).map(|outcome| outcome.map(Reply::Decided)),

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::time::granted;
-use crate::{Applied, Time};
+use crate::{Effects, Time};
 use bytes::Bytes;
 use linchpin_adapter::decide::{Decision, Effect, Keys, Standing, decide};
 use linchpin_adapter::fanout::Change;
@@ -43,10 +43,10 @@ impl Machine {
     /// assert!(!machine.commit(Time::from_micros(2), &claim).outcome?.is_committed());
     /// # Ok::<(), linchpin_core::Error>(())
     /// ```
-    pub fn commit(&mut self, now: Time, transaction: &Transaction) -> Applied<Result<Outcome>> {
+    pub fn commit(&mut self, now: Time, transaction: &Transaction) -> Effects<Result<Outcome>> {
         let mut changes = self.advance(now);
         let outcome = self.decide(transaction, &mut changes);
-        Applied { outcome, changes, woken: Vec::new() }
+        Effects { outcome, changes, woken: Vec::new() }
     }
 
     fn decide(&mut self, transaction: &Transaction, changes: &mut Vec<Change>) -> Result<Outcome> {

@@ -2,7 +2,7 @@
 
 use crate::ids::Ids;
 use crate::state::Keys;
-use crate::streams::{Claimed, Streams};
+use crate::streams::{ClaimAnswer, Streams};
 use crate::time::Time;
 use linchpin_adapter::fanout::Change;
 use linchpin_core::{
@@ -48,7 +48,7 @@ pub struct Machine {
 /// What a call did to a [`Machine`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "changes are for the watchers, and the outcome may be an error"]
-pub struct Applied<T> {
+pub struct Effects<T> {
     /// What the caller is told.
     pub outcome: T,
     /// What changed, in the order of revisions, keys that expired meanwhile included: for the watchers.
@@ -58,9 +58,9 @@ pub struct Applied<T> {
     pub woken: Vec<StreamName>,
 }
 
-impl<T> Applied<T> {
-    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Applied<U> {
-        Applied { outcome: map(self.outcome), changes: self.changes, woken: self.woken }
+impl<T> Effects<T> {
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Effects<U> {
+        Effects { outcome: map(self.outcome), changes: self.changes, woken: self.woken }
     }
 }
 
@@ -106,56 +106,56 @@ impl Machine {
     }
 
     /// Lets time pass: keys past their deadline are removed.
-    pub fn tick(&mut self, now: Time) -> Applied<()> {
-        Applied { outcome: (), changes: self.advance(now), woken: Vec::new() }
+    pub fn tick(&mut self, now: Time) -> Effects<()> {
+        Effects { outcome: (), changes: self.advance(now), woken: Vec::new() }
     }
 
     /// Appends records next to each other, except those whose id was appended within
     /// [`DEDUPE_WINDOW`](crate::DEDUPE_WINDOW).
-    pub fn append(&mut self, now: Time, stream: &StreamName, records: &[Record]) -> Applied<Vec<Appended>> {
+    pub fn append(&mut self, now: Time, stream: &StreamName, records: &[Record]) -> Effects<Vec<Appended>> {
         let changes = self.advance(now);
         let outcome = self.streams.append(self.clock, stream, records);
         let fresh = outcome.iter().any(|appended| !appended.duplicate);
-        Applied { outcome, changes, woken: fresh.then(|| stream.clone()).into_iter().collect() }
+        Effects { outcome, changes, woken: fresh.then(|| stream.clone()).into_iter().collect() }
     }
 
     /// Claims records, as [`Driver::claim`](linchpin_core::Driver::claim) says, except that it does not
     /// wait: first those delivered before whose time has come, then those the group has not looked at,
     /// each in the order of their positions.
-    pub fn claim(&mut self, now: Time, claim: &Claim) -> Applied<Claimed> {
+    pub fn claim(&mut self, now: Time, claim: &Claim) -> Effects<ClaimAnswer> {
         let changes = self.advance(now);
         let mut woken = Vec::new();
         let outcome = self.streams.claim(self.clock, claim, &mut woken);
-        Applied { outcome, changes, woken }
+        Effects { outcome, changes, woken }
     }
 
     /// Settles deliveries, each on its own. One is stale if the record was delivered again or settled
     /// before; a visibility time that has passed alone does not make it so.
-    pub fn settle(&mut self, now: Time, settlements: &[Settlement]) -> Applied<Vec<Settled>> {
+    pub fn settle(&mut self, now: Time, settlements: &[Settlement]) -> Effects<Vec<Settled>> {
         let changes = self.advance(now);
         let mut woken = Vec::new();
         let settle = |settlement| self.streams.settle(self.clock, settlement, &mut woken);
         let outcome = settlements.iter().map(settle).collect();
-        Applied { outcome, changes, woken }
+        Effects { outcome, changes, woken }
     }
 
     /// Drops old records, but none that a group has not settled; returns how many.
-    pub fn trim(&mut self, now: Time, stream: &StreamName, keep: Retention) -> Applied<u64> {
+    pub fn trim(&mut self, now: Time, stream: &StreamName, keep: Retention) -> Effects<u64> {
         let changes = self.advance(now);
-        Applied { outcome: self.streams.trim(stream, keep), changes, woken: Vec::new() }
+        Effects { outcome: self.streams.trim(stream, keep), changes, woken: Vec::new() }
     }
 
     /// Removes a group with what it has pending and its dead letters; whether there was one.
-    pub fn remove_group(&mut self, now: Time, stream: &StreamName, group: &GroupName) -> Applied<bool> {
+    pub fn remove_group(&mut self, now: Time, stream: &StreamName, group: &GroupName) -> Effects<bool> {
         let changes = self.advance(now);
         let outcome = self.streams.remove_group(self.clock, stream, group);
         // Whoever waits under its name makes a new group.
-        Applied { outcome, changes, woken: outcome.then(|| stream.clone()).into_iter().collect() }
+        Effects { outcome, changes, woken: outcome.then(|| stream.clone()).into_iter().collect() }
     }
 
     /// Removes every key and stream whose name starts with `prefix`, streams with their groups, dead
     /// letters and remembered ids. Revisions and remembered transactions stay.
-    pub fn clear(&mut self, now: Time, prefix: &str) -> Applied<()> {
+    pub fn clear(&mut self, now: Time, prefix: &str) -> Effects<()> {
         let mut changes = self.advance(now);
         let keys = self.keys.starting_with(prefix);
         if !keys.is_empty() {
@@ -166,7 +166,7 @@ impl Machine {
             changes.push(Change::Deleted(key, self.revision));
         }
         self.streams.clear(self.clock, prefix);
-        Applied { outcome: (), changes, woken: Vec::new() }
+        Effects { outcome: (), changes, woken: Vec::new() }
     }
 
     /// Moves the clock, and removes and forgets what its new time ends.

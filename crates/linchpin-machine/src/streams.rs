@@ -19,7 +19,7 @@ const CLEARED_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// What a claim got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claimed {
+pub struct ClaimAnswer {
     /// The records, now this member's alone.
     pub deliveries: Vec<Delivery>,
     /// When the next record that is in a member's hands, or waits for a retry or a delay, becomes due: a
@@ -73,7 +73,7 @@ impl Streams {
 
     /// A group comes to be with its first claim, even of a stream that nobody appended to yet: what is
     /// appended from then on is kept for it.
-    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> Claimed {
+    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> ClaimAnswer {
         let mut dead = Vec::new();
         let stream = self.stream(&claim.stream);
         let deliveries = stream.claim(now, claim, &mut dead);
@@ -81,7 +81,7 @@ impl Streams {
         for record in dead {
             self.bury(&claim.stream, &claim.group, record, woken);
         }
-        Claimed { deliveries, next_due }
+        ClaimAnswer { deliveries, next_due }
     }
 
     pub(crate) fn settle(&mut self, now: Time, settlement: &Settlement, woken: &mut Vec<StreamName>) -> Settled {

@@ -7,7 +7,7 @@ use crate::streams::WakeUps;
 use crate::sweeper::Sweeper;
 use linchpin_adapter::fanout::Change;
 use linchpin_core::Publication;
-use linchpin_machine::{Applied, Machine, Time};
+use linchpin_machine::{Effects, Machine, Time};
 use parking_lot::{Mutex, RwLock};
 use std::sync::{Arc, Weak};
 use tokio::time::Instant;
@@ -35,9 +35,9 @@ impl Space {
     }
 
     /// Changes the machine and tells everybody who has to know.
-    pub(crate) fn apply<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine, Time) -> Applied<T>) -> T {
+    pub(crate) fn apply<T>(self: &Arc<Self>, change: impl FnOnce(&mut Machine, Time) -> Effects<T>) -> T {
         let mut machine = self.machine.lock();
-        let Applied { outcome, changes, woken } = change(&mut machine, self.clock.now());
+        let Effects { outcome, changes, woken } = change(&mut machine, self.clock.now());
         // Told before the machine is free for others, so that watchers see changes in their order.
         self.tell(&changes);
         if let Some(deadline) = machine.next_deadline() {

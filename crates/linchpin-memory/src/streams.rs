@@ -2,7 +2,7 @@
 
 use crate::space::Space;
 use linchpin_core::{Claim, Delivery, StreamName};
-use linchpin_machine::Claimed;
+use linchpin_machine::ClaimAnswer;
 use std::array;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Space {
         loop {
             // Before looking: what comes after the look wakes it.
             let woken = self.wake_ups.of(&claim.stream).notified();
-            let Claimed { deliveries, next_due } = self.apply(|machine, now| machine.claim(now, claim));
+            let ClaimAnswer { deliveries, next_due } = self.apply(|machine, now| machine.claim(now, claim));
             let late = gives_up.is_some_and(|gives_up| Instant::now() >= gives_up);
             if !deliveries.is_empty() || late {
                 return deliveries;

@@ -5,12 +5,12 @@ use crate::config::PostgresConfig;
 use crate::connection::{Connector, Pool};
 use crate::erase;
 use crate::error::STANDBY;
-use crate::forgetting::Forgetting;
+use crate::forgetting::Cleaner;
 use crate::hub::Hub;
 use crate::lane::Lane;
 use crate::messages::Messages;
 use crate::names::Names;
-use crate::notices::Telling;
+use crate::notices::NoticeTraffic;
 use crate::server::{self, Facts};
 use crate::state::State;
 use crate::streams::Streams;
@@ -39,7 +39,7 @@ pub struct Postgres {
     messages: Arc<Messages>,
     streams: Arc<Streams>,
     claims: Queues<Streams>,
-    notices: Arc<Lane<Telling>>,
+    notices: Arc<Lane<NoticeTraffic>>,
 }
 
 impl Backend for Postgres {
@@ -52,9 +52,9 @@ impl Backend for Postgres {
         let names = Arc::new(Names::new(&config.common.namespace));
         let pool = Pool::new(connector.clone(), life.clone());
         let facts = server::prepare(&connector, &pool, &names).await?;
-        let notices = Arc::new(Lane::new(pool.clone(), Telling(names.clone())));
+        let notices = Arc::new(Lane::new(pool.clone(), NoticeTraffic(names.clone())));
         let hub = Arc::new(Hub::new(connector.clone(), names.clone(), life.clone()));
-        let forgetting = Arc::new(Forgetting::new(&pool));
+        let forgetting = Arc::new(Cleaner::new(&pool));
         let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone(), forgetting.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));
         life.ends(&changes, Changes::end);

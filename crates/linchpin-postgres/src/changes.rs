@@ -23,12 +23,12 @@ pub(crate) struct Changes {
 }
 
 /// What a watch hears of, while it is there.
-struct Hearing {
+struct WatchedTopics {
     feed: Arc<Feed>,
     topics: Topics,
 }
 
-impl Drop for Hearing {
+impl Drop for WatchedTopics {
     fn drop(&mut self) {
         self.feed.watched.remove(&self.topics);
     }
@@ -43,14 +43,14 @@ struct WatchService {
 }
 
 impl WatchSource for WatchService {
-    type Listening = Hearing;
+    type Listening = WatchedTopics;
     type Place = (u64, u64);
 
     /// The server tells of all changes already; what is told from now on is looked at if it may be of this range.
-    async fn listen(&self, range: &Range) -> Result<Hearing> {
+    async fn listen(&self, range: &Range) -> Result<WatchedTopics> {
         let topics = Topics::of_range(range, topic_hash);
         self.feed.watched.add(&topics);
-        Ok(Hearing { feed: self.feed.clone(), topics })
+        Ok(WatchedTopics { feed: self.feed.clone(), topics })
     }
 
     fn feed(&self) -> &feed::Feed<(u64, u64)> {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// Whoever left something at the server removes it later, and what others left; nobody has to write for that.
-pub(crate) struct Forgetting {
+pub(crate) struct Cleaner {
     pool: Weak<Pool>,
     duty: Arc<Mutex<Duty>>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -44,7 +44,7 @@ impl Leftover {
     }
 }
 
-impl Drop for Forgetting {
+impl Drop for Cleaner {
     fn drop(&mut self) {
         if let Some(task) = self.task.get_mut() {
             task.abort();
@@ -52,7 +52,7 @@ impl Drop for Forgetting {
     }
 }
 
-impl Forgetting {
+impl Cleaner {
     /// Others may have left something.
     pub(crate) fn new(pool: &Arc<Pool>) -> Self {
         let forgetting = Self { pool: Arc::downgrade(pool), duty: Arc::default(), task: Mutex::default() };

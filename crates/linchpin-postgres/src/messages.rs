@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arguments, column};
 use crate::connection::{Holder, Pool};
-use crate::forgetting::{Forgetting, Leftover};
+use crate::forgetting::{Cleaner, Leftover};
 use crate::hub::{Hub, Listener, Listening, Live};
 use crate::names::{LONGEST, Names, Topic, from_text, to_text};
 use crate::notices::Notices;
@@ -25,7 +25,7 @@ pub(crate) struct Messages {
     pool: Arc<Pool>,
     hub: Arc<Hub>,
     notices: Arc<Notices>,
-    forgetting: Arc<Forgetting>,
+    forgetting: Arc<Cleaner>,
     /// Tells this handle's messages from those of others, and from each other: the server sends the same text once.
     publisher: u64,
     sent: AtomicU64,
@@ -37,13 +37,13 @@ pub(crate) struct Messages {
 /// The task ends with the last subscription.
 struct MessageService {
     _listening: Listening,
-    _task: Handing,
+    _task: HandOutTask,
 }
 
 /// The task that hands out.
-struct Handing(JoinHandle<()>);
+struct HandOutTask(JoinHandle<()>);
 
-impl Drop for Handing {
+impl Drop for HandOutTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -55,7 +55,7 @@ impl Messages {
         pool: Arc<Pool>,
         hub: Arc<Hub>,
         notices: Arc<Notices>,
-        forgetting: Arc<Forgetting>,
+        forgetting: Arc<Cleaner>,
     ) -> Self {
         let (publisher, sent, intake, serving) =
             (fastrand::u64(..), AtomicU64::new(0), Arc::default(), AsyncMutex::default());
@@ -100,7 +100,7 @@ impl Messages {
         }
         self.intake.arrived.lock().clear();
         let (intake, names, pool) = (self.intake.clone(), self.names.clone(), self.pool.clone());
-        let task = Handing(self.hub.life.spawn(async move { hand_out(&intake, &names, &pool).await }));
+        let task = HandOutTask(self.hub.life.spawn(async move { hand_out(&intake, &names, &pool).await }));
         let listening = self.hub.listen("subscribe", Topic::Messages, self.intake.clone(), Some(join)).await?;
         let serving = Arc::new(MessageService { _listening: listening, _task: task });
         *slot = Arc::downgrade(&serving);

@@ -16,10 +16,10 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Where notices are sent.
-pub(crate) type Notices = Lane<Telling>;
+pub(crate) type Notices = Lane<NoticeTraffic>;
 
 /// The traffic of the lane.
-pub(crate) struct Telling(pub(crate) Arc<Names>);
+pub(crate) struct NoticeTraffic(pub(crate) Arc<Names>);
 
 /// A notification.
 pub(crate) enum Notice {
@@ -74,7 +74,7 @@ const TELL: &str = "SELECT linchpin.tell($1, $2, $3)";
 const SPILL: &str = "SELECT linchpin.spill($1, $2::bytea[], $3::bytea[])";
 
 #[async_trait]
-impl Traffic for Telling {
+impl Traffic for NoticeTraffic {
     type Question = Notice;
     type Answer = ();
 

@@ -1,11 +1,11 @@
 //! State: reading keys, scanning and clearing.
 
 use crate::arguments::{Arguments, column, field, key, number};
-use crate::commit::Committing;
+use crate::commit::CommitTraffic;
 use crate::connection::{Holder, Pool};
 use crate::error::Failure;
 use crate::feed::OwnChanges;
-use crate::forgetting::{Forgetting, Leftover};
+use crate::forgetting::{Cleaner, Leftover};
 use crate::lane::Lane;
 use crate::names::{Names, topics};
 use crate::notices::Notices;
@@ -24,11 +24,11 @@ pub(crate) struct State {
     names: Arc<Names>,
     pool: Arc<Pool>,
     reads: Lane<Reads>,
-    commits: Lane<Committing>,
+    commits: Lane<CommitTraffic>,
     notices: Arc<Notices>,
     seen: Arc<LatestTime>,
     pub(crate) own: Arc<OwnChanges>,
-    forgetting: Arc<Forgetting>,
+    forgetting: Arc<Cleaner>,
     is_catching_up: Arc<AtomicBool>,
 }
 
@@ -48,10 +48,10 @@ const SCAN: &str = concat!(
 const CLEARED: i32 = 512;
 
 impl State {
-    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>, forgetting: Arc<Forgetting>) -> Self {
+    pub(crate) fn new(names: Arc<Names>, pool: Arc<Pool>, notices: Arc<Notices>, forgetting: Arc<Cleaner>) -> Self {
         let (seen, own) = (Arc::<LatestTime>::default(), Arc::<OwnChanges>::default());
         let committing =
-            Committing { names: names.clone(), notices: notices.clone(), seen: seen.clone(), own: own.clone() };
+            CommitTraffic { names: names.clone(), notices: notices.clone(), seen: seen.clone(), own: own.clone() };
         let commits = Lane::new(pool.clone(), committing);
         let reads = Lane::new(pool.clone(), Reads(names.clone(), seen.clone()));
         Self { names, pool, reads, commits, notices, seen, own, forgetting, is_catching_up: Arc::default() }

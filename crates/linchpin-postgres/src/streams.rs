@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arguments, field, micros, number, stored};
 use crate::connection::{Holder, Pool};
-use crate::forgetting::{Forgetting, Leftover};
+use crate::forgetting::{Cleaner, Leftover};
 use crate::hub::Hub;
 use crate::names::Names;
 use crate::notices::Notices;
@@ -30,7 +30,7 @@ pub(crate) struct Streams {
     pub(crate) patience: Patience,
     pub(crate) hub: Arc<Hub>,
     pub(crate) notices: Arc<Notices>,
-    pub(crate) forgetting: Arc<Forgetting>,
+    pub(crate) forgetting: Arc<Cleaner>,
 }
 
 impl Streams {
@@ -39,7 +39,7 @@ impl Streams {
         pool: Arc<Pool>,
         hub: Arc<Hub>,
         notices: Arc<Notices>,
-        forgetting: Arc<Forgetting>,
+        forgetting: Arc<Cleaner>,
     ) -> Self {
         let patience = Patience::new(pool.clone());
         Self { names, pool, patience, hub, notices, forgetting }

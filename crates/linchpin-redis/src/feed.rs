@@ -53,14 +53,14 @@ pub(crate) struct Feed {
     look: Mutex<Vec<u8>>,
     /// This handle was the last to look.
     is_first: AtomicBool,
-    dropped: Mutex<Dropped>,
+    dropped: Mutex<Evictions>,
     /// The greatest version that was told.
     newest: AtomicU64,
 }
 
 /// How many keys the server has dropped, as far as watchers have read their ranges since, and when they were told to.
 #[derive(Default)]
-struct Dropped {
+struct Evictions {
     count: Option<u64>,
     told: Option<Instant>,
 }

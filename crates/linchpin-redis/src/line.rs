@@ -84,7 +84,7 @@ impl Address {
         config: AsyncConnectionConfig,
     ) -> Result<Line, Refusal> {
         let traffic = Arc::new(Traffic::default());
-        let stream = Observed { stream, traffic: traffic.clone(), used: Instant::now() };
+        let stream = ObservedStream { stream, traffic: traffic.clone(), used: Instant::now() };
         // Whoever asks looks at the time himself: he knows more of the connection.
         let config = config.set_response_timeout(None).set_connection_timeout(None);
         let config = config.set_pipeline_buffer_size(QUEUE);
@@ -309,14 +309,14 @@ impl Socket for TlsStream<TcpStream> {
 }
 
 /// A stream of which it is noted what goes over it.
-struct Observed<S> {
+struct ObservedStream<S> {
     stream: S,
     traffic: Arc<Traffic>,
     /// When something went over it last.
     used: Instant,
 }
 
-impl<S: Socket> Observed<S> {
+impl<S: Socket> ObservedStream<S> {
     /// After this time the socket is looked at before something is written: the server may have hung up, and nobody
     /// was there to see it.
     const IDLE: Duration = Duration::from_millis(100);
@@ -334,7 +334,7 @@ impl<S: Socket> Observed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
@@ -347,7 +347,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Observed<S> {
+impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = match self.traffic.begin_write().and_then(|()| self.look()) {
             Ok(()) => Pin::new(&mut self.stream).poll_write(cx, buf),
@@ -380,7 +380,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connects");
         let (mut peer, _) = listener.accept().await.expect("accepts");
         let traffic = Arc::new(Traffic::default());
-        let mut line = Observed { stream, traffic: traffic.clone(), used: Instant::now() };
+        let mut line = ObservedStream { stream, traffic: traffic.clone(), used: Instant::now() };
         line.write_all(b"12").await.expect("written");
         assert_eq!((traffic.written.load(Ordering::Acquire), traffic.unheard()), (2, 2));
         traffic.end();

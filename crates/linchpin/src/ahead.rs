@@ -111,16 +111,16 @@ impl Ahead {
 
 /// The queues in which one of this process waits alone, or did a moment ago.
 #[derive(Default)]
-pub(crate) struct LongQueues(Arc<Mutex<HashMap<Range, Known>>>);
+pub(crate) struct LongQueues(Arc<Mutex<HashMap<Range, QueueState>>>);
 
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct QueueState {
     waits: bool,
     /// When it was known to be long.
     long: Option<Instant>,
 }
 
-impl Known {
+impl QueueState {
     fn is_long(&self) -> bool {
         self.long.is_some_and(|long| self.waits || long.elapsed() < LINGER)
     }
@@ -138,13 +138,13 @@ impl LongQueues {
 
     /// Whether a queue was long a moment ago.
     pub(crate) fn is_long(&self, range: &Range) -> bool {
-        self.0.lock().get(range).is_some_and(Known::is_long)
+        self.0.lock().get(range).is_some_and(QueueState::is_long)
     }
 }
 
 /// Somebody who waits alone, until it is dropped.
 pub(crate) struct Alone {
-    queues: Arc<Mutex<HashMap<Range, Known>>>,
+    queues: Arc<Mutex<HashMap<Range, QueueState>>>,
     range: Range,
     is_far: bool,
 }

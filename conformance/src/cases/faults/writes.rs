@@ -21,7 +21,7 @@ const WRITES: i64 = 150;
 
 /// What a writer knows of its writes.
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct WriteLog {
     applied: i64,
     unknown: i64,
 }
@@ -87,8 +87,8 @@ pub(super) async fn trouble(faults: Faults, first_answer: Duration) -> CaseResul
     std::future::pending().await
 }
 
-async fn write(node: Coordinator) -> Result<Known, Failure> {
-    let mut known = Known::default();
+async fn write(node: Coordinator) -> Result<WriteLog, Failure> {
+    let mut known = WriteLog::default();
     for _ in 0..WRITES {
         match node.incr("n", 1, None).await {
             Ok(_) => known.applied += 1,
@@ -102,7 +102,7 @@ async fn write(node: Coordinator) -> Result<Known, Failure> {
 
 /// Counts with all writers while there is trouble; what they know, and the counter.
 #[track_caller]
-fn count(ctx: &Context, policy: RetryPolicy) -> impl Future<Output = Result<(Known, i64), Failure>> {
+fn count(ctx: &Context, policy: RetryPolicy) -> impl Future<Output = Result<(WriteLog, i64), Failure>> {
     here(async move {
         let (faults, first_answer) = (ctx.faults()?.clone(), first_answer(ctx, WRITERS).await?);
         let mut nodes = Vec::new();
@@ -116,7 +116,7 @@ fn count(ctx: &Context, policy: RetryPolicy) -> impl Future<Output = Result<(Kno
             trouble = trouble(faults.clone(), first_answer) => trouble.map(|()| Vec::new())?,
         };
         faults.proxy()?.mend();
-        let total = known.into_iter().fold(Known::default(), |all, one| Known {
+        let total = known.into_iter().fold(WriteLog::default(), |all, one| WriteLog {
             applied: all.applied + one.applied,
             unknown: all.unknown + one.unknown,
         });
@@ -143,7 +143,7 @@ async fn what_is_safe_was_not_applied(ctx: Context) -> CaseResult {
 
 /// What was acknowledged was applied once, what is unknown once or never, and the rest never.
 #[track_caller]
-fn ensure_exactly_once(Known { applied, unknown }: Known, counter: i64) -> CaseResult {
+fn ensure_exactly_once(WriteLog { applied, unknown }: WriteLog, counter: i64) -> CaseResult {
     ensure!(
         (applied..=applied + unknown).contains(&counter),
         "{applied} writes were acknowledged and {unknown} are unknown, but {counter} were applied"

@@ -38,7 +38,7 @@ fn flood(driver: &Arc<dyn Driver>, count: u64, size: usize) -> impl Future<Outpu
 
 /// What a subscriber was told of numbered messages.
 #[derive(Debug, Default)]
-struct Told {
+struct Tally {
     messages: u64,
     missed: u64,
     missed_unknown: bool,
@@ -46,9 +46,9 @@ struct Told {
 
 /// Reads up to the last message, and checks that nothing is missing where nothing was said to be missed.
 #[track_caller]
-fn read_flood(listener: &mut Listener, count: u64) -> impl Future<Output = Result<Told, Failure>> {
+fn read_flood(listener: &mut Listener, count: u64) -> impl Future<Output = Result<Tally, Failure>> {
     here(async move {
-        let mut told = Told::default();
+        let mut told = Tally::default();
         let mut next = 0;
         let mut unknown_gap = false;
         while next < count {

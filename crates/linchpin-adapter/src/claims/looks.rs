@@ -38,11 +38,11 @@ enum Listens<L> {
 
 /// What was done.
 enum Step<L> {
-    Looked(Box<Looked>),
+    LookResult(Box<LookResult>),
     Listens(Result<L>),
 }
 
-struct Looked {
+struct LookResult {
     waiter: Waiter,
     began: Instant,
     /// How often who waits had been woken before.
@@ -124,7 +124,7 @@ impl<S: Source> Looks<S> {
         let (source, began, wakes) = (self.served.shared.source.clone(), Instant::now(), self.wakes);
         let looked = async move {
             let found = source.look(&waiter.claim).await;
-            Step::Looked(Box::new(Looked { waiter, began, wakes, found }))
+            Step::LookResult(Box::new(LookResult { waiter, began, wakes, found }))
         };
         self.steps.push(looked.boxed());
     }
@@ -138,7 +138,7 @@ impl<S: Source> Looks<S> {
 
     fn done(&mut self, step: Step<S::Listening>) {
         match step {
-            Step::Looked(looked) => self.looked(*looked),
+            Step::LookResult(looked) => self.looked(*looked),
             Step::Listens(Ok(held)) => {
                 self.listening = Listens::Yes { _held: held };
                 // What came before is found only now.
@@ -154,7 +154,7 @@ impl<S: Source> Looks<S> {
         }
     }
 
-    fn looked(&mut self, Looked { waiter, began, wakes, found }: Looked) {
+    fn looked(&mut self, LookResult { waiter, began, wakes, found }: LookResult) {
         self.looking -= 1;
         match found {
             Ok(Look { given, due }) if given.is_empty() => self.found_nothing(waiter, began, wakes, due),

@@ -10,18 +10,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A connection, and what it is subscribed to.
-pub(super) struct Carrying<L> {
+pub(super) struct Carrier<L> {
     pub(super) link: L,
     intake: Arc<Intake>,
 }
 
-impl<L> Drop for Carrying<L> {
+impl<L> Drop for Carrier<L> {
     fn drop(&mut self) {
         self.intake.end();
     }
 }
 
-impl<L: Link> Carrying<L> {
+impl<L: Link> Carrier<L> {
     pub(super) async fn connect(pusher: &impl Pusher<Link = L>, listeners: &Arc<Mutex<Listeners>>) -> Result<Self> {
         let intake = Arc::new(Intake::new(listeners.clone()));
         let carrying = Self { link: pusher.connect(intake.clone()).await?, intake };

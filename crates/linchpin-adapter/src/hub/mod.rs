@@ -19,7 +19,7 @@ pub use topics::Topic;
 use crate::backoff::Backoff;
 use crate::tasks::SingleFlight;
 use bytes::Bytes;
-use carrying::Carrying;
+use carrying::Carrier;
 use linchpin_core::life::{End, Life};
 use linchpin_core::{Error, Result};
 use listeners::{Listeners, Ticket};
@@ -282,7 +282,7 @@ impl<P: Pusher> Hub<P> {
         if let Some(requests) = self.requests() {
             return Ok(requests);
         }
-        let carrying = Carrying::connect(&*self.pusher, &self.listeners).await?;
+        let carrying = Carrier::connect(&*self.pusher, &self.listeners).await?;
         let mut slot = self.serving.lock();
         self.life.admit("subscribe")?;
         let (requests, receiver) = mpsc::unbounded_channel();
@@ -311,7 +311,7 @@ async fn serve<P: Pusher>(
     pusher: &P,
     listeners: &Arc<Mutex<Listeners>>,
     broken: &AtomicBool,
-    mut carrying: Carrying<P::Link>,
+    mut carrying: Carrier<P::Link>,
     mut requests: mpsc::UnboundedReceiver<Request>,
 ) {
     let mut waiting = Vec::new();
@@ -329,7 +329,7 @@ async fn serve<P: Pusher>(
 
 async fn serve_until_broken<P: Pusher>(
     pusher: &P,
-    carrying: &mut Carrying<P::Link>,
+    carrying: &mut Carrier<P::Link>,
     waiting: Vec<Request>,
     requests: &mut mpsc::UnboundedReceiver<Request>,
 ) -> Result<()> {
@@ -356,7 +356,7 @@ async fn reconnect<P: Pusher>(
     listeners: &Arc<Mutex<Listeners>>,
     waiting: &mut Vec<Request>,
     requests: &mut mpsc::UnboundedReceiver<Request>,
-) -> Carrying<P::Link> {
+) -> Carrier<P::Link> {
     let mut backoff = Backoff::default();
     loop {
         listeners.lock().lose();
@@ -365,7 +365,7 @@ async fn reconnect<P: Pusher>(
             waiting.push(request);
         }
         waiting.retain(|request| matches!(request, Request::Listen(_, done) if !done.is_closed()));
-        match Carrying::reconnect(pusher, listeners).await {
+        match Carrier::reconnect(pusher, listeners).await {
             Ok(carrying) => return carrying,
             Err(error) => tracing::debug!(%error, "what the server pushes is still away"),
         }

@@ -1,7 +1,7 @@
 //! Appending: at the end of a stream, which comes to be with it.
 
 use super::layout::{Head, Id, OfId, OfName, write};
-use super::view::{Seen, Standing, ring};
+use super::view::{Observation, Standing, ring};
 use super::{Book, DEATH, DEDUPE_WINDOW, KeySpace, OTHER_VALUES};
 use crate::backoff::Contention;
 use crate::records;
@@ -23,7 +23,7 @@ pub(super) struct Tail {
 enum Stands {
     Here(Standing),
     /// Who wants it makes it, after one that was cleared.
-    Absent(Head, Option<Seen<Position>>),
+    Absent(Head, Option<Observation<Position>>),
 }
 
 impl<K: KeySpace> Book<K> {
@@ -106,7 +106,7 @@ impl<K: KeySpace> Book<K> {
         let keys: Vec<Key> = ids.iter().map(|id| OfId::Once.named(tail.id, id)).collect::<Result<_>>()?;
         let found = self.read(&keys).await?;
         let known = ids.into_iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
-        known.map(|(id, found)| Ok((id.clone(), Seen::of(&found)?.value))).collect()
+        known.map(|(id, found)| Ok((id.clone(), Observation::of(&found)?.value))).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::dead::DeadLetters;
 use super::layout::{Id, OfId, OfName, Pending, position, read, unreadable, write};
-use super::view::{Membership, Seen, delete_pending};
+use super::view::{Membership, Observation, delete_pending};
 use super::{Book, FIXED, KeySpace, Room};
 use crate::backoff::Contention;
 use crate::claims::{Look, Source};
@@ -75,7 +75,7 @@ impl<K: KeySpace> Source for Book<K> {
 }
 
 /// What a claim takes, until it is committed.
-struct Taking<'a> {
+struct Take<'a> {
     claim: &'a Claim,
     member: Membership,
     transaction: Transaction,
@@ -97,7 +97,7 @@ impl<K: KeySpace> Book<K> {
             self.create_group(&claim.stream, &claim.group).await?;
             return Ok(None);
         };
-        let mut taking = Taking::new(claim, member);
+        let mut taking = Take::new(claim, member);
         let pending = self.all(&OfId::Pending.range(taking.group()), true).await?;
         let mut held = if pending.is_empty() { BTreeMap::new() } else { self.held_back(&taking.member).await? };
         let mut free = Vec::new();
@@ -126,7 +126,7 @@ impl<K: KeySpace> Book<K> {
     }
 
     /// Takes what was taken before and is free, or buries what was often enough; whether that was looked at in full.
-    async fn take_again(&self, taking: &mut Taking<'_>, free: Vec<Entry>) -> Result<bool> {
+    async fn take_again(&self, taking: &mut Take<'_>, free: Vec<Entry>) -> Result<bool> {
         let id = taking.member.stream.value.id;
         let mut left = &free[..];
         while !left.is_empty() && taking.has_room(self.room) {
@@ -144,7 +144,7 @@ impl<K: KeySpace> Book<K> {
         Ok(left.is_empty())
     }
 
-    async fn take_one_again(&self, taking: &mut Taking<'_>, entry: &Entry, stored: Option<Entry>) -> Result<()> {
+    async fn take_one_again(&self, taking: &mut Take<'_>, entry: &Entry, stored: Option<Entry>) -> Result<()> {
         let (at, Pending { deliveries, .. }) = (position(&entry.key)?, read(entry)?);
         taking.transaction = std::mem::take(&mut taking.transaction).version_is(entry.key.clone(), entry.version);
         let record = stored.and_then(|stored| records::decode(&stored.value));
@@ -168,7 +168,7 @@ impl<K: KeySpace> Book<K> {
 
     /// Takes what the group has not looked at; what is held back is put aside, so that it does not hold up what comes
     /// after it. `false` where others looked meanwhile.
-    async fn take_new(&self, taking: &mut Taking<'_>, before: Seen<Position>) -> Result<bool> {
+    async fn take_new(&self, taking: &mut Take<'_>, before: Observation<Position>) -> Result<bool> {
         let (id, group) = (taking.member.stream.value.id, taking.group());
         let (mut looked, mut next) = (before.clone(), before.value);
         let mut is_first = true;
@@ -209,7 +209,7 @@ impl<K: KeySpace> Book<K> {
         }
         if next > looked.value {
             let transaction = looked.guard(std::mem::take(&mut taking.transaction));
-            taking.transaction = Seen { value: next, ..looked.clone() }.put(transaction)?;
+            taking.transaction = Observation { value: next, ..looked.clone() }.put(transaction)?;
         }
         // Others have what is not here: when that is due is not known.
         Ok(looked.version == before.version || !taking.given.is_empty())
@@ -224,7 +224,7 @@ impl<K: KeySpace> Book<K> {
         }
         let mut found = self.read(&keys).await?.into_iter();
         let (Some(Some(looked)), Some(Some(next))) = (found.next(), found.next()) else { return Ok(None) };
-        let (looked, end) = (Seen::of(&looked)?, Seen::<Position>::of(&next)?.value);
+        let (looked, end) = (Observation::of(&looked)?, Observation::<Position>::of(&next)?.value);
         let mut records = Vec::new();
         while let (Some(record), Some(delay)) = (found.next(), found.next())
             && from.0.saturating_add(records.len() as u64) < end.0
@@ -234,7 +234,7 @@ impl<K: KeySpace> Book<K> {
         Ok(Some(Ahead { looked, end, records }))
     }
 
-    fn give(&self, taking: &mut Taking<'_>, at: Position, delivery: u32, record: Record) -> Result<()> {
+    fn give(&self, taking: &mut Take<'_>, at: Position, delivery: u32, record: Record) -> Result<()> {
         let (group, claim) = (taking.group(), taking.claim);
         let pending = Pending { deliveries: delivery, held: true };
         let transaction = std::mem::take(&mut taking.transaction);
@@ -246,8 +246,8 @@ impl<K: KeySpace> Book<K> {
     }
 
     /// Commits what is taken. `None` where others changed something, or where nothing is given though there may be more.
-    async fn taken(&self, taking: Taking<'_>) -> Result<Option<Look>> {
-        let Taking { transaction, given, due, dead, has_moved, .. } = taking;
+    async fn taken(&self, taking: Take<'_>) -> Result<Option<Look>> {
+        let Take { transaction, given, due, dead, has_moved, .. } = taking;
         let due = due.into_iter().min();
         if given.is_empty() && !has_moved {
             return Ok(Some(Look { given, due }));
@@ -276,7 +276,11 @@ impl<K: KeySpace> Book<K> {
     }
 
     /// A group with how far it has looked; `None` if it is not there.
-    async fn member(&self, stream: &StreamName, group: &GroupName) -> Result<Option<(Membership, Seen<Position>)>> {
+    async fn member(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+    ) -> Result<Option<(Membership, Observation<Position>)>> {
         let mut known = None;
         loop {
             let Some(member) = self.membership(stream, group).await? else { return Ok(None) };
@@ -294,14 +298,14 @@ impl<K: KeySpace> Book<K> {
 
 /// What a group has not looked at.
 struct Ahead {
-    looked: Seen<Position>,
+    looked: Observation<Position>,
     /// Where the next record will stand.
     end: Position,
     /// Each with what says that it is held back, if it is.
     records: Vec<(Option<Entry>, Option<Entry>)>,
 }
 
-impl<'a> Taking<'a> {
+impl<'a> Take<'a> {
     fn new(claim: &'a Claim, member: Membership) -> Self {
         let transaction = member.guard(Transaction::new());
         let (given, due, dead) = Default::default();

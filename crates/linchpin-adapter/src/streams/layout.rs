@@ -63,7 +63,7 @@ pub(super) struct Pending {
 
 /// A stream or a group that was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Removed {
+pub(super) enum Removal {
     Stream(Id),
     Group(Id),
 }

@@ -1,8 +1,8 @@
 //! What is taken away: old records, groups, streams. What a group or a stream leaves behind is noted, and removed in steps:
 //! what one who gave up has left undone is done by the next who removes something.
 
-use super::layout::{Head, Id, OfId, OfName, Removed, name, read, write};
-use super::view::{Seen, Standing, ring};
+use super::layout::{Head, Id, OfId, OfName, Removal, name, read, write};
+use super::view::{Observation, Standing, ring};
 use super::{Book, KeySpace};
 use crate::backoff::Contention;
 use linchpin_core::{Error, GroupName, Key, Page, Position, Range, Result, Retention, StreamName, Transaction};
@@ -29,7 +29,7 @@ impl<K: KeySpace> Book<K> {
             }
             bound = bound.min(end).max(first);
             let transaction = found.first.guard(Transaction::new());
-            let moved = Seen { value: bound, ..found.first.clone() };
+            let moved = Observation { value: bound, ..found.first.clone() };
             if bound == first || self.try_commit(&moved.put(transaction)?).await? {
                 for kind in [OfId::Record, OfId::Delay] {
                     let deleted = self.delete_before(&kind.range(found.id()), &kind.at(found.id(), bound)?).await;
@@ -63,7 +63,7 @@ impl<K: KeySpace> Book<K> {
             let Some(member) = self.membership(stream, group).await? else { break false };
             let id = member.group.value;
             let mut transaction = member.guard(Transaction::new()).delete(member.group.key.clone());
-            transaction = transaction.put(OfId::Left.key(id)?, write(&Removed::Group(id))?, None);
+            transaction = transaction.put(OfId::Left.key(id)?, write(&Removal::Group(id))?, None);
             // Its dead letters go with it: a new group has none.
             if stream.dead_letters_of().is_none() {
                 let dead = stream.dead_letters(group);
@@ -110,10 +110,10 @@ impl<K: KeySpace> Book<K> {
     /// Removes what removed streams and groups have left.
     async fn sweep(&self) -> Result<()> {
         for entry in self.all(&OfId::Left.all(), true).await? {
-            let left = Seen::<Removed>::of(&entry)?;
+            let left = Observation::<Removal>::of(&entry)?;
             match left.value {
-                Removed::Group(id) => self.sweep_group(id).await?,
-                Removed::Stream(id) => {
+                Removal::Group(id) => self.sweep_group(id).await?,
+                Removal::Stream(id) => {
                     for (_, group) in self.groups(id).await? {
                         self.sweep_group(group).await?;
                     }
@@ -184,5 +184,5 @@ fn remove(transaction: Transaction, stream: &StreamName, found: Standing) -> Res
     if let Some(last) = last {
         transaction = transaction.put(OfName::Cleared.key(stream)?, write(&last)?, Some(CLEARED_WINDOW));
     }
-    Ok(transaction.put(OfId::Left.key(id)?, write(&Removed::Stream(id))?, None))
+    Ok(transaction.put(OfId::Left.key(id)?, write(&Removal::Stream(id))?, None))
 }

@@ -1,6 +1,6 @@
 use super::*;
 use futures::future::join_all;
-use layout::{OfId, Removed};
+use layout::{OfId, Removal};
 use linchpin_core::{Action, ErrorKind, MemberName, Position};
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
 use std::collections::BTreeSet;
@@ -186,7 +186,7 @@ async fn what_one_who_gave_up_has_left_is_removed_by_the_next() {
     streams.settle(&acks(&first)).await.expect("settles");
     // As if it had been given up after its first step.
     let found = streams.book.standing(&stream("s")).await.expect("reads").expect("there");
-    let moved = view::Seen { value: Position(4), ..found.first };
+    let moved = view::Observation { value: Position(4), ..found.first };
     streams.book.keys.commit(&moved.put(Transaction::new()).expect("small")).await.expect("commits");
     assert_eq!(streams.inspect(&stream("s")).await.expect("reads").length, 7);
     assert_eq!(streams.trim(&stream("s"), Retention::Unsettled).await.expect("trims"), 2);
@@ -194,7 +194,7 @@ async fn what_one_who_gave_up_has_left_is_removed_by_the_next() {
     assert_eq!(left.iter().filter(|key| key.contains("/record/")).count(), 5, "{left:?}");
 
     let head = streams.book.stream(&stream("s")).await.expect("reads").expect("there");
-    let left = layout::write(&Removed::Stream(id)).expect("small");
+    let left = layout::write(&Removal::Stream(id)).expect("small");
     let remove = Transaction::new().delete(head.key).put(OfId::Left.key(id).expect("short"), left, None);
     streams.book.keys.commit(&remove).await.expect("commits");
     assert_eq!(streams.claim(&claim(1)).await.expect("claims"), [], "a new stream");

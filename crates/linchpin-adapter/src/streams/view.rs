@@ -12,26 +12,26 @@ use std::time::Duration;
 
 /// A key of a stream that others may change meanwhile.
 #[derive(Clone, Debug)]
-pub(super) struct Seen<T> {
+pub(super) struct Observation<T> {
     pub(super) key: Key,
     pub(super) version: Revision,
     pub(super) value: T,
 }
 
-impl<T: DeserializeOwned> Seen<T> {
+impl<T: DeserializeOwned> Observation<T> {
     pub(super) fn of(entry: &Entry) -> Result<Self> {
         Ok(Self { key: entry.key.clone(), version: entry.version, value: read(entry)? })
     }
 }
 
-impl<T: Serialize> Seen<T> {
+impl<T: Serialize> Observation<T> {
     /// Writes it anew.
     pub(super) fn put(&self, transaction: Transaction) -> Result<Transaction> {
         Ok(transaction.put(self.key.clone(), write(&self.value)?, None))
     }
 }
 
-impl<T> Seen<T> {
+impl<T> Observation<T> {
     /// It must still stand there.
     pub(super) fn guard(&self, transaction: Transaction) -> Transaction {
         transaction.version_is(self.key.clone(), self.version)
@@ -41,11 +41,11 @@ impl<T> Seen<T> {
 /// A stream, as it was seen. Where the next and the first record stand goes with the stream: who guards one of them guards it.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
-    pub(super) head: Seen<Head>,
+    pub(super) head: Observation<Head>,
     /// Where the next record will stand.
-    pub(super) next: Seen<Position>,
+    pub(super) next: Observation<Position>,
     /// Where the first one stands that is left.
-    pub(super) first: Seen<Position>,
+    pub(super) first: Observation<Position>,
 }
 
 impl Standing {
@@ -67,8 +67,8 @@ impl Standing {
 /// A group of a stream, as far as it says whose ids are valid.
 #[derive(Clone, Debug)]
 pub(super) struct Membership {
-    pub(super) stream: Seen<Head>,
-    pub(super) group: Seen<Id>,
+    pub(super) stream: Observation<Head>,
+    pub(super) group: Observation<Id>,
 }
 
 impl Membership {
@@ -105,12 +105,12 @@ impl<K: KeySpace> Book<K> {
     }
 
     /// What stands at one key.
-    pub(super) async fn seen<T: DeserializeOwned>(&self, key: Key) -> Result<Option<Seen<T>>> {
+    pub(super) async fn seen<T: DeserializeOwned>(&self, key: Key) -> Result<Option<Observation<T>>> {
         let found = self.read(&[key]).await?;
-        found.first().and_then(Option::as_ref).map(Seen::of).transpose()
+        found.first().and_then(Option::as_ref).map(Observation::of).transpose()
     }
 
-    pub(super) async fn stream(&self, name: &StreamName) -> Result<Option<Seen<Head>>> {
+    pub(super) async fn stream(&self, name: &StreamName) -> Result<Option<Observation<Head>>> {
         let found = self.seen::<Head>(OfName::Head.key(name)?).await?;
         match found {
             Some(found) if found.value.name != *name => Err(unreadable(&found.key)),
@@ -132,7 +132,7 @@ impl<K: KeySpace> Book<K> {
             let id = head.value.id;
             let keys = [OfId::Next.key(id)?, OfId::Bounds.key(id)?];
             if let [Some(next), Some(first)] = &self.read(&keys).await?[..] {
-                return Ok(Some(Standing { head, next: Seen::of(next)?, first: Seen::of(first)? }));
+                return Ok(Some(Standing { head, next: Observation::of(next)?, first: Observation::of(first)? }));
             }
             // It was removed between the two; a new one has another id.
             if known.replace(id) == Some(id) {

@@ -20,14 +20,14 @@ pub(crate) struct Turns {
 }
 
 struct Shared {
-    taken: Mutex<Taken>,
+    taken: Mutex<TurnTimes>,
     reached: Notify,
     stop: AtomicBool,
 }
 
 /// What was noted.
 #[derive(Default)]
-pub(crate) struct Taken {
+pub(crate) struct TurnTimes {
     pub(crate) samples: Samples,
     /// Of each task.
     pub(crate) turns: Vec<u64>,
@@ -40,7 +40,7 @@ pub(crate) struct Taken {
 
 impl Turns {
     pub(crate) fn begin<T: Taker>(takers: Vec<T>) -> Self {
-        let taken = Taken { turns: vec![0; takers.len()], goal: u64::MAX, ..Taken::default() };
+        let taken = TurnTimes { turns: vec![0; takers.len()], goal: u64::MAX, ..TurnTimes::default() };
         let shared = Shared { taken: Mutex::new(taken), reached: Notify::new(), stop: AtomicBool::new(false) };
         let (shared, mut tasks) = (Arc::new(shared), JoinSet::new());
         for (number, taker) in takers.into_iter().enumerate() {
@@ -81,7 +81,7 @@ impl Turns {
     }
 
     /// Lets each end its turn and go.
-    pub(crate) async fn end(mut self) -> Result<Taken> {
+    pub(crate) async fn end(mut self) -> Result<TurnTimes> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ending = async {
             while let Some(ended) = self.tasks.join_next().await {

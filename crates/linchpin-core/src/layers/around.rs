@@ -96,19 +96,19 @@ pub trait Around: fmt::Debug + Send + Sync + 'static {
 
 /// Puts a layer around every call of a driver.
 pub fn around(driver: Arc<dyn Driver>, layer: impl Around) -> Arc<dyn Driver> {
-    Arc::new(Surrounded { inner: driver, layer })
+    Arc::new(LayeredDriver { inner: driver, layer })
 }
 
 /// A driver with a layer around its calls.
 #[derive(Debug)]
-struct Surrounded<A> {
+struct LayeredDriver<A> {
     inner: Arc<dyn Driver>,
     layer: A,
 }
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl<A: Around> Driver for Surrounded<A> {
+impl<A: Around> Driver for LayeredDriver<A> {
     fn capabilities(&self) -> &Capabilities {
         self.inner.capabilities()
     }

@@ -4,7 +4,7 @@ use linchpin_core::{
     Action, Appended, Claim, Delivery, GroupInfo, GroupName, Position, Receipt, Record, Retention, Settled, Settlement,
     StreamInfo, StreamName, dead_letter,
 };
-use linchpin_machine::{Claimed, Command, DEDUPE_WINDOW, Reply, Time};
+use linchpin_machine::{ClaimAnswer, Command, DEDUPE_WINDOW, Reply, Time};
 use std::collections::BTreeMap;
 
 /// What a group knows of a record that it has looked at.
@@ -44,7 +44,7 @@ impl StreamModel {
             Command::Append { stream, records } => {
                 Reply::Appended(records.iter().map(|record| self.append(stream, record)).collect())
             }
-            Command::Claim(claim) => Reply::Claimed(Claimed { deliveries: self.claim(claim), next_due: None }),
+            Command::Claim(claim) => Reply::Claimed(ClaimAnswer { deliveries: self.claim(claim), next_due: None }),
             Command::Settle(all) => Reply::Settled(all.iter().map(|settlement| self.settle(settlement)).collect()),
             Command::Trim { stream, keep } => Reply::Trimmed(self.trim(stream, *keep)),
             Command::Clear { .. } => {

@@ -89,8 +89,8 @@ impl Shared {
     /// Renews leases that were taken out of the schedule `since`, and puts them back: also where nobody answers, as long as
     /// they were put off for.
     async fn renew_batch(&self, batch: Vec<Renewal>, since: Instant) {
-        let mut unsure: Vec<_> = batch.into_iter().map(Sent::now).collect();
-        let extend = |all: Transaction, sent: &Sent| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
+        let mut unsure: Vec<_> = batch.into_iter().map(SentRenewal::now).collect();
+        let extend = |all: Transaction, sent: &SentRenewal| all.extend(sent.lease.key.clone(), sent.version, sent.ttl);
         let mut none = Transaction::new();
         none.mutations.reserve_exact(unsure.len());
         let extends = unsure.iter().fold(none, extend);
@@ -99,10 +99,11 @@ impl Shared {
         let renew = async {
             let outcome = self.driver.commit(&extends).await?;
             let mut results = outcome.results().unwrap_or_default().iter();
-            let is_granted = |_: &Sent| matches!(results.next(), Some(MutationResult::Extended { ttl: Some(_) }));
+            let is_granted =
+                |_: &SentRenewal| matches!(results.next(), Some(MutationResult::Extended { ttl: Some(_) }));
             let (granted, others) = std::mem::take(&mut unsure).into_iter().partition::<Vec<_>, _>(is_granted);
             unsure = others;
-            for Sent { lease, ttl, .. } in &granted {
+            for SentRenewal { lease, ttl, .. } in &granted {
                 if !lease.renewed(since, *ttl) {
                     // Too late here.
                     lease.end(Status::Lost);
@@ -122,7 +123,7 @@ impl Shared {
             Err(_) => Error::timeout("renew", patience),
         };
         tracing::warn!(%error, leases = unsure.len(), "leases could not be renewed; trying again");
-        for Sent { lease, .. } in unsure {
+        for SentRenewal { lease, .. } in unsure {
             lease.state.lock().postpone(Instant::now(), 12);
             self.reschedule(&lease);
             if lease.is_released() {
@@ -136,7 +137,7 @@ impl Shared {
     }
 
     /// Finds out why a lease was not renewed: it is gone, or another handle of ours wrote its key.
-    async fn look_again(&self, sent: &Sent) -> Result<()> {
+    async fn look_again(&self, sent: &SentRenewal) -> Result<()> {
         let lease = &sent.lease;
         let found = if lease.kind == Kind::Ticket { None } else { self.entry(&lease.key).await? };
         match found {
@@ -170,13 +171,13 @@ fn batches(mut due: Vec<Renewal>, at_most: usize) -> Vec<Vec<Renewal>> {
 }
 
 /// A lease as it was when its renewal was sent: it may change while that is on its way.
-struct Sent {
+struct SentRenewal {
     lease: Arc<Lease>,
     version: Revision,
     ttl: Duration,
 }
 
-impl Sent {
+impl SentRenewal {
     fn now(Renewal { lease, .. }: Renewal) -> Self {
         let (ttl, version) = (lease.state.lock().ttl, lease.revisions().version);
         Self { lease, version, ttl }

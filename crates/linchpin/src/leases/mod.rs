@@ -118,7 +118,7 @@ impl Leases {
         };
         let undo = Undo::new(self, Removal::of_a_ghost(key.clone(), whose, ttl));
         // What others want too is written only where it is not: nobody takes it for what was there before.
-        let _wanted = (kind == Kind::Presence).then(|| Wanted::new(&self.shared, key.clone()));
+        let _wanted = (kind == Kind::Presence).then(|| KeyHold::new(&self.shared, key.clone()));
         let sent = Instant::now();
         let guarded = match (kind, empty) {
             (_, Some(prefix)) => Transaction::new().prefix_absent(prefix),
@@ -350,19 +350,19 @@ impl Drop for Leases {
 }
 
 /// Keeps a key from being removed while it is asked for: it may have been ours before.
-struct Wanted<'a> {
+struct KeyHold<'a> {
     shared: &'a Shared,
     key: Key,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> KeyHold<'a> {
     fn new(shared: &'a Shared, key: Key) -> Self {
         shared.state.lock().wanted.push(key.clone());
         Self { shared, key }
     }
 }
 
-impl Drop for Wanted<'_> {
+impl Drop for KeyHold<'_> {
     fn drop(&mut self) {
         let wanted = &mut self.shared.state.lock().wanted;
         if let Some(at) = wanted.iter().position(|key| *key == self.key) {
