@@ -11,7 +11,7 @@ use linchpin_core::{
 use std::fmt::Debug;
 use std::time::Duration;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[track_caller]
 fn unsupported<T: Debug>(result: Result<T>, what: &str) -> CaseResult {

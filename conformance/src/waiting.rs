@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A TTL, visibility or wait that does not end while a case runs.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// What the way to us may add to the time at which a server tells something, on a machine that has much else to do.
 pub(crate) const ON_THE_WAY: Duration = Duration::from_secs(1);

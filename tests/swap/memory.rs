@@ -45,7 +45,7 @@ async fn locks(ada: &Coordinator, bob: &Coordinator) -> Done {
 
 async fn state(ada: &Coordinator, bob: &Coordinator) -> Done {
     for (user, name) in [("user:1", "Grace"), ("user:2", "Edsger")] {
-        ada.set(user, name.as_bytes(), Some(Duration::from_secs(60))).await?;
+        ada.set(user, name.as_bytes(), Some(Duration::from_mins(1))).await?;
     }
     println!("bob finds {:?}", bob.keys("user:*").await?);
     println!("they count {} and {}", ada.incr("visits", 1, None).await?, bob.incr("visits", 1, None).await?);

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// An application against the port.
 async fn application(port: &dyn DistributedCoordination) -> linchpin::Result<Vec<String>> {
     let mut updates = port.subscribe("cache:*").await?;
-    port.set("cache:user:7", b"Ada", Some(Duration::from_secs(60))).await?;
+    port.set("cache:user:7", b"Ada", Some(Duration::from_mins(1))).await?;
     port.set("cache:user:8", b"Bob", None).await?;
     port.publish("cache:invalidate", b"cache:user:*").await?;
     let update = updates.next().await.expect("open")?;

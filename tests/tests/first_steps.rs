@@ -18,7 +18,7 @@ const START: &str = include_str!("../../docs/start.md");
 const README: &str = include_str!("../../README.md");
 
 /// How long a line may take to appear: a compiler may be at work.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// The port that the pages name. One test at a time has it.
 const PORT: u16 = 6400;
 static PORT_IN_USE: Mutex<()> = Mutex::new(());

@@ -78,7 +78,7 @@ impl Queue {
     /// Somebody who waits for the lock, far back: it watches the one ahead by now, and before, if it is the first to wait
     /// here, the whole queue.
     async fn waiter(&self) -> JoinHandle<Result<LockGuard, Error>> {
-        let (lock, before) = (self.waiting.lock("q").ttl(Duration::from_secs(60)), self.places().await.len());
+        let (lock, before) = (self.waiting.lock("q").ttl(Duration::from_mins(1)), self.places().await.len());
         let watches = (self.calls("watch") + 1).max(2);
         let waiter = tokio::spawn(async move { lock.acquire().await });
         self.until_there_are(before + 1).await;

@@ -99,7 +99,7 @@ async fn the_tables_show_what_the_page_says() {
     let server = server().await;
     let (till, other) = (node(&server, "till-1").await, node(&server, "till-2").await);
     till.set("greeting", b"hello", None).await.expect("is set");
-    till.set("session:7", b"open", Some(Duration::from_secs(3600))).await.expect("is set");
+    till.set("session:7", b"open", Some(Duration::from_hours(1))).await.expect("is set");
     answers_as_shown(&server, "LIKE 'user/%'").await;
 
     let guard = till.lock("order:123").acquire().await.expect("a lock");

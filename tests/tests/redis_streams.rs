@@ -11,7 +11,7 @@ use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
 use std::time::Duration;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 /// Over by the time of the next call.
 const MOMENT: Duration = Duration::from_micros(1);
 

@@ -63,8 +63,8 @@ async fn ttl_support_makes_sense(ctx: Context) -> CaseResult {
     let ttl = ctx.capabilities().ttl.ok_or_else(|| Failure::new("no ttl support is declared"))?;
     ensure!(!ttl.granularity.is_zero(), "a granularity of zero");
     ensure!(!ttl.minimum.is_zero(), "a minimum of zero, which is refused in any case");
-    ensure!(ttl.minimum <= Duration::from_secs(60), "a minimum of {:?} is no use for leases", ttl.minimum);
-    ensure!(ttl.granularity <= Duration::from_secs(60), "a granularity of {:?}", ttl.granularity);
+    ensure!(ttl.minimum <= Duration::from_mins(1), "a minimum of {:?} is no use for leases", ttl.minimum);
+    ensure!(ttl.granularity <= Duration::from_mins(1), "a granularity of {:?}", ttl.granularity);
     ensure!(ttl.slack < MAX_TTL, "a slack of {:?} promises nothing", ttl.slack);
     Ok(())
 }

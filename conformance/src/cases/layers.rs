@@ -81,7 +81,7 @@ fn calls(ctx: &Context) -> Vec<CallKind> {
     }
     if has(Need::Ttl) {
         calls.push(asked!("an extend", true, |driver, known| {
-            driver.commit(&Transaction::new().extend(key()?, known.version, Duration::from_secs(60))).await
+            driver.commit(&Transaction::new().extend(key()?, known.version, Duration::from_mins(1))).await
         }));
     }
     if has(Need::Watch) {

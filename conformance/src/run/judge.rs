@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 
 /// How long clearing up after a case may take: it is no part of the contract, and the machine may have more to do.
-const CLEAN_UP_LIMIT: Duration = Duration::from_secs(60);
+const CLEAN_UP_LIMIT: Duration = Duration::from_mins(1);
 
 const REFUSAL: &str =
     "What is not declared is refused with `Unsupported` before the backend is touched (a case for what it would need)";

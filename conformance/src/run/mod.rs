@@ -24,7 +24,7 @@ use supervise::supervised;
 use tokio::runtime::{Builder, Runtime};
 
 /// How long a server may take to come up: its image may have to be fetched first.
-const START_LIMIT: Duration = Duration::from_secs(600);
+const START_LIMIT: Duration = Duration::from_mins(10);
 
 /// How long background tasks may take to end when all is over.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@ pub struct Options {
 impl Default for Options {
     /// Nothing is skipped, every case runs, no report is written, 60 seconds per case, 8 cases at a time.
     fn default() -> Self {
-        let case_limit = Duration::from_secs(60);
+        let case_limit = Duration::from_mins(1);
         Self { skip: Vec::new(), report_dir: None, filter: None, case_limit, parallelism: 8, left_out: &[] }
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         let limit = Duration::from_millis(200);
         let run = |future| supervised(runtime.handle(), limit, future);
         // A panic that shows its backtrace takes its time on a busy machine.
-        let run_in_peace = |future| supervised(runtime.handle(), Duration::from_secs(60), future);
+        let run_in_peace = |future| supervised(runtime.handle(), Duration::from_mins(1), future);
         let future = |n: u32| async move {
             match n {
                 0 => std::future::pending::<()>().await,

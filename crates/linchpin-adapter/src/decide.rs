@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_does_not_stand_is_neither_deleted_nor_extended() {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let transaction = Transaction::new()
             .delete(key("x"))
             .delete(key("k"))

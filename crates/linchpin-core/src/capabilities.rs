@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// The longest TTL, delay and visibility time: 100 years. Every backend can count that far.
-pub const MAX_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub const MAX_TTL: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// What a driver declares. What is declared is tested; what is not is refused with `Unsupported`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// For how long a transaction's id is remembered.
-pub const ID_WINDOW: Duration = Duration::from_secs(60);
+pub const ID_WINDOW: Duration = Duration::from_mins(1);
 
 /// The outcomes of transactions that had an id.
 #[derive(Clone, Default, Serialize, Deserialize)]

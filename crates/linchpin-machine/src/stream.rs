@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// For how long an appended record's id is remembered.
-pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+pub const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 
 /// The ids of records, each with the number of its stream.
 pub(crate) type RecordIds = Recent<(u64, String), Position>;

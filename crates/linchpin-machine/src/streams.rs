@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// For how long the last position of a cleared stream is remembered.
-const CLEARED_WINDOW: Duration = Duration::from_secs(24 * 3600);
+const CLEARED_WINDOW: Duration = Duration::from_hours(24);
 
 /// What a claim got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

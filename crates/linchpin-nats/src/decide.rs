@@ -126,7 +126,7 @@ mod tests {
     const NOW: Time = Time(1_000_000_000);
 
     fn standing(value: &'static str, left: Option<Duration>) -> Standing {
-        let ttl = left.map(|left| (Duration::from_secs(60), NOW.after(left)));
+        let ttl = left.map(|left| (Duration::from_mins(1), NOW.after(left)));
         let content = Content {
             value: value.into(),
             created: Revision(3),

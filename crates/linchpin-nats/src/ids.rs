@@ -15,7 +15,7 @@ use linchpin_core::{
 use std::time::Duration;
 
 /// For how long a transaction's id is remembered.
-pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
 
 /// How many of its own transactions that are answered a handle lists.
 const OWN: usize = 4;

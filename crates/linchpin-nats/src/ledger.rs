@@ -19,9 +19,9 @@ use std::time::Duration;
 
 /// For how long a settled entry is kept after the consumer knows of it too. A server that is killed may forget that;
 /// if it stays down for longer, and had not written it yet, the record is delivered again.
-const SETTLED_FOR: Duration = Duration::from_secs(600);
+const SETTLED_FOR: Duration = Duration::from_mins(10);
 /// For how long the last position of a cleared stream is remembered.
-const CLEARED_FOR: Duration = Duration::from_secs(24 * 3600);
+const CLEARED_FOR: Duration = Duration::from_hours(24);
 
 /// What became of a record in a group.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long a record's id is remembered.
-pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 /// How often something is tried that others are just writing, or that is just coming to be: for some 4 seconds.
 pub(crate) const ATTEMPTS: u32 = 24;
 /// After so many attempts, about half a second, whoever began to clear a stream is taken for gone.

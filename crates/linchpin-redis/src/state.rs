@@ -14,7 +14,7 @@ use redis::{Cmd, Value};
 use std::time::Duration;
 
 /// For how long a transaction's id is remembered.
-pub(crate) const ID_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const ID_WINDOW: Duration = Duration::from_mins(1);
 
 /// What stands before a value: version, revision that created it, and deadline.
 const HEAD: usize = 3 * size_of::<f64>();

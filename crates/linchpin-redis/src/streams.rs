@@ -12,7 +12,7 @@ use redis::Value;
 use std::time::Duration;
 
 /// For how long a record's id is remembered.
-pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 
 pub(crate) async fn append(
     connection: &Connection,

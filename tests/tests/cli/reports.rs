@@ -146,7 +146,7 @@ async fn assert_calls_are_measured(url: &str) {
     let files = Files::new();
     let json = files.path("bench.json");
     let command = linchpin(&["bench", url, "--only", "calls", "--quick", "--json", text(&json)]).await;
-    Ran::within(Duration::from_secs(300), command, None).await.text();
+    Ran::within(Duration::from_mins(5), command, None).await.text();
     let report = files.json("bench.json");
     let calls = report["calls"].as_array().expect("calls");
     assert_eq!(calls.len(), 4, "{report}");

@@ -41,7 +41,7 @@ pub(crate) fn mutants() -> Vec<Mutant> {
             name: "record_ids_outlive_a_clear",
             breaks: "A record that is appended after a clear with the id of one from before is swallowed",
             caught_by: "streams.a_cleared_stream_knows_no_ids",
-            fault: Arc::new(Remembers { ids: Mutex::default(), window: Duration::from_secs(120) }),
+            fault: Arc::new(Remembers { ids: Mutex::default(), window: Duration::from_mins(2) }),
         },
         Mutant {
             name: "record_ids_forgotten_soon",

@@ -52,14 +52,14 @@ async fn a_key_that_was_seen_to_be_gone_does_not_come_back() {
         let put = Transaction::new().put(key(name), "1", Some(Duration::from_millis(600))).put(key("other"), "1", None);
         postgres.commit(&put).await.expect("a commit").revision()
     };
-    let long = Some(Duration::from_secs(60));
+    let long = Some(Duration::from_mins(1));
     for name in ["extended", "written", "guarded"] {
         let version = lease(name).await;
         let mut holding = pool(&server.url(), 1).await.begin().await.expect("a transaction");
         let hold = "SELECT FROM linchpin.keys WHERE key = 'other' FOR UPDATE";
         sqlx::raw_sql(hold).execute(&mut *holding).await.expect("held");
         let decided = match name {
-            "extended" => Transaction::new().extend(key(name), version, Duration::from_secs(60)),
+            "extended" => Transaction::new().extend(key(name), version, Duration::from_mins(1)),
             "written" => Transaction::new().put(key(name), "2", long),
             _ => Transaction::new().version_is(key(name), version),
         };

@@ -60,12 +60,12 @@ async fn a_lock_whose_row_vanishes_is_passed_on_to_all_who_wait() {
     let server = server().await;
     let coordinator = |driver: Arc<dyn Driver>| Coordinator::over(driver.clone()).connect();
     let holder = coordinator(connect(&server).await).await.expect("connected");
-    let _guard = holder.lock("l").ttl(Duration::from_secs(60)).acquire().await.expect("a lock");
+    let _guard = holder.lock("l").ttl(Duration::from_mins(1)).acquire().await.expect("a lock");
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let other = coordinator(connect(&server).await).await.expect("connected");
         waiting.spawn(async move {
-            let guard = other.lock("l").ttl(Duration::from_secs(60)).acquire().await.expect("passed on");
+            let guard = other.lock("l").ttl(Duration::from_mins(1)).acquire().await.expect("passed on");
             guard.release().await.expect("released");
         });
     }

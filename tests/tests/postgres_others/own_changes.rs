@@ -57,7 +57,7 @@ async fn told(mut watch: WatchStream) -> BTreeMap<String, String> {
 async fn change(driver: Arc<dyn Driver>, times: usize) {
     for _ in 0..times {
         let name = || key(&format!("k{}", fastrand::usize(..5)));
-        let ttl = fastrand::bool().then_some(Duration::from_secs(60));
+        let ttl = fastrand::bool().then_some(Duration::from_mins(1));
         let put = Transaction::new().put(name(), fastrand::u64(..).to_string(), ttl);
         let transaction = match fastrand::usize(..4) {
             0 => Transaction::new().delete(name()),

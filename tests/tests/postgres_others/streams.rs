@@ -159,7 +159,7 @@ async fn what_is_not_due_is_passed_over_at_once() {
     const DELAYED: usize = 20_000;
     let server = server().await;
     let driver = connect(&server).await;
-    let delayed = (0..DELAYED).map(|_| Record::new("later").with_delay(Duration::from_secs(3600))).collect();
+    let delayed = (0..DELAYED).map(|_| Record::new("later").with_delay(Duration::from_hours(1))).collect();
     append(&driver, "s", delayed).await;
     append(&driver, "s", vec![Record::new("now")]).await;
     let started = Instant::now();

@@ -6,7 +6,7 @@ use linchpin::{Action, Claim, Delivery, GroupName, MemberName, Position, Record,
 use std::sync::Arc;
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn claim() -> Claim {
     let (group, member) = (GroupName::new("g").expect("valid"), MemberName::new("m").expect("valid"));

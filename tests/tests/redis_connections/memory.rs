@@ -42,7 +42,7 @@ async fn what_frees_memory_works_on_a_full_server() {
     assert!(port.delete("own").await.expect("deleted"));
     let both = Transaction::new().delete(key("b/1")).delete(key("c/1")).with_id(TransactionId::random());
     assert!(redis.commit(&both).await.expect("deleted with an id").is_committed());
-    guard.extend(Duration::from_secs(60)).await.expect("renewed");
+    guard.extend(Duration::from_mins(1)).await.expect("renewed");
     guard.release().await.expect("released");
     redis.clear("a/").await.expect("cleared");
     let page = redis.scan(&Range::all(), &Page::first()).await.expect("listed");

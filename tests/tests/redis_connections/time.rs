@@ -20,13 +20,13 @@ async fn noted_lag(raw: &mut MultiplexedConnection) -> Duration {
 async fn renewals_and_reads_note_the_time() {
     let server = local(&[]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
-    let put = Transaction::new().put(key("k"), "v", Some(Duration::from_secs(60)));
+    let put = Transaction::new().put(key("k"), "v", Some(Duration::from_mins(1)));
     redis.commit(&put).await.expect("a commit");
     let version = read(&redis, "k").await.expect("read").expect("there").version;
     sleep(Duration::from_millis(400)).await;
     assert!(noted_lag(&mut raw).await > Duration::from_millis(350));
     let mut renewal = Transaction::new();
-    renewal.mutations.push(Mutation::Extend { key: key("k"), version, ttl: Duration::from_secs(60) });
+    renewal.mutations.push(Mutation::Extend { key: key("k"), version, ttl: Duration::from_mins(1) });
     redis.commit(&renewal).await.expect("renewed");
     assert!(noted_lag(&mut raw).await < Duration::from_millis(200), "a renewal notes no time");
     sleep(Duration::from_millis(400)).await;

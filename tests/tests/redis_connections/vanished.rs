@@ -36,7 +36,7 @@ async fn synced(redis: &Arc<dyn Driver>) -> WatchStream {
 async fn keys_that_vanish_are_told_though_nobody_writes() {
     let server = local(&[]).await;
     let (redis, mut raw) = (connect(&server.url()).await, raw(&server).await);
-    let ttl = Some(Duration::from_secs(60));
+    let ttl = Some(Duration::from_mins(1));
     let put = Transaction::new().put(key("a"), "", None).put(key("b"), "", ttl).put(key("c"), "", None);
     redis.commit(&put).await.expect("written");
     let mut events = synced(&redis).await;
@@ -85,7 +85,7 @@ async fn a_lock_whose_key_vanished_passes_on() {
     let server = local(&[]).await;
     let mut raw = raw(&server).await;
     let (holder, next) = (coordinator(&server.url()).await, coordinator(&server.url()).await);
-    let _held = holder.lock("l").ttl(Duration::from_secs(60)).acquire().await.expect("a lock");
+    let _held = holder.lock("l").ttl(Duration::from_mins(1)).acquire().await.expect("a lock");
     let held: Vec<String> = ask(&mut raw, &["KEYS", "linchpin:{default}:k:*"]).await;
     let waiting = tokio::spawn(async move { next.lock("l").acquire().await });
     while ask::<Vec<String>>(&mut raw, &["KEYS", "linchpin:{default}:k:*"]).await.len() == held.len() {}

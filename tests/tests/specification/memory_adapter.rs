@@ -11,7 +11,7 @@ on_both! { usage_example, features_implemented, pattern_matching, expiration_man
 
 async fn usage_example(coord: Arc<dyn DistributedCoordination>) -> Checked {
     // Cache operations: `cache_set` and `cache_get`
-    coord.set("user:123", b"alice", Some(Duration::from_secs(60))).await?;
+    coord.set("user:123", b"alice", Some(Duration::from_mins(1))).await?;
     let value = coord.get("user:123").await?;
     assert_eq!(value.as_deref(), Some(&b"alice"[..]));
 
@@ -33,18 +33,18 @@ async fn usage_example(coord: Arc<dyn DistributedCoordination>) -> Checked {
     metadata.insert("host".to_string(), "server1".to_string());
     let metadata = serde_json::to_vec(&metadata)?;
     coord.register_node("node-1", Some(metadata.as_slice())).await?;
-    coord.heartbeat("node-1", Duration::from_secs(60)).await?;
+    coord.heartbeat("node-1", Duration::from_mins(1)).await?;
     assert_eq!(coord.get_node_metadata("node-1").await?, Some(metadata));
     Ok(())
 }
 
 async fn features_implemented(coord: Arc<dyn DistributedCoordination>) -> Checked {
     // `cache_incr`: with a TTL, up and down
-    assert_eq!(coord.incr("counter", 2, Some(Duration::from_secs(60))).await?, 2);
+    assert_eq!(coord.incr("counter", 2, Some(Duration::from_mins(1))).await?, 2);
     assert_eq!(coord.incr("counter", -1, None).await?, 1);
     // `cache_ttl`
     let left = coord.ttl("counter").await?.ok_or("no TTL")?;
-    assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(60), "{left:?}");
+    assert!(left > Duration::from_secs(30) && left <= Duration::from_mins(1), "{left:?}");
     // `cache_exists`, `cache_delete`
     assert!(coord.exists("counter").await? && coord.delete("counter").await?);
     assert!(!coord.exists("counter").await? && !coord.delete("counter").await?);
@@ -70,7 +70,7 @@ async fn features_implemented(coord: Arc<dyn DistributedCoordination>) -> Checke
 
     // `get_active_nodes`, `send_heartbeat`
     coord.register_node("node-1", None).await?;
-    coord.heartbeat("node-1", Duration::from_secs(60)).await?;
+    coord.heartbeat("node-1", Duration::from_mins(1)).await?;
     assert_eq!(coord.list_nodes().await?, ["node-1"]);
     Ok(())
 }

@@ -94,7 +94,7 @@ async fn a_clock_that_steps_back_revives_nothing(ctx: Context) -> CaseResult {
     let lease = Lease::put(&ctx, &driver, &before, ttl).await?;
     lease.ends_in_time(&driver, &before).await?;
     let newest = put(&driver, &Key::new("k")?, "v").await?;
-    ctx.faults()?.step_clock(Back(Duration::from_secs(3600))).await?;
+    ctx.faults()?.step_clock(Back(Duration::from_hours(1))).await?;
     ensure!(read(&driver, &before).await?.is_none(), "what had ended came back to life");
     let lease = Lease::put(&ctx, &driver, &after, ttl).await?;
     ensure!(lease.version > newest, "revision {} came after {newest}", lease.version);

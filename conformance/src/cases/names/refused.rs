@@ -55,7 +55,7 @@ async fn bad_channels_are_refused(ctx: Context) -> CaseResult {
 }
 
 async fn bad_nodes_are_refused(ctx: Context) -> CaseResult {
-    let (port, minute) = (ctx.port(), Duration::from_secs(60));
+    let (port, minute) = (ctx.port(), Duration::from_mins(1));
     for name in bad(128) {
         refused(port.register_node(&name, None).await, "register_node", &name)?;
         refused(port.heartbeat(&name, minute).await, "heartbeat", &name)?;

@@ -113,7 +113,7 @@ async fn delete_pattern_deletes_many(ctx: Context) -> CaseResult {
 async fn user_keys_are_apart(ctx: Context) -> CaseResult {
     let port = ctx.port();
     port.register_node("n", None).await?;
-    port.try_acquire_leadership("n", ctx.ttl(Duration::from_secs(60))).await?;
+    port.try_acquire_leadership("n", ctx.ttl(Duration::from_mins(1))).await?;
     ensure_eq!(port.keys("*").await?, Vec::<String>::new(), "the keys, though there is a node and a leader");
     // Names like those under which the port keeps its own.
     set_all(&*port, &["node/x", "election/default", "n", "user/x"]).await?;

@@ -35,7 +35,7 @@ fn one_less(count: &AtomicUsize) -> bool {
 
 /// As far as a server is.
 const FAR: Duration = Duration::from_millis(20);
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 #[async_trait]
 impl Source for Records {

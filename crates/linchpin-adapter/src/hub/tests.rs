@@ -164,7 +164,7 @@ async fn until(is_so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to that");
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("it comes to that");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long the id of an appended record is remembered.
-pub const DEDUPE_WINDOW: Duration = Duration::from_secs(120);
+pub const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 
 /// What [`Streams`] can do: all of it. `slack` is that of the keys' TTL.
 pub fn support(slack: Duration) -> StreamSupport {

@@ -101,7 +101,7 @@ async fn a_delayed_record_is_not_delivered_early() {
     let claiming = far.claim(&one);
     let others = async {
         stopped.notified().await;
-        let delayed = Record::new("in an hour").with_delay(Duration::from_secs(3600));
+        let delayed = Record::new("in an hour").with_delay(Duration::from_hours(1));
         near.append(&s(), &[delayed]).await.expect("no fault");
         assert!(near.claim(&claim(1)).await.expect("no fault").is_empty(), "it is delayed");
         go.notify_one();

@@ -9,7 +9,7 @@ use linchpin_core::{Error, GroupName, Key, Page, Position, Range, Result, Retent
 use std::time::Duration;
 
 /// For how long the last position of a cleared stream is remembered.
-const CLEARED_WINDOW: Duration = Duration::from_secs(24 * 3600);
+const CLEARED_WINDOW: Duration = Duration::from_hours(24);
 
 impl<K: KeySpace> Book<K> {
     pub(super) async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {

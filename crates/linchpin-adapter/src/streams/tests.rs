@@ -163,7 +163,7 @@ async fn nothing_is_left_of_what_is_removed() {
         action: Action::Reject { reason: "no".to_owned() },
     };
     for _ in 0..2 {
-        let named = Record::new("x").with_id("once").expect("valid").with_delay(Duration::from_secs(60));
+        let named = Record::new("x").with_id("once").expect("valid").with_delay(Duration::from_mins(1));
         streams.append(&stream("s"), &[Record::new("y"), named]).await.expect("appends");
         let given = streams.claim(&claim(1)).await.expect("claims");
         streams.settle(&[reject(&given[0])]).await.expect("settles");

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long clearing a namespace may take.
-const CLEARING: Duration = Duration::from_secs(600);
+const CLEARING: Duration = Duration::from_mins(10);
 
 /// One call of a driver's method, as a layer sees it.
 #[derive(Clone, Copy, Debug)]

@@ -180,7 +180,7 @@ mod tests {
     async fn what_waits_on_purpose_waits_on_for_what_is_left_and_no_longer() {
         let asked = parking_lot::Mutex::new(Vec::new());
         let layer = RetryLayer { policy: RetryPolicy::default() };
-        let waits = Duration::from_secs(60);
+        let waits = Duration::from_mins(1);
         let started = Instant::now();
         let result = layer
             .around(Call { waits, ..call(true) }, |wait| {
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_on_purpose_gives_up_as_others_do_when_the_backend_is_away() {
-        let call = Call { waits: Duration::from_secs(3600), ..call(true) };
+        let call = Call { waits: Duration::from_hours(1), ..call(true) };
         let (made, result) = attempts(call, Retry::Unknown, 99).await;
         assert_eq!((made, result.expect_err("it never succeeds").kind()), (12, ErrorKind::Unavailable));
     }
@@ -213,7 +213,7 @@ mod tests {
     async fn what_waits_on_purpose_gives_up_as_others_do_when_the_backend_is_silent() {
         let layer = RetryLayer { policy: RetryPolicy::default() };
         let started = Instant::now();
-        let call = Call { waits: Duration::from_secs(3600), ..call(true) };
+        let call = Call { waits: Duration::from_hours(1), ..call(true) };
         let result: Result<()> = layer
             .around(call, |_| async {
                 tokio::time::sleep(Duration::from_secs(5)).await;

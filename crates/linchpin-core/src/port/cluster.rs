@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a registered node is listed before its first heartbeat.
-const REGISTRATION: Duration = Duration::from_secs(60);
+const REGISTRATION: Duration = Duration::from_mins(1);
 /// What a node without metadata has.
 const NO_METADATA: &[u8] = b"{}";
 /// How often a decision is taken anew because another node was quicker.

@@ -196,4 +196,4 @@ pub struct CoordinationStats {
 }
 
 /// The time over which [`CoordinationStats`] averages.
-pub const STATS_WINDOW: Duration = Duration::from_secs(60);
+pub const STATS_WINDOW: Duration = Duration::from_mins(1);

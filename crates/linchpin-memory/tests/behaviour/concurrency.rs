@@ -62,7 +62,7 @@ async fn follow(mut watch: linchpin_core::WatchStream) -> HashMap<String, u64> {
 async fn waiting_members_share_the_records_and_miss_none() {
     let memory = Arc::new(open("memory://members").await);
     let total = u64::from(TASKS * ROUNDS);
-    let patient = claim().max(3).visibility(Duration::from_secs(60)).wait(Duration::from_millis(500));
+    let patient = claim().max(3).visibility(Duration::from_mins(1)).wait(Duration::from_millis(500));
     let members: Vec<_> = (0..TASKS)
         .map(|_| {
             let (memory, patient) = (memory.clone(), patient.clone());

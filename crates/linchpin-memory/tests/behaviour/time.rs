@@ -72,7 +72,7 @@ async fn a_waiting_claim_gives_up_in_time() {
 /// Claims with a long wait; returns how often the record was delivered and how long that took.
 async fn awaited(memory: &Arc<dyn Driver>, claim: Claim) -> (u32, Duration) {
     let started = Instant::now();
-    let deliveries = memory.claim(&claim.wait(Duration::from_secs(3600))).await.expect("claimed");
+    let deliveries = memory.claim(&claim.wait(Duration::from_hours(1))).await.expect("claimed");
     (deliveries[0].receipt.delivery, started.elapsed())
 }
 
@@ -93,7 +93,7 @@ async fn a_waiting_claim_sleeps_until_the_next_record_is_due_and_no_longer() {
 async fn a_waiting_claim_hears_that_a_record_is_due_earlier() {
     let memory = private();
     append(&memory, Record::new("a")).await;
-    let held = memory.claim(&claim().visibility(Duration::from_secs(60))).await.expect("claimed");
+    let held = memory.claim(&claim().visibility(Duration::from_mins(1))).await.expect("claimed");
     let waiter = memory.clone();
     let waiting = tokio::spawn(async move { awaited(&waiter, claim()).await });
     sleep(millis(10)).await;

@@ -62,7 +62,7 @@ static NOT_YET: LazyLock<Vec<(&str, &str)>> =
 pub(crate) fn run() -> ExitCode {
     for chosen in CHOSEN {
         // Every write waits for a second server, and three of them share this machine.
-        let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(&NOT_YET).filter(chosen);
+        let options = Options::from_env().case_limit(Duration::from_mins(2)).leave_out(&NOT_YET).filter(chosen);
         let code = linchpin_conformance::run_with(Cluster::default(), &options);
         if code != ExitCode::SUCCESS {
             return code;

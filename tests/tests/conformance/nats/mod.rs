@@ -57,7 +57,7 @@ impl Adapter for Nats {
 /// Runs the cases. A transaction over several keys costs a server with one copy a sync to its disk, and the
 /// histories are made of them.
 fn hold(name: &'static str, start: Start<Nats>, can_lose: bool) -> ExitCode {
-    let options = Options::from_env().case_limit(Duration::from_secs(120)).leave_out(not_yet::NOT_YET);
+    let options = Options::from_env().case_limit(Duration::from_mins(2)).leave_out(not_yet::NOT_YET);
     run_with(Served::new(name, Nats { can_lose }, start).faulty(start), &options)
 }
 
