@@ -22,17 +22,9 @@ help: ## Show this list
 setup: ## Install what the tests need and is missing (stop our dockerd: scripts/setup --stop)
 	@scripts/setup
 
-test: setup ## Everything CI checks: lint, tests, docs, and faults of local servers too
-	@$(MAKE) --no-print-directory lint
-	$(test_env) scripts/run-tests --workspace --all-features
-	@$(MAKE) --no-print-directory doc
-	@if [ "$$CI" = true ] || command -v redis-server >/dev/null; then \
-		set -ex; for backend in redis nats postgres; do \
-			LINCHPIN_TEST_SERVERS=local cargo test --workspace --all-features --test conformance -- $$backend $(local_faults); \
-		done; \
-	else \
-		echo 'SKIPPED: faults of local servers (no redis-server on PATH)'; \
-	fi
+test: setup ## Everything CI checks: lint, docs, tests, and faults of local servers too
+	@$(MAKE) --no-print-directory lint doc
+	$(test_env) LOCAL_FAULTS=$(local_faults) scripts/run-tests --workspace --all-features
 
 lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
