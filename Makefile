@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint features oldest-rust doc contract demo conformance package deny bench
+.PHONY: help setup test lint features fetch-oldest-rust oldest-rust doc contract demo conformance package deny bench
 
 # What `make setup` may have just provided, so looked up when a recipe runs and not before.
 # Without our own images the tests take the official ones.
@@ -40,8 +40,10 @@ features: setup ## Every crate alone, with each of its features alone, all of wh
 oldest = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' $(1))
 others = $(addprefix --package linchpin,'' -adapter -core -machine -memory -nats -redis -conformance)
 
-oldest-rust: ## The library with the oldest Rust that each part is said to need (needs rustup, which fetches it)
+fetch-oldest-rust:
 	rustup toolchain install --profile minimal $(call oldest,Cargo.toml) $(call oldest,crates/linchpin-postgres/Cargo.toml)
+
+oldest-rust: fetch-oldest-rust ## The library with the oldest Rust that each part is said to need (needs rustup, which fetches it)
 	cargo +$(call oldest,Cargo.toml) check --lib $(others) --features linchpin/redis,linchpin/nats
 	cargo +$(call oldest,crates/linchpin-postgres/Cargo.toml) check --lib --package linchpin-postgres
 
