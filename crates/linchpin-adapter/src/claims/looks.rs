@@ -38,7 +38,7 @@ enum Listens<L> {
 
 /// What was done.
 enum Step<L> {
-    LookResult(Box<LookResult>),
+    Looked(Box<LookResult>),
     Listens(Result<L>),
 }
 
@@ -124,7 +124,7 @@ impl<S: Source> Looks<S> {
         let (source, began, wakes) = (self.served.shared.source.clone(), Instant::now(), self.wakes);
         let looked = async move {
             let found = source.look(&waiter.claim).await;
-            Step::LookResult(Box::new(LookResult { waiter, began, wakes, found }))
+            Step::Looked(Box::new(LookResult { waiter, began, wakes, found }))
         };
         self.steps.push(looked.boxed());
     }
@@ -138,7 +138,7 @@ impl<S: Source> Looks<S> {
 
     fn done(&mut self, step: Step<S::Listening>) {
         match step {
-            Step::LookResult(looked) => self.looked(*looked),
+            Step::Looked(looked) => self.looked(*looked),
             Step::Listens(Ok(held)) => {
                 self.listening = Listens::Yes { _held: held };
                 // What came before is found only now.
