@@ -3,10 +3,11 @@
 use crate::mutants::mutant::Fault;
 use bytes::Bytes;
 use linchpin_conformance::{FaultServer, Harness, async_trait};
+use linchpin_core::layers::Layer;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Health, Key, Namespace, Outcome, Page,
-    Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName,
-    Subscription, Transaction, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Driver, GroupName, Key, Namespace, Outcome, Page, Pattern, Range,
+    Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription,
+    Transaction, WatchStream,
 };
 use linchpin_memory::{MemoryConfig, MemoryCoordination};
 use std::fmt;
@@ -34,9 +35,12 @@ impl fmt::Debug for Broken {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl Driver for Broken {
+impl Layer for Broken {
+    fn inner(&self) -> &dyn Driver {
+        &*self.inner
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -91,10 +95,6 @@ impl Driver for Broken {
 
     async fn clear(&self, prefix: &str) -> Result<()> {
         self.fault.clear(&self.inner, prefix).await
-    }
-
-    async fn health(&self) -> Result<Health> {
-        self.inner.health().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,12 +1,11 @@
 //! A driver over another one that is slow, loses answers, or breaks the contract.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use fastrand::Rng;
+use linchpin_core::layers::Layer;
 use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Driver, Error, ErrorKind, GroupName, Health, Key, Mutation,
-    MutationResult, Outcome, Page, Pattern, Position, Range, Reach, Record, Result, Retention, Retry, ScanPage,
-    Settled, Settlement, Snapshot, StreamInfo, StreamName, Subscription, Transaction, TransactionScope, WatchStream,
+    Appended, Capabilities, Claim, Delivery, Driver, Error, ErrorKind, Key, Mutation, MutationResult, Outcome,
+    Position, Record, Result, Retry, Settled, Settlement, Snapshot, StreamName, Transaction, TransactionScope,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -122,12 +121,16 @@ impl Flaky {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl Driver for Flaky {
+impl Layer for Flaky {
+    fn inner(&self) -> &dyn Driver {
+        &*self.inner
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
+
     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
         self.pause().await;
         let snapshot = self.inner.get(keys).await?;
@@ -141,9 +144,7 @@ impl Driver for Flaky {
         }
         Ok(snapshot)
     }
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        self.inner.scan(range, page).await
-    }
+
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
         self.capabilities.admit_commit(transaction)?;
         if self.percent(Trouble::LostAnswers, 3) {
@@ -152,15 +153,7 @@ impl Driver for Flaky {
         }
         self.write("commit", self.broken_commit(transaction)).await
     }
-    async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.inner.watch(range).await
-    }
-    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        self.inner.publish(channel, payload).await
-    }
-    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.inner.subscribe(pattern).await
-    }
+
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
         if self.percent(Trouble::LostRecords, 3) {
             let last = self.inner.inspect(stream).await?.last.map_or(0, |last| last.0);
@@ -169,6 +162,7 @@ impl Driver for Flaky {
         }
         self.write("append", self.inner.append(stream, records)).await
     }
+
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
         let delivered = self.write("claim", self.inner.claim(claim)).await?;
         let mut deliveries = self.deliveries.lock();
@@ -188,6 +182,7 @@ impl Driver for Flaky {
         }
         Ok(delivered)
     }
+
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
         if self.percent(Trouble::ForgottenAcks, 5) {
             return Ok(vec![Settled::Done; settlements.len()]);
@@ -201,23 +196,5 @@ impl Driver for Flaky {
             }
         }
         self.write("settle", self.inner.settle(&settlements)).await
-    }
-    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.inner.inspect(stream).await
-    }
-    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.inner.trim(stream, keep).await
-    }
-    async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
-        self.inner.remove_group(stream, group).await
-    }
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        self.inner.clear(prefix).await
-    }
-    async fn health(&self) -> Result<Health> {
-        self.inner.health().await
-    }
-    async fn close(&self) -> Result<()> {
-        self.inner.close().await
     }
 }
