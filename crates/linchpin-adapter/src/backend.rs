@@ -166,6 +166,146 @@ use std::future::Future;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// What it declares besides it writes as well. Much of that is in this crate: here messages and streams. Its keys, and
+/// those of its streams, are in memory.
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use futures::StreamExt;
+/// use linchpin_adapter::fanout::Subscribers;
+/// use linchpin_adapter::streams::{DriverKeys, Room, Streams, support};
+/// use linchpin_adapter::{Backend, Coordination};
+/// use linchpin_core::life::{CLOSING, Life};
+/// use linchpin_core::*;
+/// use linchpin_memory::{MemoryConfig, MemoryCoordination};
+/// # use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// struct Desk {
+///     capabilities: Capabilities,
+///     keys: Arc<dyn Driver>,
+///     subscribers: Arc<Subscribers>,
+///     streams: Streams<DriverKeys>,
+/// }
+///
+/// impl Desk {
+///     fn open(life: &Life) -> Result<Self> {
+///         let mut capabilities = Capabilities::minimum("desk");
+///         capabilities.watch = WatchCompleteness::LatestVersion;
+///         capabilities.messages = Some(MessageSupport::new(true));
+///         capabilities.streams = Some(support(Duration::from_millis(50)));
+///         let memory = || MemoryCoordination::new().driver();
+///         let minimum_ttl = Duration::from_millis(1);
+///         let room = Room { operations: 1024, value: 1 << 20, bytes: 16 << 20, minimum_ttl };
+///         let stream_keys = DriverKeys::new(memory(), &Namespace::new("streams")?);
+///         let streams = Streams::new(life.clone(), stream_keys, room);
+///         let subscribers = Arc::<Subscribers>::default();
+///         life.ends(&subscribers, |subscribers, ended| subscribers.end(move || ended.error("subscribe")));
+///         Ok(Self { capabilities, keys: memory(), subscribers, streams })
+///     }
+/// }
+///
+/// impl Backend for Desk {
+///     // ... and what every backend has.
+/// #     type Config = MemoryConfig;
+/// #     const NAME: &'static str = "DeskCoordination";
+/// #     async fn connect(_: MemoryConfig, life: &Life) -> Result<Self> {
+/// #         Self::open(life)
+/// #     }
+/// #     async fn erase(_: MemoryConfig, _: &[Namespace]) -> Result<()> {
+/// #         Ok(())
+/// #     }
+/// #     fn capabilities(&self) -> &Capabilities {
+/// #         &self.capabilities
+/// #     }
+/// #     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+/// #         self.keys.get(keys).await
+/// #     }
+/// #     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+/// #         self.keys.scan(range, page).await
+/// #     }
+/// #     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+/// #         self.keys.commit(transaction).await
+/// #     }
+/// #     async fn health(&self) -> Result<Health> {
+/// #         self.keys.health().await
+/// #     }
+///     async fn watch(&self, range: &Range) -> Result<WatchStream> {
+///         self.keys.watch(range).await
+///     }
+///
+///     async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+///         let reached = self.subscribers.dispatch(&Publication::new(channel.clone(), payload));
+///         Ok(Reach { at_most: Some(reached) })
+///     }
+///
+///     async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+///         Ok(self.subscribers.add(pattern.clone(), || ()))
+///     }
+///
+///     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
+///         self.streams.append(stream, records).await
+///     }
+///
+///     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
+///         self.streams.claim(claim).await
+///     }
+///
+///     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+///         self.streams.settle(settlements).await
+///     }
+///
+///     async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
+///         self.streams.inspect(stream).await
+///     }
+///
+///     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
+///         self.streams.trim(stream, keep).await
+///     }
+///
+///     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
+///         self.streams.remove_group(stream, group).await
+///     }
+///
+///     async fn clear(&self, prefix: &str) -> Result<()> {
+///         self.keys.clear(prefix).await?;
+///         self.streams.clear(prefix).await
+///     }
+///
+///     async fn close(&self) {
+///         self.streams.close(CLOSING).await;
+///         let _ = self.keys.close().await; // its watches end
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let life = Desk::life();
+/// let desk = Coordination::opened(Desk::open(&life)?, life, &MemoryConfig::new());
+/// let driver = desk.driver();
+/// let (jobs, printers) = (StreamName::new("jobs")?, GroupName::new("printers")?);
+/// driver.append(&jobs, &[Record::new("print 7")]).await?;
+/// let claim = Claim::new(jobs.clone(), printers.clone(), MemberName::new("pod-1")?);
+/// let receipt = driver.claim(&claim).await?.remove(0).receipt;
+/// assert_eq!(driver.settle(&[Settlement { receipt, action: Action::Ack }]).await?, [Settled::Done]);
+/// assert_eq!(driver.inspect(&jobs).await?.length, 1);
+/// assert_eq!(driver.trim(&jobs, Retention::Unsettled).await?, 1);
+/// assert!(driver.remove_group(&jobs, &printers).await?);
+///
+/// let mut watch = driver.watch(&Range::all()).await?;
+/// let mut news = driver.subscribe(&Pattern::new("*")?).await?;
+/// assert_eq!(driver.publish(&Channel::new("news")?, "2:1".into()).await?, Reach { at_most: Some(1) });
+///
+/// desk.close().await?;
+/// assert!(matches!(news.next().await, Some(Ok(SubscriptionEvent::Message(_)))));
+/// assert!(news.next().await.expect("an error").is_err());
+/// assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Synced { .. }))));
+/// assert!(watch.next().await.expect("an error").is_err());
+/// assert_eq!(driver.claim(&claim).await.expect_err("it is closed").kind(), ErrorKind::Closed);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Backend: Send + Sync + Sized + 'static {
     /// Where the backend is and how to talk to it.
     type Config: Config;

@@ -21,6 +21,20 @@ impl Backoff {
     ///
     /// # Cancel safety
     /// Dropping the future ends the pause; the next one is longer all the same.
+    ///
+    /// ```
+    /// use linchpin_adapter::backoff::Backoff;
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (mut backoff, began) = (Backoff::default(), Instant::now());
+    /// for _ in 0..3 {
+    ///     backoff.pause().await; // and there is no connection yet
+    /// }
+    /// assert!((70..150).contains(&began.elapsed().as_millis()), "20, 40 and 80, or half of that");
+    /// # }
+    /// ```
     pub async fn pause(&mut self) {
         tokio::time::sleep(self.step()).await;
     }
@@ -67,6 +81,24 @@ impl Contention {
     }
 
     /// The first one is of at most `first`, for attempts that cost others much.
+    ///
+    /// ```
+    /// use linchpin_adapter::backoff::Contention;
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let (began, mut others) = (Instant::now(), 2);
+    /// let mut pauses = Contention::up_to(Duration::from_millis(120)).from(Duration::from_millis(4));
+    /// while others > 0 {
+    ///     others -= 1; // one of them wrote first
+    ///     pauses.pause().await;
+    /// }
+    /// // 4 and 8 ms at most, and what a timer may be late.
+    /// assert!(began.elapsed() <= Duration::from_millis(4 + 8 + 2));
+    /// # }
+    /// ```
     #[must_use]
     pub fn from(mut self, first: Duration) -> Self {
         self.next = first;

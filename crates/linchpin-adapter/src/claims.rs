@@ -25,6 +25,64 @@ pub struct Look {
 }
 
 /// Where records are claimed.
+///
+/// ```
+/// use linchpin_adapter::claims::{Look, Queues, Source};
+/// # use linchpin_core::life::Life;
+/// # use linchpin_core::*;
+/// # use std::sync::{Arc, Mutex};
+/// # use std::time::Duration;
+/// # use tokio::sync::Notify;
+///
+/// /// A stream of one record.
+/// #[derive(Default)]
+/// struct Single {
+///     record: Mutex<Option<Record>>,
+///     bell: Mutex<Arc<Notify>>,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl Source for Single {
+///     type Listening = ();
+///
+///     async fn look(&self, claim: &Claim) -> Result<Look> {
+///         let Claim { stream, group, .. } = claim.clone();
+///         let receipt = Receipt { stream, group, position: Position(1), delivery: 1 };
+///         let record = self.record.lock().expect("no panic").take();
+///         let give = |Record { payload, id, headers, .. }| Delivery { receipt, payload, id, headers };
+///         Ok(Look { given: record.map(give).into_iter().collect(), due: None })
+///     }
+///
+///     async fn listen(&self, _: &StreamName, woken: Arc<Notify>) -> Result<()> {
+///         *self.bell.lock().expect("no panic") = woken;
+///         Ok(())
+///     }
+///
+///     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+///         Ok(vec![Settled::Stale; settlements.len()]) // it keeps nothing that is claimed
+///     }
+///
+///     fn longest_wait(&self) -> Option<Duration> {
+///         Some(Duration::from_secs(5)) // its bell may be lost
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<()> {
+/// let single = Arc::new(Single::default());
+/// let queues = Queues::new(Life::in_runtime(), single.clone());
+/// let claim = Claim::new(StreamName::new("s")?, GroupName::new("g")?, MemberName::new("m")?);
+/// let claim = claim.wait(Duration::from_secs(1));
+/// let appending = async {
+///     tokio::time::sleep(Duration::from_millis(10)).await;
+///     *single.record.lock().expect("no panic") = Some(Record::new("order 7"));
+///     single.bell.lock().expect("no panic").notify_one();
+/// };
+/// let (claimed, ()) = tokio::join!(queues.claim(&claim), appending);
+/// assert_eq!(claimed?[0].payload, "order 7");
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
     /// What keeps wake-ups coming until it is dropped.
@@ -53,7 +111,7 @@ pub trait Source: Send + Sync + 'static {
 /// ```
 /// # use linchpin_core::{Claim, GroupName, MemberName, Result, Settled, Settlement, StreamName};
 /// # use linchpin_adapter::claims::{Look, Queues, Source};
-/// # use linchpin_core::life::Life;
+/// # use linchpin_core::life::{CLOSING, Life};
 /// # use std::sync::Arc;
 /// # use std::time::Duration;
 /// # use tokio::sync::Notify;
@@ -75,9 +133,15 @@ pub trait Source: Send + Sync + 'static {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<()> {
-/// let queues = Queues::new(Life::in_runtime(), Arc::new(Empty));
+/// let life = Life::in_runtime();
+/// let queues = Queues::new(life.clone(), Arc::new(Empty));
 /// let claim = Claim::new(StreamName::new("s")?, GroupName::new("g")?, MemberName::new("m")?);
-/// assert!(queues.claim(&claim.wait(Duration::from_millis(20))).await?.is_empty());
+/// let claim = claim.wait(Duration::from_millis(20));
+/// assert!(queues.claim(&claim).await?.is_empty());
+/// // The handle is closed: then nobody looks any more.
+/// life.close();
+/// queues.close(CLOSING).await;
+/// assert!(queues.claim(&claim).await.is_err());
 /// # Ok(())
 /// # }
 /// ```

@@ -14,6 +14,29 @@ use std::sync::Arc;
 /// watches and subscriptions.
 ///
 /// An adapter gives it a name: `pub type RedisCoordination = Coordination<Redis>`.
+///
+/// ```
+/// use linchpin_adapter::Coordination;
+/// use linchpin_core::{Area, DistributedCoordination, ErrorKind, Namespace};
+/// use linchpin_memory::{Memory, MemoryConfig};
+///
+/// type Shelf = Coordination<Memory>;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let config = MemoryConfig::from_url("memory://example?namespace=orders")?;
+/// let (one, other) = (Shelf::connect(config.clone()).await?, Shelf::connect(config.clone()).await?);
+/// one.set("order:7", b"paid", None).await?;
+/// let found = other.driver().get(&[Area::USER.key("order:7")?]).await?.into_entry();
+/// assert_eq!(found.expect("it was set").value, "paid");
+///
+/// one.close().await?;
+/// assert_eq!(one.get("order:7").await.expect_err("it is closed").kind(), ErrorKind::Closed);
+/// assert!(other.exists("order:7").await?, "another handle is not");
+/// Shelf::erase(config, &[Namespace::new("orders")?]).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Coordination<B> {
     port: Port,
     backend: PhantomData<fn() -> B>,

@@ -83,6 +83,18 @@ pub enum Decision<'t> {
 
 /// Why a mutation could not be applied. Remembered as an outcome is: what failed once must not be applied by an attempt
 /// that arrives late.
+///
+/// ```
+/// use linchpin_adapter::decide::{Failure, Problem};
+/// use linchpin_core::{ErrorKind, Key, Transaction};
+///
+/// let count = Transaction::new().delete(Key::new("draft")?).add(Key::new("visits")?, 1, None);
+/// // A server that decides by itself answers which mutation it could not apply, and why.
+/// let error = Failure::of(&count, Some(1), Problem::NoCounter);
+/// assert_eq!((error.kind(), error.subject()), (ErrorKind::Conflict, Some("visits")));
+/// assert!(Failure::of(&count, Some(2), Problem::NoCounter).to_string().contains("no mutation"));
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The key that it changes.
@@ -92,6 +104,32 @@ pub struct Failure {
 }
 
 /// What is wrong with a mutation.
+///
+/// ```
+/// use bytes::Bytes;
+/// use linchpin_adapter::decide::{Decision, Failure, Keys, Problem, Standing, decide};
+/// use linchpin_core::{Key, Revision, Transaction};
+///
+/// /// One value, at every key.
+/// struct Same(Bytes);
+///
+/// impl Keys for Same {
+///     fn standing(&self, _: &Key) -> Option<Standing<'_>> {
+///         Some(Standing { value: &self.0, created: Revision(3), version: Revision(3) })
+///     }
+///     fn first(&self, _: &str) -> Option<(Key, Revision)> {
+///         None
+///     }
+/// }
+///
+/// let key = Key::new("visits")?;
+/// let count = Transaction::new().add(key.clone(), 1, None);
+/// for (value, problem) in [("many", Problem::NoCounter), ("9223372036854775807", Problem::Overflow)] {
+///     let failure = Failure { key: key.clone(), problem };
+///     assert_eq!(decide(&count, &Same(value.into())), Decision::Fail(failure));
+/// }
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Problem {
     /// The value is no counter: see [`counter`].
@@ -132,6 +170,18 @@ impl From<Failure> for Error {
 ///
 /// # Errors
 /// `Unsupported` for one that came with a later version of linchpin.
+///
+/// ```
+/// use linchpin_adapter::decide::{Failure, Problem, admit};
+/// use linchpin_core::{Error, ErrorKind, Key, Transaction};
+///
+/// let key = Key::new("leader")?;
+/// admit(&Transaction::new().prefix_absent(key.clone()).put(key.clone(), "me", None))?;
+/// // What is told of one that this version does not know.
+/// let error = Error::from(Failure { key, problem: Problem::Unknown });
+/// assert_eq!((error.kind(), error.subject()), (ErrorKind::Unsupported, Some("leader")));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn admit(transaction: &Transaction) -> Result<(), Error> {
     use Condition::{Absent, PrefixAbsent, Present, VersionIs};
     use Mutation::{Add, Delete, Extend, Put};

@@ -9,6 +9,28 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What a list of backends knows of one: its URL schemes, and how it is opened and erased.
+///
+/// ```
+/// use linchpin_adapter::Opener;
+/// use linchpin_core::Namespace;
+/// use linchpin_memory::Memory;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let (known, url) = ([Opener::of::<Memory>()], "memory://example?namespace=orders");
+/// let reads = |opener: &&Opener| opener.schemes().iter().any(|scheme| url.starts_with(&format!("{scheme}://")));
+/// let opener = known.iter().find(reads).expect("one of them reads it");
+/// assert!(opener.is_of::<Memory>());
+/// assert_eq!(opener.name(), "MemoryCoordination");
+///
+/// let tests = Namespace::new("tests")?; // instead of `orders`
+/// let driver = opener.open(url, Some(tests.clone())).await?;
+/// assert_eq!(driver.capabilities().backend, "memory");
+/// driver.close().await?;
+/// opener.erase(url, &[tests]).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Opener {
     backend: TypeId,

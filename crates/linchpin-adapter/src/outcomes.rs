@@ -6,6 +6,26 @@ use serde::{Deserialize, Serialize};
 
 /// What became of a transaction. A failure is kept as an outcome is: what failed once must not be applied by an attempt
 /// that arrives late.
+///
+/// ```
+/// use linchpin_adapter::decide::{Failure, Problem};
+/// use linchpin_adapter::outcomes::{StoredOutcome, Verdict};
+/// use linchpin_core::{ErrorKind, Key, Outcome, Result, Transaction};
+///
+/// fn told(verdict: Verdict) -> Result<Outcome> {
+///     Ok(verdict?)
+/// }
+///
+/// let key = Key::new("visits")?;
+/// let count = Transaction::new().add(key.clone(), 1, None);
+/// let verdict: Verdict = Err(Failure { key, problem: Problem::Overflow });
+/// let stored = StoredOutcome::of(&count, &verdict);
+/// assert_eq!(told(verdict).expect_err("it failed").kind(), ErrorKind::Conflict);
+/// // Somebody may have set the counter back meanwhile: a repeat fails all the same.
+/// let repeated = stored.repeated(&count, |_| None)?;
+/// assert_eq!(told(repeated).expect_err("it fails again").kind(), ErrorKind::Conflict);
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
 pub type Verdict = std::result::Result<Outcome, Failure>;
 
 /// What is stored under a transaction's id for as long as the backend's window is.
@@ -71,6 +91,19 @@ impl StoredOutcome {
 }
 
 /// What a transaction is told whose id was used for another one.
+///
+/// ```
+/// use linchpin_adapter::outcomes::reused;
+/// use linchpin_core::{ErrorKind, Key, Transaction};
+/// # fn main() -> linchpin_core::Result<()> {
+/// let (first, second) = (Transaction::new().delete(Key::new("a")?), Transaction::new().delete(Key::new("b")?));
+/// // A server that keeps the fingerprint under the id compares by itself.
+/// let stored = first.fingerprint();
+/// let answer = if stored == second.fingerprint() { Ok(()) } else { Err(reused()) };
+/// assert_eq!(answer.expect_err("another one").kind(), ErrorKind::Conflict);
+/// # Ok(())
+/// # }
+/// ```
 pub fn reused() -> Error {
     Error::new(ErrorKind::Conflict, "commit", "this transaction id was used for another transaction")
 }

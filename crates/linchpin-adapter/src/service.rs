@@ -25,6 +25,9 @@ use tokio::time::Instant;
 /// let used = service.used(&life, "watch", async { Ok("a subscription") }).await?;
 /// let again = service.used(&life, "watch", async { Ok("another") }).await?;
 /// assert_eq!((*used, *again), ("a subscription", "a subscription"));
+/// // The handle is closed: what runs ends now, and not with those who use it.
+/// assert_eq!(service.end().as_deref(), Some(&"a subscription"));
+/// assert!(service.end().is_none());
 /// # Ok(())
 /// # }
 /// ```
@@ -45,6 +48,36 @@ struct Slot<T: Send + Sync + 'static> {
 }
 
 /// A service that somebody uses. It runs on as long as there is one.
+///
+/// ```
+/// use linchpin_adapter::service::{Service, ServiceHandle};
+/// use linchpin_core::life::Life;
+/// use std::time::Duration;
+///
+/// struct Feed {
+///     begun: u32,
+/// }
+///
+/// /// A watch holds on to what serves it.
+/// struct Watch {
+///     feed: ServiceHandle<Feed>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let (life, service) = (Life::in_runtime(), Service::new(Duration::from_secs(5)));
+/// let watch = Watch { feed: service.used(&life, "watch", async { Ok(Feed { begun: 1 }) }).await? };
+/// let other = Watch { feed: watch.feed.clone() };
+/// drop(watch);
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// let third = Watch { feed: service.used(&life, "watch", async { Ok(Feed { begun: 2 }) }).await? };
+/// assert_eq!(third.feed.begun, 1, "it runs on, as somebody uses it");
+/// drop((other, third));
+/// tokio::time::sleep(Duration::from_secs(6)).await;
+/// assert!(service.end().is_none(), "it has ended by itself");
+/// # Ok(())
+/// # }
+/// ```
 pub struct ServiceHandle<T: Send + Sync + 'static> {
     service: Arc<T>,
     users: Arc<Users<T>>,

@@ -2,7 +2,7 @@
 //! need.
 
 use linchpin_core::life::Life;
-use linchpin_core::{Error, Result};
+use linchpin_core::{Error, Result, Retry};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
@@ -13,6 +13,29 @@ use tokio::sync::{oneshot, watch};
 ///
 /// # Cancel safety
 /// Dropping the future drops the call, soon.
+///
+/// ```
+/// use linchpin_adapter::tasks::on_behalf;
+/// use linchpin_core::life::Life;
+/// use std::time::Duration;
+/// use tokio::sync::oneshot;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let life = Life::in_runtime();
+/// let answer = on_behalf(&life, async { Ok("PONG") }).await;
+/// assert_eq!(answer.unwrap_or_else(|| Err(life.unanswered("health")))?, "PONG");
+///
+/// let (connection, closed) = oneshot::channel::<()>();
+/// let call = on_behalf(&life, async move {
+///     let _connection = connection;
+///     std::future::pending::<()>().await
+/// });
+/// assert!(tokio::time::timeout(Duration::from_millis(5), call).await.is_err(), "the caller gives up");
+/// assert!(closed.await.is_err(), "so the call has ended");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn on_behalf<T: Send + 'static>(life: &Life, call: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let (mut reply, answer) = oneshot::channel();
     life.spawn(async move {
@@ -101,6 +124,25 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<Result<T, Arc<Error>>> {
     ///
     /// # Errors
     /// As `run`, and what the task fails with.
+    ///
+    /// ```
+    /// use linchpin_adapter::tasks::SingleFlight;
+    /// use linchpin_core::Error;
+    /// use linchpin_core::life::Life;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let (life, connecting) = (Life::in_runtime(), SingleFlight::default());
+    /// let connect = |operation| {
+    ///     let task = async { Err::<(), _>(Error::timeout("connect", Duration::from_secs(2)).of_read()) };
+    ///     connecting.run_or_fail(&life, operation, task)
+    /// };
+    /// let (get, commit) = tokio::join!(connect("get"), connect("commit"));
+    /// assert_eq!(get.expect_err("no server").to_string(), "get: no answer within 2s");
+    /// assert_eq!(commit.expect_err("no server").to_string(), "commit: no answer within 2s");
+    /// # }
+    /// ```
     pub fn run_or_fail(
         &self,
         life: &Life,
@@ -114,9 +156,13 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<Result<T, Arc<Error>>> {
 
 /// An error of which several are told.
 fn told_to_one(error: &Arc<Error>, operation: &'static str) -> Error {
-    let text = error.to_string();
-    let problem = text.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
-    Error::new(error.kind(), operation, problem.to_owned()).with_retry(error.retry()).with_source(error.clone())
+    let told = Error::new(error.kind(), operation, error.message().to_owned());
+    let told = if error.maybe_applied() { told.with_retry(Retry::Unknown) } else { told };
+    let told = told.with_retry(error.retry()).with_source(error.clone());
+    match error.subject() {
+        Some(subject) => told.with_subject(subject),
+        None => told,
+    }
 }
 
 #[cfg(test)]
@@ -167,9 +213,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_keeps_its_words() {
-        let error = Arc::new(Error::timeout("subscribe", std::time::Duration::from_secs(1)).of_read());
-        let told = told_to_one(&error, "watch");
-        assert_eq!(told.to_string(), "watch: no answer within 1s");
-        assert_eq!((told.kind(), told.retry()), (error.kind(), error.retry()));
+        let late = || Error::timeout("subscribe", std::time::Duration::from_secs(1));
+        for (error, text) in [
+            (late().of_read(), "watch: no answer within 1s"),
+            (late(), "watch: no answer within 1s; it may have been applied"),
+            (late().with_subject("news").for_good(), "watch \"news\": no answer within 1s; it may have been applied"),
+        ] {
+            let error = Arc::new(error);
+            let told = told_to_one(&error, "watch");
+            assert_eq!(told.to_string(), text);
+            let facts = |error: &Error| (error.kind(), error.retry(), error.maybe_applied());
+            assert_eq!(facts(&told), facts(&error));
+        }
     }
 }

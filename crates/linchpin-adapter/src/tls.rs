@@ -24,6 +24,25 @@ use std::sync::Arc;
 /// assert!(material.check().expect_err("it is none").to_string().contains("tls_ca"));
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
+///
+/// With all of it:
+///
+/// ```
+/// use linchpin_adapter::tls::Material;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+/// # let (authority, certificate, key) = (made.cert.pem(), made.cert.pem(), made.signing_key.serialize_pem());
+/// let mut material = Material::default();
+/// material.trust(authority.clone());
+/// material.show(certificate.clone(), key.clone());
+/// assert!(material.client_config(true)?.client_auth_cert_resolver.has_certs());
+/// // A client that reads PEM itself is given it as it is, once it was seen to fit.
+/// material.check()?;
+/// assert_eq!(material.authorities(), Some(authority.as_bytes()));
+/// assert_eq!(material.client(), Some((certificate.as_bytes(), key.as_bytes())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Material {
     authorities: Option<Vec<u8>>,
@@ -81,6 +100,23 @@ impl Material {
     ///
     /// # Errors
     /// `InvalidArgument` if it does not.
+    ///
+    /// ```
+    /// use linchpin_adapter::tls::Material;
+    /// use linchpin_adapter::url::Parts;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let file = std::env::temp_dir().join(format!("linchpin-doc-cert-{}", std::process::id()));
+    /// # std::fs::write(&file, "a certificate")?;
+    /// # let url = format!("desk://room?tls_cert={}", file.display());
+    /// // desk://room?tls_cert=...
+    /// let mut material = Material::default();
+    /// Parts::of(&url, &["desk"])?.read_query(Material::KEYS, |key, path| material.set(key, path))?;
+    /// # std::fs::remove_file(file)?;
+    /// let error = material.check_pair().expect_err("no key");
+    /// assert!(error.to_string().contains("tls_key"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check_pair(&self) -> Result<()> {
         if self.certificate.is_some() == self.key.is_some() {
             return Ok(());

@@ -1,5 +1,44 @@
 //! Reading the URL of a backend. No error repeats what may be a password: a `?`, `#` or `/` that was not escaped in one
 //! may end up anywhere.
+//!
+//! ```
+//! use linchpin_adapter::url::{Common, Parts, decoded, invalid, milliseconds, yes_or_no};
+//! use linchpin_core::Result;
+//! use std::time::Duration;
+//!
+//! /// `desk://user:password@room?wait_ms=...&read_only=...`, and what every URL has.
+//! #[derive(Default)]
+//! struct DeskConfig {
+//!     common: Common,
+//!     password: String,
+//!     wait: Duration,
+//!     read_only: bool,
+//! }
+//!
+//! fn from_url(url: &str) -> Result<DeskConfig> {
+//!     let (parts, mut config) = (Parts::of(url, &["desk"])?, DeskConfig::default());
+//!     let login = parts.address.split_once('@').map(|(login, _)| login);
+//!     let (_, password) = login.and_then(|login| login.split_once(':')).ok_or_else(|| invalid("no login"))?;
+//!     config.password = decoded("password", password)?;
+//!     parts.read_query(&format!("{}, wait_ms, read_only", Common::KEYS), |key, value| {
+//!         match key {
+//!             "wait_ms" => config.wait = milliseconds(key, value)?,
+//!             "read_only" => config.read_only = yes_or_no(key, value)?,
+//!             _ => return config.common.set(key, value),
+//!         }
+//!         Ok(true)
+//!     })?;
+//!     Ok(config)
+//! }
+//!
+//! let config = from_url("desk://app:p%40ss@room?namespace=orders&wait_ms=250&read_only=true")?;
+//! assert_eq!((config.password.as_str(), config.common.namespace.as_str()), ("p@ss", "orders"));
+//! assert_eq!((config.wait, config.read_only), (Duration::from_millis(250), true));
+//! for url in ["desk://room", "desk://app:%ff@room", "desk://a:b@room?wait_ms=0", "desk://a:b@room?read_only=yes"] {
+//!     assert!(from_url(url).is_err(), "{url}");
+//! }
+//! # Ok::<(), linchpin_core::Error>(())
+//! ```
 
 use linchpin_core::{Error, Namespace, Result};
 use std::borrow::Cow;
@@ -8,6 +47,14 @@ use std::time::Duration;
 use url::form_urlencoded;
 
 /// What is wrong with a URL or a configuration: one line, lower case, no secret.
+///
+/// ```
+/// use linchpin_adapter::url::invalid;
+/// use linchpin_core::ErrorKind;
+///
+/// let error = invalid("the URL names no room");
+/// assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidArgument, "connect"));
+/// ```
 pub fn invalid(problem: impl Into<Cow<'static, str>>) -> Error {
     Error::invalid("connect", problem)
 }
@@ -164,6 +211,21 @@ pub fn yes_or_no(key: &str, value: &str) -> Result<bool> {
 ///
 /// # Errors
 /// `InvalidArgument` if it cannot be read. The path of a secret is not repeated: it may be the secret itself.
+///
+/// ```
+/// use linchpin_adapter::url::file;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = std::env::temp_dir().join(format!("linchpin-doc-file-{}", std::process::id()));
+/// # std::fs::write(&path, "s3cret")?;
+/// # let path = path.to_str().ok_or("not UTF-8")?;
+/// assert_eq!(file("password_file", path, true)?, b"s3cret");
+/// # std::fs::remove_file(path)?;
+/// // Somebody wrote the password where its file should be named.
+/// let error = file("password_file", "s3cret", true).expect_err("no such file");
+/// assert!(!error.to_string().contains("s3cret"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn file(key: &str, path: &str, is_secret: bool) -> Result<Vec<u8>> {
     let named = if is_secret { "the file of this path".to_owned() } else { format!("{path:?}") };
     std::fs::read(path).map_err(|error| invalid(format!("{key}: {named} cannot be read")).with_source(error))

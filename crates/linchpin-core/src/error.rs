@@ -231,6 +231,11 @@ impl Error {
         self.0.subject.as_deref()
     }
 
+    /// What was wrong, without the operation, the subject and whether it may have been applied, which it is shown with.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// Whether the call may be sent again.
     pub fn retry(&self) -> Retry {
         self.0.retry

@@ -10,6 +10,18 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// A change to one key.
+///
+/// ```
+/// use linchpin_adapter::fanout::Change;
+/// use linchpin_core::{Key, Revision};
+///
+/// // "12 set config": the server tells no values.
+/// let (draft, config) = (Key::new("draft")?, Key::new("config")?);
+/// let changes = [Change::Deleted(draft, Revision(11)), Change::Written(config, Revision(12))];
+/// assert_eq!(changes[1].key().as_str(), "config");
+/// assert_eq!(changes.iter().map(Change::version).max(), Some(Revision(12)));
+/// # Ok::<(), linchpin_core::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It was written.

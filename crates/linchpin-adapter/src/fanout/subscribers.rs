@@ -29,6 +29,11 @@ use tokio::sync::Notify;
 /// let SubscriptionEvent::Message(message) = news.next().await.expect("a message")? else { panic!("no message") };
 /// assert_eq!((message.channel.as_str(), &message.payload[..]), ("news:sport", &b"2:1"[..]));
 /// assert!(matches!(news.next().await, Some(Ok(SubscriptionEvent::Lagged(None)))));
+/// // The handle has ended, and its subscriptions with it.
+/// assert_eq!(subscribers.count(), 1);
+/// subscribers.end(|| linchpin_core::Error::closed("subscribe"));
+/// assert!(news.next().await.expect("an error").is_err());
+/// assert_eq!(subscribers.count(), 0);
 /// # Ok(())
 /// # }
 /// ```
@@ -69,8 +74,41 @@ impl<F: FnMut()> Drop for MailboxHold<F> {
 
 impl Subscribers {
     /// How many messages a subscriber may lag before it loses the oldest.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use linchpin_adapter::fanout::Subscribers;
+    /// use linchpin_core::{Channel, Pattern, Publication, SubscriptionEvent};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> linchpin_core::Result<()> {
+    /// let subscribers = Subscribers::default();
+    /// let (mut slow, news) = (subscribers.add(Pattern::new("*")?, || ()), Channel::new("news")?);
+    /// for n in 0..Subscribers::CAPACITY + 5 {
+    ///     subscribers.dispatch(&Publication::new(news.clone(), n.to_string()));
+    /// }
+    /// assert!(matches!(slow.next().await, Some(Ok(SubscriptionEvent::Lagged(Some(5))))));
+    /// assert!(matches!(slow.next().await, Some(Ok(SubscriptionEvent::Message(oldest))) if oldest.payload == "5"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const CAPACITY: usize = 1024;
     /// How many bytes of payload a subscriber may lag before it loses the oldest.
+    ///
+    /// ```
+    /// # use futures::StreamExt;
+    /// # use linchpin_adapter::fanout::Subscribers;
+    /// # use linchpin_core::{Channel, Pattern, Publication, SubscriptionEvent};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> linchpin_core::Result<()> {
+    /// let subscribers = Subscribers::default();
+    /// let (mut slow, news) = (subscribers.add(Pattern::new("*")?, || ()), Channel::new("news")?);
+    /// subscribers.dispatch(&Publication::new(news.clone(), vec![0; Subscribers::CAPACITY_BYTES]));
+    /// subscribers.dispatch(&Publication::new(news, "2:1"));
+    /// assert!(matches!(slow.next().await, Some(Ok(SubscriptionEvent::Lagged(Some(1))))));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
 
     /// Adds a subscriber; `on_drop` runs when its stream is dropped, so that the adapter can unsubscribe.

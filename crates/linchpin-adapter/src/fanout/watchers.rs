@@ -14,6 +14,30 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 /// Reads a page of a watched range: an adapter's own `scan`.
+///
+/// ```
+/// use futures::StreamExt;
+/// use linchpin_adapter::fanout::{Scan, Watchers};
+/// use linchpin_core::{Key, Range, Transaction, WatchEvent};
+/// use linchpin_memory::MemoryCoordination;
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> linchpin_core::Result<()> {
+/// let (connection, watchers) = (MemoryCoordination::new().driver(), Watchers::default());
+/// let reading = connection.clone(); // a watch holds on to what it reads by
+/// let scan: Scan = Arc::new(move |range, page| {
+///     let reading = reading.clone();
+///     Box::pin(async move { reading.scan(&range, &page).await })
+/// });
+/// let mut events = watchers.add(Range::all(), scan).await?;
+/// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Synced { .. }))));
+/// connection.commit(&Transaction::new().put(Key::new("config")?, "v1", None)).await?;
+/// watchers.mark_gap(); // nobody told of that: so it reads again
+/// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Put(entry))) if entry.value == "v1"));
+/// # Ok(())
+/// # }
+/// ```
 pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> + Send + Sync>;
 
 /// The watchers of one handle: an adapter dispatches the changes of its namespace in order of their
@@ -48,6 +72,11 @@ pub type Scan = Arc<dyn Fn(Range, Page) -> BoxFuture<'static, Result<ScanPage>> 
 ///     key, value: "v1".into(), created: Revision(8), version: Revision(8), ttl: None,
 /// }));
 /// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Put(entry))) if entry.value == "v1"));
+/// // The handle has ended, and its watches with it.
+/// watchers.end(|| linchpin_core::Error::closed("watch"));
+/// assert!(events.next().await.expect("an error").is_err());
+/// assert!(events.next().await.is_none());
+/// assert_eq!(watchers.count(), 0);
 /// # Ok(())
 /// # }
 /// ```
@@ -71,6 +100,32 @@ struct Registry {
 
 impl Watchers {
     /// How many changed keys a watcher may lag before it reads its range again instead.
+    ///
+    /// ```
+    /// # use futures::{FutureExt, StreamExt};
+    /// # use linchpin_adapter::fanout::{Change, Scan, Watchers};
+    /// # use linchpin_core::{Key, Range, Revision, ScanPage, WatchEvent};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> linchpin_core::Result<()> {
+    /// let (watchers, reads) = (Watchers::default(), Arc::new(AtomicUsize::new(0)));
+    /// let counted = reads.clone();
+    /// let scan: Scan = Arc::new(move |_, _| {
+    ///     counted.fetch_add(1, Ordering::SeqCst);
+    ///     async { Ok(ScanPage { revision: Revision(7), entries: Vec::new(), more: false }) }.boxed()
+    /// });
+    /// let mut events = watchers.add(Range::all(), scan).await?;
+    /// assert!(matches!(events.next().await, Some(Ok(WatchEvent::Synced { .. }))));
+    /// for n in 0..=Watchers::CAPACITY {
+    ///     watchers.dispatch(&Change::Deleted(Key::new(format!("order:{n}"))?, Revision(8)));
+    /// }
+    /// assert!(events.next().now_or_never().is_none(), "nothing was there, and nothing is");
+    /// assert_eq!(reads.load(Ordering::SeqCst), 2, "it was read again");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const CAPACITY: usize = 4096;
 
     /// Adds a watcher. The first page of its range is read here, after it was registered, so that nothing dispatched

@@ -40,12 +40,39 @@ impl Alarm {
     }
 
     /// This is when something is due next, and nothing is before: none, if nothing is.
+    ///
+    /// ```
+    /// use linchpin_adapter::feed::Alarm;
+    /// use std::time::Duration;
+    ///
+    /// let alarm = Alarm::default();
+    /// alarm.rings_in(Duration::from_secs(5));
+    /// let due = alarm.due();
+    /// // Whoever looked found that the lease was extended.
+    /// alarm.rings_next_in(Some(Duration::from_secs(30)));
+    /// assert!(alarm.due() > due);
+    /// alarm.rings_next_in(None);
+    /// assert_eq!(alarm.due(), None);
+    /// ```
     pub fn rings_next_in(&self, time: Option<Duration>) {
         self.was_seen_to(time, Duration::ZERO);
     }
 
     /// Somebody else has looked, and says when something is due next; somebody looks again within `again`. What is known
     /// here to be due until then stays, as they may not have known of it; who looks next knows of what is due later.
+    ///
+    /// ```
+    /// use linchpin_adapter::feed::Alarm;
+    /// use std::time::Duration;
+    ///
+    /// let (alarm, seconds) = (Alarm::default(), Duration::from_secs);
+    /// alarm.rings_in(seconds(3));
+    /// let due = alarm.due();
+    /// alarm.was_seen_to(Some(seconds(60)), seconds(10));
+    /// assert_eq!(alarm.due(), due, "3 seconds are less than 10");
+    /// alarm.was_seen_to(Some(seconds(60)), seconds(1));
+    /// assert!(alarm.due() > due, "they look before that");
+    /// ```
     pub fn was_seen_to(&self, next: Option<Duration>, again: Duration) {
         let now = Instant::now();
         let mut due = self.due.lock();

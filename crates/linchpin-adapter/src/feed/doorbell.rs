@@ -17,7 +17,10 @@ const LATE: Duration = Duration::from_millis(50);
 ///
 /// let doorbell = Doorbell { changes: 7, count: 2, topics: Topics::All };
 /// assert_eq!(doorbell.to_string(), "7 2 *");
-/// assert_eq!("7 2 *".parse(), Ok(doorbell));
+/// assert_eq!("7 2 *".parse(), Ok(doorbell.clone()));
+/// // One who changes much rings once for all of it.
+/// let another = Doorbell { changes: 9, count: 1, topics: Topics::default() };
+/// assert_eq!(doorbell.and(another), Doorbell { changes: 9, count: 3, topics: Topics::All });
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doorbell {

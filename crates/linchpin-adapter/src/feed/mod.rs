@@ -37,6 +37,10 @@ use std::time::Duration;
 /// assert!(feed.tell(&3, 4, [change.clone()]));
 /// assert!(!feed.tell(&7, 8, [change]), "5 to 7 are missing: the watchers read their ranges again");
 /// assert_eq!(feed.place(), Some(8));
+/// feed.lose(); // the connection broke
+/// assert_eq!(feed.place(), None);
+/// feed.goes_on_at(9); // it is back, and the server was asked: now they read
+/// assert_eq!(feed.place(), Some(9));
 /// # Ok(())
 /// # }
 /// ```
@@ -95,12 +99,48 @@ impl<P: Clone + PartialEq> Feed<P> {
     }
 
     /// Has the watchers read their ranges again, though no change is missing.
+    ///
+    /// ```
+    /// use linchpin_adapter::feed::Feed;
+    /// use tokio::time::Instant;
+    ///
+    /// let feed = Feed::default();
+    /// feed.goes_on_at(3_u64);
+    /// feed.mark_gap(); // another process may have lost changes of ours, say
+    /// assert_eq!(feed.place(), Some(3));
+    /// let due = feed.alarm.due().expect("when the next key ends is read again, too");
+    /// assert!(due <= Instant::now());
+    /// ```
     pub fn mark_gap(&self) {
         self.watchers.mark_gap();
         self.alarm.rings_in(Duration::ZERO);
     }
 
     /// Ends every watch.
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use linchpin_adapter::fanout::Scan;
+    /// use linchpin_adapter::feed::Feed;
+    /// use linchpin_core::life::Life;
+    /// use linchpin_core::{ErrorKind, Range, Revision, ScanPage};
+    /// use std::sync::Arc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> linchpin_core::Result<()> {
+    /// let (life, feed) = (Life::in_runtime(), Arc::new(Feed::<u64>::default()));
+    /// life.ends(&feed, Feed::end);
+    /// let page = || ScanPage { revision: Revision(7), entries: Vec::new(), more: false };
+    /// let scan: Scan = Arc::new(move |_, _| std::future::ready(Ok(page())).boxed());
+    /// let (mut watch, mut last) = (feed.watchers.add(Range::all(), scan).await?, None);
+    /// life.close();
+    /// while let Some(event) = watch.next().await {
+    ///     last = event.err();
+    /// }
+    /// assert_eq!(last.expect("an error").kind(), ErrorKind::Closed);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn end(&self, ended: End) {
         self.watchers.end(move || ended.error("watch"));
     }

@@ -22,10 +22,13 @@ const MOST: usize = 128;
 /// # fn main() -> linchpin_core::Result<()> {
 /// let hash = |topic: &str| topic.bytes().fold(0, |hash: u16, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
 /// let watched = WatchedTopics::default();
-/// watched.add(&Topics::of_range(&Range::prefix("lock/6:orders/")?, hash));
+/// let orders = Topics::of_range(&Range::prefix("lock/6:orders/")?, hash);
+/// watched.add(&orders);
 /// let told = Topics::of_key("lock/6:orders/0a7f", hash).and(Topics::of_key("user/config", hash));
 /// assert_eq!(told.to_string().parse(), Ok(told.clone()));
 /// assert!(watched.meet(&told) && !watched.meet(&Topics::of_key("user/config", hash)));
+/// watched.remove(&orders); // the watch has ended
+/// assert!(!watched.meet(&told));
 /// # Ok(())
 /// # }
 /// ```

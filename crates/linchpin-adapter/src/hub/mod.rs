@@ -97,7 +97,7 @@ pub trait Link: Send + Sync + 'static {
 ///
 /// ```
 /// use bytes::Bytes;
-/// use linchpin_adapter::hub::{Hub, Intake, Link, Listener, Pusher, Topic};
+/// use linchpin_adapter::hub::{Hub, Intake, Link, Listener, Listening, Pusher, Topic};
 /// use linchpin_core::life::{End, Life};
 /// use linchpin_core::Result;
 /// use std::sync::{Arc, Mutex};
@@ -136,6 +136,7 @@ pub trait Link: Send + Sync + 'static {
 ///     async fn subscribe(&mut self, topics: Vec<Topic>) -> Result<Vec<Topic>> {
 ///         for topic in &topics {
 ///             self.0.confirm(topic.clone());
+///             assert!(self.0.carries(topic), "what is sent for it counts from here on");
 ///             self.0.message(topic, "news:sport", &"2:1".into());
 ///         }
 ///         Ok(topics)
@@ -147,21 +148,39 @@ pub trait Link: Send + Sync + 'static {
 /// }
 ///
 /// #[derive(Default)]
-/// struct Ear(Mutex<Vec<(String, Bytes)>>);
+/// struct Ear(Mutex<Vec<String>>);
+///
+/// impl Ear {
+///     fn hear(&self, what: impl Into<String>) {
+///         self.0.lock().expect("no panic").push(what.into());
+///     }
+/// }
 ///
 /// impl Listener for Ear {
 ///     fn receive(&self, channel: &str, payload: Bytes) {
-///         self.0.lock().expect("no panic").push((channel.to_owned(), payload));
+///         self.hear(format!("{channel} {}", String::from_utf8_lossy(&payload)));
 ///     }
-///     fn mark_gap(&self) {}
-///     fn end(&self, _: End) {}
+///     fn mark_gap(&self) {
+///         self.hear("a gap");
+///     }
+///     fn end(&self, ended: End) {
+///         self.hear(ended.error("subscribe").to_string());
+///     }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<()> {
-/// let (hub, ear) = (Arc::new(Hub::new(Server, Life::in_runtime())), Arc::<Ear>::default());
-/// let _listening = hub.listen("subscribe", Topic::Start("news:".to_owned()), ear.clone()).await?;
-/// assert_eq!(*ear.0.lock().expect("no panic"), [("news:sport".to_owned(), Bytes::from("2:1"))]);
+/// let (life, ear) = (Life::in_runtime(), Arc::<Ear>::default());
+/// let hub = Arc::new(Hub::new(Server, life.clone()));
+/// life.ends(&hub, Hub::end);
+/// let news = Topic::Start("news:".to_owned());
+/// let listening: Listening<Server> = hub.listen("subscribe", news.clone(), ear.clone()).await?;
+/// assert!(!hub.is_broken());
+/// life.close();
+/// let heard = ["news:sport 2:1".to_owned(), End::Closed.error("subscribe").to_string()];
+/// assert_eq!(*ear.0.lock().expect("no panic"), heard);
+/// drop(listening);
+/// assert!(hub.listen("subscribe", news, ear).await.is_err());
 /// # Ok(())
 /// # }
 /// ```

@@ -3,6 +3,15 @@
 use std::collections::BTreeMap;
 
 /// A channel, or all channels that start with a text; by their names within the namespace.
+///
+/// ```
+/// use linchpin_adapter::hub::Topic;
+///
+/// let (news, sport) = (Topic::Start("news:".to_owned()), Topic::Channel("news:sport".to_owned()));
+/// assert!(news.is_start() && news.covers(&sport) && !sport.covers(&news));
+/// // Where a server has one set of channels for all namespaces.
+/// assert_eq!(Topic::within("orders/", sport), Topic::Channel("orders/news:sport".to_owned()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// All channels that start with this text.

@@ -25,6 +25,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long the id of an appended record is remembered.
+///
+/// ```
+/// use linchpin_adapter::streams::{DEDUPE_WINDOW, support};
+/// use std::time::Duration;
+///
+/// let streams = support(Duration::from_millis(50));
+/// assert_eq!(streams.dedupe_window, Some(DEDUPE_WINDOW));
+/// assert!(streams.delays && streams.dead_letters);
+/// ```
 pub const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 
 /// What [`Streams`] can do: all of it. `slack` is that of the keys' TTL.
@@ -38,6 +47,46 @@ pub fn support(slack: Duration) -> StreamSupport {
 /// The methods mean what those of [`Driver`] of the same name mean. Transactions are over several
 /// keys, with conditions on single ones; none has an id or a guard on a prefix. Keys are up to
 /// [`MAX_STORED_NAME`](linchpin_core::MAX_STORED_NAME) bytes long.
+///
+/// ```
+/// use linchpin_adapter::streams::{KeySpace, Room, Streams};
+/// # use linchpin_core::life::Life;
+/// # use linchpin_core::*;
+/// # use linchpin_memory::MemoryCoordination;
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+///
+/// /// A second table of a server, over the connection to the first. Here it is the memory of this process.
+/// struct StreamTable(Arc<dyn Driver>);
+///
+/// impl KeySpace for StreamTable {
+///     async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
+///         self.0.get(keys).await
+///     }
+///
+///     async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
+///         self.0.scan(range, page).await
+///     }
+///
+///     async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
+///         self.0.commit(transaction).await
+///     }
+///
+///     async fn watch(&self, range: &Range) -> Result<WatchStream> {
+///         self.0.watch(range).await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let table = StreamTable(MemoryCoordination::new().driver());
+/// let room = Room { operations: 1024, value: 1 << 20, bytes: 16 << 20, minimum_ttl: Duration::from_millis(1) };
+/// let (streams, orders) = (Streams::new(Life::in_runtime(), table, room), StreamName::new("orders")?);
+/// streams.append(&orders, &[Record::new("order 7"), Record::new("order 8")]).await?;
+/// assert_eq!(streams.inspect(&orders).await?.length, 2);
+/// # Ok(())
+/// # }
+/// ```
 pub trait KeySpace: Send + Sync + 'static {
     /// Reads keys, all as of one revision; linearizable. An expired key is absent, and stays so.
     fn get(&self, keys: &[Key]) -> impl Future<Output = Result<Snapshot>> + Send;
@@ -82,6 +131,20 @@ impl KeySpace for DriverKeys {
 }
 
 /// What one transaction of a [`KeySpace`] holds.
+///
+/// ```
+/// use linchpin_adapter::streams::{OVERHEAD, Room};
+/// use linchpin_core::{Capabilities, Limits};
+/// use std::time::Duration;
+///
+/// const MIB: usize = 1024 * 1024;
+/// let room = Room { operations: 528, value: MIB, bytes: 16 * MIB, minimum_ttl: Duration::from_millis(1) };
+/// let mut capabilities = Capabilities::minimum("desk");
+/// capabilities.limits.batch = room.batch();
+/// capabilities.limits.record = room.value - OVERHEAD;
+/// assert_eq!(capabilities.limits.batch, Limits::MINIMUM.batch);
+/// assert!(capabilities.limits.record >= Limits::MINIMUM.record);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Guards and mutations: 16, and 4 for each record of a batch. So 528 for the 128 that every backend offers at least.
@@ -130,8 +193,8 @@ const OTHER_VALUES: usize = 8 * 1024;
 ///
 /// ```
 /// use linchpin_adapter::streams::{DriverKeys, Room, Streams};
-/// use linchpin_core::life::Life;
-/// use linchpin_core::{Claim, GroupName, MemberName, Namespace, Record, StreamName};
+/// use linchpin_core::life::{CLOSING, Life};
+/// use linchpin_core::{Action, Claim, GroupName, MemberName, Namespace, Record, Retention, Settlement, StreamName};
 /// use linchpin_memory::{MemoryConfig, MemoryCoordination};
 /// use std::time::Duration;
 ///
@@ -140,13 +203,29 @@ const OTHER_VALUES: usize = 8 * 1024;
 /// let driver = MemoryCoordination::connect(MemoryConfig::new()).await?.driver();
 /// let keys = DriverKeys::new(driver, &Namespace::new("streams")?);
 /// let room = Room { operations: 1024, value: 1 << 20, bytes: 16 << 20, minimum_ttl: Duration::from_millis(1) };
-/// let streams = Streams::new(Life::in_runtime(), keys, room);
+/// let life = Life::in_runtime();
+/// let streams = Streams::new(life.clone(), keys, room);
 ///
 /// let orders = StreamName::new("orders")?;
 /// streams.append(&orders, &[Record::new("order 7")]).await?;
-/// let claim = Claim::new(orders, GroupName::new("billing")?, MemberName::new("pod-1")?);
-/// assert_eq!(streams.claim(&claim).await?[0].payload, "order 7");
+/// let billing = GroupName::new("billing")?;
+/// let claim = Claim::new(orders.clone(), billing.clone(), MemberName::new("pod-1")?);
+/// let delivery = streams.claim(&claim).await?.remove(0);
+/// assert_eq!(delivery.payload, "order 7");
 /// assert!(streams.claim(&claim).await?.is_empty(), "pod-1 has it, for 30 seconds");
+///
+/// assert_eq!(streams.trim(&orders, Retention::Unsettled).await?, 0);
+/// streams.settle(&[Settlement { receipt: delivery.receipt, action: Action::Ack }]).await?;
+/// assert_eq!(streams.trim(&orders, Retention::Unsettled).await?, 1);
+/// assert!(streams.remove_group(&orders, &billing).await?);
+/// assert!(streams.inspect(&orders).await?.groups.is_empty());
+/// streams.clear("ord").await?;
+/// assert_eq!(streams.inspect(&orders).await?.last, None);
+///
+/// // The handle is closed.
+/// life.close();
+/// streams.close(CLOSING).await;
+/// assert!(streams.claim(&claim).await.is_err());
 /// # Ok(())
 /// # }
 /// ```
