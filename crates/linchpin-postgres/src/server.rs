@@ -10,10 +10,12 @@ use linchpin_core::{
     Capabilities, Durability, Error, MessageSupport, Result, StreamSupport, TransactionScope, TtlSupport,
     WatchCompleteness,
 };
+use parking_lot::Mutex;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Executor, Row};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -100,13 +102,19 @@ const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1 ORDER BY 
 /// Connects, checks that this will do, and sets up what is missing.
 pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Names) -> Result<Facts> {
     let since = Instant::now();
-    let Some(mut connection) = unshared(connector).await.map_err(told)? else {
+    let connected = if SESSIONS.was_seen(connector) {
+        connector.connect_untold_by(since + connector.response_timeout).await.map(Some)
+    } else {
+        unshared(connector).await
+    };
+    let Some(mut connection) = connected.map_err(told)? else {
         let problem = "a pooler that keeps a connection for a session: this one gives it to another after each \
                        transaction; use PgBouncer with pool_mode = session, or connect to the server itself";
         return Err(Error::unsupported("connect", "postgres", problem));
     };
+    SESSIONS.note(connector);
     connector.settle(&mut connection).await.map_err(told)?;
-    // There were two, and more was asked.
+    // There may have been two, and more was asked.
     let took = since.elapsed() / 2;
     let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
     let facts = Facts::read("connect", &row)?;
@@ -128,6 +136,33 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
 
 fn told(failure: impl Into<Failure>) -> Error {
     failure.into().told("connect").of_read()
+}
+
+/// Where connections are sessions, as a handle of this process has seen a moment ago: the next one need not look again.
+static SESSIONS: LazyLock<Sessions> = LazyLock::new(Sessions::default);
+
+#[derive(Default)]
+struct Sessions(Mutex<HashMap<(Arc<str>, String), Instant>>);
+
+impl Sessions {
+    /// A pooler may be told to work in another way meanwhile: handles that are open do not notice that either.
+    const KEPT: Duration = Duration::from_mins(1);
+
+    /// What a pooler goes by.
+    fn place(connector: &Connector) -> (Arc<str>, String) {
+        (connector.address.clone(), connector.options.get_username().to_owned())
+    }
+
+    fn was_seen(&self, connector: &Connector) -> bool {
+        self.0.lock().get(&Self::place(connector)).is_some_and(|seen| seen.elapsed() < Self::KEPT)
+    }
+
+    /// It was seen, now or before.
+    fn note(&self, connector: &Connector) {
+        let mut seen = self.0.lock();
+        seen.retain(|_, seen| seen.elapsed() < Self::KEPT);
+        seen.entry(Self::place(connector)).or_insert_with(Instant::now);
+    }
 }
 
 /// A connection, unless a pooler gives it to others between our transactions: then what is listened to and set would be
