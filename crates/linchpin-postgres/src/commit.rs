@@ -84,12 +84,11 @@ impl Traffic for CommitTraffic {
         connection: &mut PgConnection,
         questions: &[&Transaction],
     ) -> Result<Vec<Reply<Outcome>>, Failure> {
-        // After what was seen: also where the server has lost that since, no version is given twice.
-        let (namespace, seen) = (&*self.names.namespace, self.seen.latest() + 1);
+        let (namespace, floor) = (&*self.names.namespace, self.seen.next());
         let usual = if let [transaction] = questions { Usual::of(transaction) } else { None };
         let row = match &usual {
-            Some(usual) => sqlx::query_with(COMMIT_ONE, usual.arguments(namespace, seen)?),
-            None => sqlx::query_with(COMMIT, Call::of(questions).arguments(namespace, seen)?),
+            Some(usual) => sqlx::query_with(COMMIT_ONE, usual.arguments(namespace, floor)?),
+            None => sqlx::query_with(COMMIT, Call::of(questions).arguments(namespace, floor)?),
         };
         let row = row.fetch_one(connection).await?;
         let Some(answer) = Answer::read(&row)? else {
@@ -172,7 +171,7 @@ impl<'a> Usual<'a> {
         Some(OwnChange { before, after, change })
     }
 
-    fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
+    fn arguments(&self, namespace: &str, floor: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let (id, fingerprint) = identity(self.transaction);
         let (kind, number) = self.guard.map_or((0, 0), condition);
         let (value, ttl) = self.put.map_or((None, None), |(value, ttl)| (Some(&value[..]), ttl));
@@ -188,7 +187,7 @@ impl<'a> Usual<'a> {
             .with(value)
             .with(ttl.map_or(0, micros))
             .with(sweeps(usize::from(ttl.is_some())))
-            .with(seen)
+            .with(floor)
             .arguments()
     }
 }
@@ -255,7 +254,7 @@ impl<'a> Call<'a> {
         self.ttls.push(ttl.map_or(0, micros));
     }
 
-    fn arguments(&self, namespace: &str, seen: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
+    fn arguments(&self, namespace: &str, floor: i64) -> Result<sqlx::postgres::PgArguments, Failure> {
         let keys: Vec<_> = self.keys.iter().map(|key| key.as_str().as_bytes()).collect();
         let ids: Vec<_> = self.ids.iter().map(|id| id.as_deref()).collect();
         let adds = self.kinds.iter().zip(&self.ttls).filter(|(kind, ttl)| **kind != numbers::EXTEND && **ttl > 0);
@@ -271,7 +270,7 @@ impl<'a> Call<'a> {
             .with(keys)
             .with(&self.values)
             .with(sweeps(adds.count()))
-            .with(seen)
+            .with(floor)
             .arguments()
     }
 }

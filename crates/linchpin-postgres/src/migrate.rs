@@ -53,7 +53,7 @@ pub const PRIVILEGES: &str = "\
     GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA linchpin TO application;\n";
 
 /// The version that this build needs.
-pub(crate) const VERSION: i32 = 5;
+pub(crate) const VERSION: i32 = 6;
 
 /// The version of the schema that is there.
 const NUMBER: &str = "SELECT number FROM linchpin.version";

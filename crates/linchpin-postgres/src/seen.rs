@@ -13,6 +13,12 @@ impl LatestTime {
         self.0.load(Ordering::Acquire)
     }
 
+    /// The earliest time at which something may be written: no version that was seen is given twice, also where the server
+    /// has lost it since.
+    pub(crate) fn next(&self) -> i64 {
+        self.latest() + 1
+    }
+
     pub(crate) fn note(&self, now: i64) {
         self.0.fetch_max(now, Ordering::AcqRel);
     }

@@ -178,13 +178,17 @@ impl State {
         const AGAIN: Duration = Duration::from_millis(20);
         let ended: BTreeSet<_> = ended.iter().map(|key| key.as_str().as_bytes()).collect();
         let ended: Vec<_> = ended.into_iter().collect();
-        let given = || Arguments::default().with(&self.names.namespace).with(&ended).with(moment.now).of(operation);
-        match self.pool.row_behind(Holder::Namespace, operation, REMOVE, given()?).await {
+        let given = |time| Arguments::default().with(&self.names.namespace).with(&ended).with(time).of(operation);
+        match self.pool.row_behind(Holder::Namespace, operation, REMOVE, given(self.seen.next())?).await {
             Ok(row) => return self.removed(operation, &row).map(|_| false).map_err(Error::of_read),
             Err(error) if !error.is_transient() => return Err(error.of_read()),
             Err(error) => tracing::debug!(%error, "keys that have ended cannot be removed yet"),
         }
-        let rows = self.pool.rows_behind(Holder::Nobody, operation, ENDED, given()?).await.map_err(Error::of_read)?;
+        let rows = self
+            .pool
+            .rows_behind(Holder::Nobody, operation, ENDED, given(moment.now)?)
+            .await
+            .map_err(Error::of_read)?;
         if rows.len() == ended.len() {
             return Ok(true);
         }
@@ -198,9 +202,10 @@ impl State {
 
     /// Removes the keys that start with this.
     pub(crate) async fn clear(&self, start: &str) -> Result<()> {
-        const CLEAR: &str = "SELECT * FROM linchpin.clear_keys($1, $2, $3)";
+        const CLEAR: &str = "SELECT * FROM linchpin.clear_keys($1, $2, $3, $4)";
         loop {
             let given = Arguments::default().with(&self.names.namespace).with(start.as_bytes()).with(CLEARED);
+            let given = given.with(self.seen.next());
             let row = self.pool.row_behind(Holder::Namespace, "clear", CLEAR, given.of("clear")?).await?;
             if self.removed("clear", &row)? < usize::try_from(CLEARED).unwrap_or(0) {
                 return Ok(());
@@ -212,7 +217,7 @@ impl State {
     pub(crate) async fn sweep(&self) -> Result<Option<u64>> {
         const SWEEP: &str = "SELECT * FROM linchpin.sweep($1, $2, $3)";
         let given =
-            Arguments::default().with(&self.names.namespace).with(CLEARED).with(self.seen.latest()).of("watch")?;
+            Arguments::default().with(&self.names.namespace).with(CLEARED).with(self.seen.next()).of("watch")?;
         let row = self.pool.row_behind(Holder::Namespace, "watch", SWEEP, given).await.map_err(Error::of_read)?;
         self.seen.note(field("watch", &row, 5)?);
         self.removed("watch", &row)?;

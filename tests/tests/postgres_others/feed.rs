@@ -136,6 +136,11 @@ async fn a_version_that_was_seen_and_lost_is_not_given_again() {
     put(&driver, "k", "later").await;
     let later = entry().await.version;
     assert!(later > lost, "{later} after {lost}");
+    // Nor to the end of a key.
+    ask(&server, behind).await;
+    driver.clear("").await.expect("cleared");
+    let cleared = driver.get(&[key("k")]).await.expect("a read").revision;
+    assert!(cleared > later, "{cleared} after {later}");
 }
 
 #[tokio::test]

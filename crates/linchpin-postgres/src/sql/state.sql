@@ -40,14 +40,14 @@ BEGIN
     SELECT * INTO before, after, revision FROM linchpin.removed(held, keys);
 END $$;
 
--- Removes up to `most` keys that start with this. -> as `sweep`
+-- Removes up to `most` keys that start with this, at a time that is not before `floor`. -> as `sweep`
 CREATE FUNCTION linchpin.clear_keys(
-    namespace text, start bytea, most integer,
+    namespace text, start bytea, most integer, floor bigint,
     OUT before bigint, OUT after bigint, OUT revision bigint, OUT keys bytea[]
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    held linchpin.namespaces := linchpin.hold(namespace);
+    held linchpin.namespaces := linchpin.hold(namespace, floor);
 BEGIN
     WITH gone AS (
         DELETE FROM linchpin.keys AS k WHERE k.namespace = held.id AND k.key = ANY (ARRAY(
