@@ -78,7 +78,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn what_is_held_outlives_a_runtime_that_only_passes_by() {
     let (own, passing) = (runtime(), runtime());
-    let ttl = Duration::from_millis(300);
+    let ttl = Duration::from_millis(1_500);
     let coordinator = own.block_on(linchpin::connect("memory://passing-by")).expect("connected");
     passing.block_on(async {
         // The first to need them starts the tasks that keep leases and watch queues.

@@ -1,6 +1,7 @@
 //! What is Redis's own about streams: what they leave on the server, a server that is full, a user whose rights were
 //! taken, what a call costs; and step by step against the machine, which is what streams mean.
 
+use crate::redis_connections::raw;
 use linchpin::{
     Action, Claim, Delivery, Driver, ErrorKind, GroupName, MemberName, Position, Receipt, Record, RedisConfig,
     RedisCoordination, Retention, Settled, Settlement, StreamName,
@@ -34,12 +35,6 @@ async fn connect(server: &RedisServer) -> Arc<dyn Driver> {
         .driver()
 }
 
-/// A connection past the adapter.
-async fn plain(server: &RedisServer) -> MultiplexedConnection {
-    let client = redis::Client::open(server.url()).expect("a client");
-    client.get_multiplexed_async_connection().await.expect("connected")
-}
-
 async fn ask<T: redis::FromRedisValue>(plain: &mut MultiplexedConnection, command: &[&str]) -> T {
     let mut asked = redis::cmd(command[0]);
     asked.arg(&command[1..]).query_async(plain).await.expect("an answer")
@@ -65,7 +60,7 @@ fn payloads(deliveries: &[Delivery]) -> Vec<String> {
 #[tokio::test]
 async fn what_is_held_comes_again_though_the_server_dropped_when() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     append(&redis, &["1", "2", "3"]).await;
     let given = redis.claim(&claim("g").max(2)).await.expect("claimed");
     settle(&redis, &given[0], Action::Ack).await.expect("settled");
@@ -93,7 +88,7 @@ async fn a_record_id_stays_within_its_stream() {
 #[tokio::test]
 async fn members_and_groups_leave_nothing_on_the_server() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     let names = async |plain: &mut MultiplexedConnection| {
         let mut names: Vec<String> = ask(plain, &["KEYS", "*"]).await;
         names.retain(|name| !name.ends_with(":meta"));
@@ -123,7 +118,7 @@ async fn members_and_groups_leave_nothing_on_the_server() {
 #[tokio::test]
 async fn record_ids_end_by_themselves() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     for n in 0..100 {
         let record = Record::new("r").with_id(format!("order-{n}")).expect("valid");
         redis.append(&stream(), &[record]).await.expect("appended");
@@ -145,7 +140,7 @@ async fn record_ids_end_by_themselves() {
 #[tokio::test]
 async fn a_full_server_can_be_relieved() {
     let server = RedisServer::start_local(&["--maxmemory-policy", "noeviction"]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     append(&redis, &["acked", "back", "longer", "broken", "exhausted", "fresh"]).await;
     let first = redis.claim(&claim("g").max(5)).await.expect("claimed");
     settle(&redis, &first[4], Action::Retry { after: Duration::ZERO }).await.expect("settled");
@@ -181,7 +176,7 @@ async fn a_full_server_can_be_relieved() {
 #[tokio::test]
 async fn a_user_needs_no_more_than_documented_and_what_is_applied_is_not_told_as_refused() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let mut plain = plain(&server).await;
+    let mut plain = raw(&server).await;
     let user = ["ACL", "SETUSER", "app", "on", ">pass", "resetchannels", "-@all"];
     let names = ["~linchpin:{default}:*", "&linchpin:{default}:*"];
     let commands: Vec<_> = linchpin_redis::COMMANDS.split(' ').collect();
@@ -209,7 +204,7 @@ async fn a_user_needs_no_more_than_documented_and_what_is_applied_is_not_told_as
 #[tokio::test]
 async fn the_time_is_noted_where_something_is_made_due_by_it() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     let delayed = Record::new("delayed").with_delay(LONG);
     append(&redis, &["1"]).await;
     let held = redis.claim(&claim("g")).await.expect("claimed");
@@ -251,7 +246,7 @@ async fn an_answer_to_a_claim_has_a_bounded_length() {
 #[tokio::test]
 async fn a_call_costs_few_commands() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     append(&redis, &["first"]).await;
     let held = redis.claim(&claim("g")).await.expect("claimed");
     settle(&redis, &held[0], Action::Ack).await.expect("settled");
@@ -288,7 +283,7 @@ async fn scripts(plain: &mut MultiplexedConnection) -> u32 {
 #[tokio::test]
 async fn one_look_serves_all_that_wait() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let (redis, mut plain) = (connect(&server).await, plain(&server).await);
+    let (redis, mut plain) = (connect(&server).await, raw(&server).await);
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (redis, claim) = (redis.clone(), claim("g").wait(Duration::from_secs(30)));

@@ -5,6 +5,7 @@ use linchpin_conformance::{ClockStep, async_trait, run as hold};
 use linchpin_core::{Driver, Namespace};
 use linchpin_redis::{RedisConfig, RedisCoordination};
 use linchpin_tests::servers::{self, RedisServer, RedisVersion};
+use redis::AsyncConnectionConfig;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,10 +13,15 @@ use std::time::Duration;
 
 struct Redis;
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Asks a server past the adapter.
 async fn ask<T: redis::FromRedisValue>(server: &RedisServer, command: &redis::Cmd) -> Result<T, String> {
     let ask = async {
-        let mut raw = redis::Client::open(server.url())?.get_multiplexed_async_connection().await?;
+        // Unless told, the client waits for half a second, which a busy machine may take.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let client = redis::Client::open(server.url())?;
+        let mut raw = client.get_multiplexed_async_connection_with_config(&patient).await?;
         command.query_async(&mut raw).await
     };
     ask.await.map_err(|error: redis::RedisError| error.to_string())

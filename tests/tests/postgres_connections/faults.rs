@@ -204,15 +204,15 @@ async fn a_wait_for_a_lock_ends_in_time_though_the_server_hangs() {
     guard.release().await.expect("released");
 }
 
-/// Holds a lock for three times its time to live while something else is busy, and no longer.
+/// Holds a lock for twice its time to live while something else is busy, and no longer.
 async fn held_meanwhile(url: &str, busy: impl AsyncFnOnce()) {
-    const TTL: Duration = Duration::from_secs(1);
+    const TTL: Duration = Duration::from_secs(2);
     let (mine, theirs) = (coordinator(url).await, coordinator(url).await);
     let guard = mine.lock("l").ttl(TTL).acquire().await.expect("a lock");
     busy().await;
     tokio::select! {
         () = guard.lost() => panic!("it was lost"),
-        () = sleep(TTL * 3) => {}
+        () = sleep(TTL * 2) => {}
     }
     assert!(theirs.lock("l").try_acquire().await.expect("an answer").is_none(), "two hold it");
     guard.release().await.expect("released");

@@ -18,6 +18,7 @@ mod vanished;
 
 use linchpin::{Channel, Coordinator, Driver, Entry, Key, Pattern, RedisConfig, RedisCoordination, StreamName};
 use linchpin_tests::servers::RedisServer;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,10 +44,11 @@ async fn coordinator(url: &str) -> Coordinator {
     linchpin::connect(url).await.expect("connects")
 }
 
-/// Asks past the adapter.
-async fn raw(server: &RedisServer) -> MultiplexedConnection {
+/// A connection past the adapter. Unless told, the client waits for half a second, which a busy machine may take.
+pub(crate) async fn raw(server: &RedisServer) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).expect("a client");
-    client.get_multiplexed_async_connection().await.expect("connects")
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(SOON)).set_connection_timeout(Some(SOON));
+    client.get_multiplexed_async_connection_with_config(&patient).await.expect("connects")
 }
 
 async fn ask<T: redis::FromRedisValue>(raw: &mut MultiplexedConnection, words: &[&str]) -> T {

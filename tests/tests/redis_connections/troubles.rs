@@ -138,8 +138,7 @@ async fn a_half_open_subscription_is_noticed_and_replaced() {
 #[tokio::test]
 async fn nothing_is_left_behind_by_a_handle_that_is_dropped() {
     let server = RedisServer::start_local(&[]).await.expect("a server");
-    let counting = redis::Client::open(server.url()).expect("a client");
-    let mut counting = counting.get_multiplexed_async_connection().await.expect("connected");
+    let mut counting = raw(&server).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     for round in 0..3 {
@@ -182,8 +181,7 @@ async fn what_is_erased_is_gone_and_nothing_else() {
         coordinator.set("}:b", b"2", None).await.expect("is set");
         coordinator.shutdown().await.expect("closes");
     }
-    let client = redis::Client::open(server.url()).expect("a client");
-    let mut plain = client.get_multiplexed_async_connection().await.expect("connects");
+    let mut plain = raw(&server).await;
     redis::cmd("SET").arg("linchpin:{gone").arg("a user's").exec_async(&mut plain).await.expect("is set");
     let gone = names[..2].iter().map(|name| linchpin::Namespace::new(*name).expect("a name"));
     linchpin::erase(&server.url(), &gone.collect::<Vec<_>>()).await.expect("erases");
