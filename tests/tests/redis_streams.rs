@@ -1,7 +1,7 @@
 //! What is Redis's own about streams: what they leave on the server, a server that is full, a user whose rights were
 //! taken, what a call costs; and step by step against the machine, which is what streams mean.
 
-use crate::redis_connections::raw;
+use crate::redis_connections::{ask, raw};
 use linchpin::{
     Action, Claim, Delivery, Driver, ErrorKind, GroupName, MemberName, Position, Receipt, Record, RedisConfig,
     RedisCoordination, Retention, Settled, Settlement, StreamName,
@@ -33,11 +33,6 @@ async fn connect(server: &RedisServer) -> Arc<dyn Driver> {
         .await
         .expect("connected")
         .driver()
-}
-
-async fn ask<T: redis::FromRedisValue>(plain: &mut MultiplexedConnection, command: &[&str]) -> T {
-    let mut asked = redis::cmd(command[0]);
-    asked.arg(&command[1..]).query_async(plain).await.expect("an answer")
 }
 
 async fn append(redis: &Arc<dyn Driver>, payloads: &[&'static str]) {

@@ -2,7 +2,7 @@
 //! need.
 
 use linchpin_core::life::Life;
-use linchpin_core::{Error, Result, Retry};
+use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
@@ -150,18 +150,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<Result<T, Arc<Error>>> {
         task: impl Future<Output = Result<T>> + Send + 'static,
     ) -> impl Future<Output = Result<T>> + Send {
         let come_to = self.run(life, operation, async { task.await.map_err(Arc::new) });
-        async move { come_to.await?.map_err(|error| told_to_one(&error, operation)) }
-    }
-}
-
-/// An error of which several are told.
-fn told_to_one(error: &Arc<Error>, operation: &'static str) -> Error {
-    let told = Error::new(error.kind(), operation, error.message().to_owned());
-    let told = if error.maybe_applied() { told.with_retry(Retry::Unknown) } else { told };
-    let told = told.with_retry(error.retry()).with_source(error.clone());
-    match error.subject() {
-        Some(subject) => told.with_subject(subject),
-        None => told,
+        async move { come_to.await?.map_err(|error| Error::shared(&error, operation)) }
     }
 }
 
@@ -208,22 +197,6 @@ mod tests {
         drop(calling);
         while Arc::strong_count(&held) > 1 {
             tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn an_error_keeps_its_words() {
-        let late = || Error::timeout("subscribe", std::time::Duration::from_secs(1));
-        for (error, text) in [
-            (late().of_read(), "watch: no answer within 1s"),
-            (late(), "watch: no answer within 1s; it may have been applied"),
-            (late().with_subject("news").for_good(), "watch \"news\": no answer within 1s; it may have been applied"),
-        ] {
-            let error = Arc::new(error);
-            let told = told_to_one(&error, "watch");
-            assert_eq!(told.to_string(), text);
-            let facts = |error: &Error| (error.kind(), error.retry(), error.maybe_applied());
-            assert_eq!(facts(&told), facts(&error));
         }
     }
 }

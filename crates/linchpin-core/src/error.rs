@@ -4,6 +4,7 @@ use crate::operation::is_read;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The result of every fallible operation of linchpin.
@@ -153,6 +154,21 @@ impl Error {
         error
     }
 
+    /// What one caller of `operation` is told of a failure that several are told of, each as of a call of his own.
+    ///
+    /// ```
+    /// use linchpin_core::Error;
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let late = Arc::new(Error::timeout("connect", Duration::from_secs(2)).of_read());
+    /// assert_eq!(Error::shared(&late, "get").to_string(), "get: no answer within 2s");
+    /// ```
+    pub fn shared(failure: &Arc<Self>, operation: &'static str) -> Self {
+        let Repr { kind, ref subject, ref message, retry, maybe_applied, missed, .. } = *failure.0;
+        let (subject, message, source) = (subject.clone(), message.clone(), Some(failure.clone().into()));
+        Self(Box::new(Repr { kind, operation, subject, message, retry, maybe_applied, missed, source }))
+    }
+
     /// Names the key, channel, stream or URL (redacted) that the operation was about.
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
         self.0.subject = Some(subject.into());
@@ -231,11 +247,6 @@ impl Error {
         self.0.subject.as_deref()
     }
 
-    /// What was wrong, without the operation, the subject and whether it may have been applied, which it is shown with.
-    pub fn message(&self) -> &str {
-        &self.0.message
-    }
-
     /// Whether the call may be sent again.
     pub fn retry(&self) -> Retry {
         self.0.retry
@@ -307,6 +318,24 @@ mod tests {
         let error = Error::invalid("get", "no").with_subject(format!("a\nb{}", "x".repeat(600)));
         let text = error.to_string();
         assert!(!text.contains('\n') && text.len() < 120, "{text}");
+    }
+
+    #[test]
+    fn one_of_several_is_told_all_of_a_failure() {
+        let late = || Error::timeout("subscribe", Duration::from_secs(1));
+        for (error, text) in [
+            (late().of_read(), "watch: no answer within 1s"),
+            (late(), "watch: no answer within 1s; it may have been applied"),
+            (late().with_subject("news").for_good(), "watch \"news\": no answer within 1s; it may have been applied"),
+            (Error::lagged(Some(3)), "watch: 3 messages were dropped because this subscriber was too slow"),
+        ] {
+            let error = Arc::new(error);
+            let told = Error::shared(&error, "watch");
+            assert_eq!(told.to_string(), text);
+            let facts = |error: &Error| (error.kind(), error.retry(), error.maybe_applied(), error.missed());
+            assert_eq!(facts(&told), facts(&error));
+            assert_eq!(told.source().map(ToString::to_string), Some(error.to_string()));
+        }
     }
 
     #[test]

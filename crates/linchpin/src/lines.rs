@@ -280,8 +280,7 @@ impl Line {
             {
                 let state = self.state.lock();
                 if let Some(error) = &state.ended {
-                    return Err(Error::new(error.kind(), error.operation(), "the watch of the queue ended")
-                        .with_source(error.clone()));
+                    return Err(Error::shared(error, error.operation()));
                 }
                 if let Some(standing) = state.standing(place).filter(|standing| wanted(*standing)) {
                     return Ok(standing);

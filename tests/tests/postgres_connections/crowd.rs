@@ -1,16 +1,13 @@
 //! Many handles on a server that has few connections.
 
-use super::{SOON, ask, config, connect, key, pool, url_for};
+use super::{SOON, address, ask, config, connect, key, pool, url_for};
 use futures::StreamExt;
 use futures::future::join_all;
 use linchpin::{Coordinator, Range, RetryPolicy, Transaction, WatchEvent};
+use linchpin_conformance::Proxy;
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 const OURS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linchpin'";
@@ -106,29 +103,18 @@ async fn a_handle_has_two_connections_in_the_usual_case_and_one_when_it_only_lis
 async fn only_the_first_handle_of_a_process_looks_for_a_pooler() {
     const FURTHER: usize = 10;
     let (server, url) = crowded().await;
-    let (listener, opened) = (TcpListener::bind("127.0.0.1:0").await.expect("a port"), Arc::new(AtomicUsize::new(0)));
-    let near = listener.local_addr().expect("an address").port();
-    let far: u16 = server.url().split([':', '/']).find_map(|part| part.parse().ok()).expect("a port");
-    let count = opened.clone();
-    let relay = tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
-            let mut server = TcpStream::connect(("127.0.0.1", far)).await.expect("connects");
-            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
-        }
-    });
-    let url = url.replace(&format!(":{far}/"), &format!(":{near}/"));
+    let proxy = Proxy::start(address(&server)).await.expect("a proxy");
+    let url = url.replace(&address(&server).to_string(), &proxy.address().to_string());
     let handle = async || connect(&url).await.close().await.expect("closed");
     handle().await;
-    let first = opened.load(Ordering::SeqCst);
+    let first = proxy.taken();
     assert!(first >= 2, "nobody looked");
     for _ in 0..FURTHER {
         handle().await;
     }
     // One more where the server stands still for a moment.
-    let further = opened.load(Ordering::SeqCst) - first;
+    let further = proxy.taken() - first;
     assert!((FURTHER..FURTHER * 3 / 2).contains(&further), "{further} connections of {FURTHER} handles");
-    relay.abort();
 }
 
 #[tokio::test]

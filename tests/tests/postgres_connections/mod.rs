@@ -22,6 +22,7 @@ use linchpin::{Coordinator, Driver, Key};
 use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::{PostgresServer, sql};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -75,6 +76,13 @@ async fn guarded(folder: &TempDir, lines: &str, settings: &[&str]) -> PostgresSe
 /// What the server says to its administrator.
 async fn ask(server: &PostgresServer, query: &str) -> String {
     sql(&server.url(), query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+}
+
+/// Where the server listens.
+fn address(server: &PostgresServer) -> SocketAddr {
+    let url = server.url();
+    let (_, rest) = url.split_once('@').expect("a user");
+    rest.split('/').next().expect("an address").parse().expect("an address")
 }
 
 /// The URL of another database of the server.

@@ -1,6 +1,6 @@
 //! A primary, a standby of it, and a handle that the way leads to now the one and now the other.
 
-use super::{SOON, ask, config, connect, key, refused, server};
+use super::{SOON, address, ask, config, connect, key, refused, server};
 use linchpin::{ErrorKind, Outcome, Retry, Transaction};
 use linchpin_tests::servers::{PostgresServer, sql};
 use parking_lot::Mutex;
@@ -16,12 +16,6 @@ use tokio::time::{sleep, timeout};
 struct Way {
     to: Arc<Mutex<SocketAddr>>,
     address: SocketAddr,
-}
-
-fn address(server: &PostgresServer) -> SocketAddr {
-    let url = server.url();
-    let (_, rest) = url.split_once('@').expect("a user");
-    rest.split('/').next().expect("an address").parse().expect("an address")
 }
 
 impl Way {

@@ -141,6 +141,13 @@ async fn a_version_that_was_seen_and_lost_is_not_given_again() {
     driver.clear("").await.expect("cleared");
     let cleared = driver.get(&[key("k")]).await.expect("a read").revision;
     assert!(cleared > later, "{cleared} after {later}");
+    put(&driver, "k", "short").await;
+    let short = entry().await.version;
+    ask(&server, &format!("{behind}; UPDATE linchpin.keys SET ends = 1")).await;
+    let read = driver.get(&[key("k")]).await.expect("a read");
+    let ended = read.revision;
+    assert_eq!(read.into_entry(), None, "it has ended");
+    assert!(ended > short, "{ended} after {short}");
 }
 
 #[tokio::test]

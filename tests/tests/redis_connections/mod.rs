@@ -51,7 +51,7 @@ pub(crate) async fn raw(server: &RedisServer) -> MultiplexedConnection {
     client.get_multiplexed_async_connection_with_config(&patient).await.expect("connects")
 }
 
-async fn ask<T: redis::FromRedisValue>(raw: &mut MultiplexedConnection, words: &[&str]) -> T {
+pub(crate) async fn ask<T: redis::FromRedisValue>(raw: &mut MultiplexedConnection, words: &[&str]) -> T {
     redis::cmd(words[0]).arg(&words[1..]).query_async(raw).await.expect("answered")
 }
 

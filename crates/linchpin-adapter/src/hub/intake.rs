@@ -52,7 +52,7 @@ impl Intake {
     }
 
     /// Whether exactly this was confirmed, and not left since.
-    pub fn carries(&self, topic: &Topic) -> bool {
+    pub(crate) fn carries(&self, topic: &Topic) -> bool {
         self.carriers.lock().contains(topic)
     }
 
