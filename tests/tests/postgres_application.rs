@@ -468,7 +468,7 @@ async fn what_was_told_cannot_be_prepared() {
 
 #[tokio::test]
 async fn a_handle_has_as_many_connections_as_the_page_says() {
-    assert!(PAGE.contains("opens connections as it needs them, 5 at most"));
+    assert!(PAGE.contains("opens connections as it needs them, and uses 5 at most"));
     let server = server().await;
     let shop = node(&server, "till-1").await;
     let _events = watch(&shop).await;

@@ -2,7 +2,7 @@
 
 use crate::changes::Changes;
 use crate::config::PostgresConfig;
-use crate::connection::{Connector, Pool};
+use crate::connection::Pool;
 use crate::erase;
 use crate::error::STANDBY;
 use crate::forgetting::Cleaner;
@@ -48,12 +48,11 @@ impl Backend for Postgres {
     const NAME: &'static str = "PostgresCoordination";
 
     async fn connect(config: PostgresConfig, life: &Life) -> Result<Self> {
-        let connector = Arc::new(Connector::new(&config)?);
         let names = Arc::new(Names::new(&config.common.namespace));
-        let pool = Pool::new(connector.clone(), life.clone());
-        let facts = server::prepare(&connector, &pool, &names).await?;
+        let pool = Pool::new(&config, life.clone())?;
+        let facts = server::prepare(&pool, &names).await?;
         let notices = Arc::new(Lane::new(pool.clone(), NoticeTraffic(names.clone())));
-        let hub = Arc::new(Hub::new(connector.clone(), names.clone(), life.clone()));
+        let hub = Arc::new(Hub::new(pool.connector().clone(), names.clone(), life.clone()));
         let forgetting = Arc::new(Cleaner::new(&pool));
         let state = Arc::new(State::new(names.clone(), pool.clone(), notices.clone(), forgetting.clone()));
         let changes = Arc::new(Changes::new(state.clone(), hub.clone()));

@@ -53,7 +53,7 @@ impl PostgresConfig {
     /// folder: as the host with each `/` written as %2F, or as the query key `host`.
     ///
     /// Query keys: `namespace` (default `default`); `connect_timeout_ms` (2000) and `response_timeout_ms`
-    /// (5000); `max_connections` (5), how many connections a handle opens at most, from 3 to 262143; `application_name`
+    /// (5000); `max_connections` (5), how many connections a handle uses at most, from 3 to 262143; `application_name`
     /// (`linchpin`), as the server lists its connections; `host` and `port`, instead of those before the query. Paths of files: `tls_ca`, a PEM file with certificate authorities
     /// to trust besides the system's; `tls_cert` and `tls_key`, PEM files with the client's certificate and
     /// its key. `sslrootcert`, `sslcert` and `sslkey` are the same three as libpq names them.
@@ -168,11 +168,28 @@ impl PostgresConfig {
         self
     }
 
-    /// How many connections a handle opens at most; 5 unless told, and 3 if it is told fewer. Two do as long as no call
-    /// has to wait for another. No server has more than 262,143.
+    /// How many connections a handle uses at most; 5 unless told, and 3 if it is told fewer. Two do as long as no call
+    /// has to wait for another. No server has more than 262,143. Handles of a process that connect alike share what they
+    /// open.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS);
         self
+    }
+
+    /// Whether a connection of the one is as good for the other: all is the same but the namespace, and how many it may be.
+    pub(crate) fn connects_like(&self, other: &Self) -> bool {
+        let Self { place, username, password, sslmode, material, application_name, common, max_connections: _ } = self;
+        let Common { namespace: _, connect_timeout, response_timeout } = common;
+        (place, username, password, sslmode, material, application_name)
+            == (
+                &other.place,
+                &other.username,
+                &other.password,
+                &other.sslmode,
+                &other.material,
+                &other.application_name,
+            )
+            && (connect_timeout, response_timeout) == (&other.common.connect_timeout, &other.common.response_timeout)
     }
 
     /// What sqlx is to be told. These have the password, and `Debug` shows it: never print them.

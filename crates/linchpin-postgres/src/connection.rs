@@ -1,12 +1,13 @@
 //! Connections: each is set up in the same way, and dropped rather than mended when it fails.
 
 mod pool;
+mod shared;
 
 use crate::config::PostgresConfig;
 use crate::error::Failure;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_core::Result;
-pub(crate) use pool::{Holder, Pool};
+pub(crate) use pool::{Holder, Pool, PooledConnection};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::sync::Arc;
@@ -21,8 +22,6 @@ pub(crate) struct Connector {
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) settings: String,
-    /// How many connections ask at most.
-    asking: usize,
     /// The server had few places left when it was asked last.
     is_crowded: AtomicBool,
 }
@@ -33,9 +32,6 @@ const IDLE: Duration = Duration::from_secs(2);
 /// A healthy server says within this time that it is there.
 pub(crate) const ALIVE: Duration = Duration::from_millis(500);
 
-/// How many connections listen.
-const LISTENING: usize = 1;
-
 impl Connector {
     pub(crate) fn new(config: &PostgresConfig) -> Result<Self> {
         Ok(Self {
@@ -44,12 +40,11 @@ impl Connector {
             connect_timeout: config.common.connect_timeout,
             response_timeout: config.common.response_timeout,
             settings: settings(config.common.response_timeout),
-            asking: config.max_connections - LISTENING,
             is_crowded: AtomicBool::new(false),
         })
     }
 
-    /// How long a connection stays that nobody uses: others may need the place at the server. The last one of a handle stays
+    /// How long a connection stays that nobody uses: others may need the place at the server. The last one stays
     /// longer, so that who renews leases opens none for each time.
     pub(crate) fn idle_limit(&self, is_last: bool) -> Duration {
         const LAST: Duration = Duration::from_secs(10);

@@ -2,10 +2,9 @@
 
 use crate::arguments::{Arguments, field};
 use crate::config::PostgresConfig;
-use crate::connection::{Connector, Pool};
+use crate::connection::Pool;
 use linchpin_core::life::Life;
 use linchpin_core::{Namespace, Result};
-use std::sync::Arc;
 
 const ERASE: &str = "erase";
 
@@ -18,7 +17,7 @@ const THERE: &str = "SELECT 1 WHERE to_regclass('linchpin.namespaces') IS NOT NU
 /// as long as the server's clock was right. What somebody was just doing in one may be left; the next call removes it,
 /// whichever namespaces that names.
 pub(crate) async fn erase(config: &PostgresConfig, namespaces: &[Namespace]) -> Result<()> {
-    let pool = Pool::new(Arc::new(Connector::new(config)?), Life::in_runtime());
+    let pool = Pool::new(config, Life::in_runtime())?;
     if pool.rows(ERASE, THERE, Arguments::default().of(ERASE)?).await?.is_empty() {
         return Ok(());
     }

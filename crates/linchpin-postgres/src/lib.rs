@@ -35,8 +35,9 @@
 //!   does not tell whether anybody listens.
 //! - Streams are tables. A claim holds the row of its group, an append that of its stream, and neither waits for commits.
 //! - A handle has two connections in the usual case, one that asks and one that listens, and up to 5 where calls wait for
-//!   each other; what is idle is closed. They belong to nobody else, so a pool of the application that is used up stalls no
-//!   lock. A pooler between has to keep a connection for a session: any other is refused when connecting.
+//!   each other; what is idle is closed. Handles of a process that connect alike share those that ask. They belong to nobody
+//!   else, so a pool of the application that is used up stalls no lock. A pooler between has to keep a connection for a
+//!   session: any other is refused when connecting.
 //! - No answer of a standby is taken: each new connection and each read asks whether the server is one.
 //! - An application's own transactions may write through SQL functions, `linchpin.put` and others, and check a lock's
 //!   fencing token: see [the book](https://github.com/linchpin-rs/linchpin/blob/main/docs/postgres.md).

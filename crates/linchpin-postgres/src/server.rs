@@ -1,7 +1,7 @@
 //! What the server is, and what follows for what may be promised.
 
 use crate::arguments::{Arguments, field};
-use crate::connection::{Connector, Holder, Pool};
+use crate::connection::{Connector, Holder, Pool, PooledConnection};
 use crate::error::Failure;
 use crate::names::Names;
 use crate::numbers::MAX_BYTES;
@@ -17,7 +17,7 @@ use sqlx::{Connection, Executor, Row};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The oldest version that is tried by anybody: its number as the server writes it.
 const OLDEST: i32 = 130_000;
@@ -53,6 +53,12 @@ impl Facts {
             Err(Failure::Standby) => Ok(None),
             Err(failure) => Err(failure.told(operation).of_read()),
         }
+    }
+
+    async fn over(connection: &mut PgConnection, connector: &Connector) -> Result<Self> {
+        let limit = connector.response_timeout;
+        let asked = timeout(limit, sqlx::query(Self::ASK).fetch_one(connection)).await;
+        Self::read("connect", &asked.map_err(|_| told(Failure::Late(limit)))?.map_err(told)?)
     }
 
     fn read(operation: &'static str, row: &PgRow) -> Result<Self> {
@@ -100,8 +106,41 @@ impl Facts {
 const THERE: &str = "SELECT 1 FROM linchpin.namespaces WHERE name = $1 ORDER BY generation DESC LIMIT 1";
 
 /// Connects, checks that this will do, and sets up what is missing.
-pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Names) -> Result<Facts> {
-    let since = Instant::now();
+pub(crate) async fn prepare(pool: &Arc<Pool>, names: &Names) -> Result<Facts> {
+    let (mut first, facts) = first(pool).await?;
+    if facts.number < OLDEST {
+        let found = format!("postgres {}", facts.version);
+        return Err(Error::unsupported("connect", &found, "what linchpin needs: Postgres 13 or later"));
+    }
+    migrate::set_up(&mut first.connection).await?;
+    first.give_back(Ok(())).map_err(told)?;
+    let given = Arguments::default().with(&names.namespace).of("connect")?;
+    if pool.rows_behind(Holder::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
+        let given = Arguments::default().with(&names.namespace).of("connect")?;
+        pool.row_behind(Holder::Namespace, "connect", "SELECT (linchpin.hold($1)).id", given)
+            .await
+            .map_err(Error::of_read)?;
+    }
+    Ok(facts)
+}
+
+/// A connection, and what the server says of itself over it.
+async fn first(pool: &Pool) -> Result<(PooledConnection, Facts)> {
+    if let Some(mut open) = pool.open().await
+        && let Ok(facts) = Facts::over(&mut open.connection, pool.connector()).await
+        && !facts.is_standby
+    {
+        return Ok((open, facts));
+    }
+    // Nobody has one, or the server is another by now.
+    let mut new = connect(pool).await?;
+    let facts = Facts::over(&mut new.connection, pool.connector()).await?;
+    Ok((new, facts))
+}
+
+/// A connection that is a session, and told what each is told first.
+async fn connect(pool: &Pool) -> Result<PooledConnection> {
+    let (connector, since) = (pool.connector(), Instant::now());
     let connected = if SESSIONS.was_seen(connector) {
         connector.connect_untold_by(since + connector.response_timeout).await.map(Some)
     } else {
@@ -115,23 +154,7 @@ pub(crate) async fn prepare(connector: &Connector, pool: &Arc<Pool>, names: &Nam
     SESSIONS.note(connector);
     connector.settle(&mut connection).await.map_err(told)?;
     // There may have been two, and more was asked.
-    let took = since.elapsed() / 2;
-    let row = sqlx::query(Facts::ASK).fetch_one(&mut connection).await.map_err(told)?;
-    let facts = Facts::read("connect", &row)?;
-    if facts.number < OLDEST {
-        let found = format!("postgres {}", facts.version);
-        return Err(Error::unsupported("connect", &found, "what linchpin needs: Postgres 13 or later"));
-    }
-    migrate::set_up(&mut connection).await?;
-    pool.adopt(connection, took);
-    let given = Arguments::default().with(&names.namespace).of("connect")?;
-    if pool.rows_behind(Holder::Nobody, "connect", THERE, given).await.map_err(Error::of_read)?.is_empty() {
-        let given = Arguments::default().with(&names.namespace).of("connect")?;
-        pool.row_behind(Holder::Namespace, "connect", "SELECT (linchpin.hold($1)).id", given)
-            .await
-            .map_err(Error::of_read)?;
-    }
-    Ok(facts)
+    Ok(pool.adopt(connection, since.elapsed() / 2))
 }
 
 fn told(failure: impl Into<Failure>) -> Error {

@@ -8,8 +8,17 @@ use linchpin_tests::servers::{self, PostgresServer, sql};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-struct Postgres;
+/// How many handles there have been.
+struct Postgres(AtomicU64);
+
+impl Postgres {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
 
 async fn ask(server: &PostgresServer, statement: &str) -> Result<String, String> {
     sql(&server.url(), statement).await.map_err(|error| error.to_string())
@@ -26,7 +35,12 @@ impl Adapter for Postgres {
     type Software = servers::Postgres;
 
     async fn connect(&self, url: &str, namespace: &Namespace) -> linchpin_core::Result<Arc<dyn Driver>> {
-        let config = PostgresConfig::from_url(url)?.namespace(namespace.clone());
+        let mut config = PostgresConfig::from_url(url)?.namespace(namespace.clone());
+        // Handles that connect alike share connections. Every second one is as in a process of its own.
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        if number % 2 == 1 {
+            config = config.response_timeout(Duration::from_secs(5) + Duration::from_micros(number));
+        }
         Ok(PostgresCoordination::connect(config).await?.into())
     }
 
@@ -65,12 +79,12 @@ fn hold(harness: Served<Postgres>) -> ExitCode {
 }
 
 pub(crate) fn run() -> ExitCode {
-    let harness = Served::new("postgres", Postgres, || Box::pin(PostgresServer::start()));
+    let harness = Served::new("postgres", Postgres::new(), || Box::pin(PostgresServer::start()));
     hold(harness.faulty(|| Box::pin(PostgresServer::start_with_own_clock())))
 }
 
 /// On Postgres 18: a local server, whatever the environment says.
 pub(crate) fn run_18() -> ExitCode {
-    let harness = Served::new("postgres-18", Postgres, || Box::pin(PostgresServer::start_18(&[])));
+    let harness = Served::new("postgres-18", Postgres::new(), || Box::pin(PostgresServer::start_18(&[])));
     hold(harness.faulty(|| Box::pin(PostgresServer::start_18_with_own_clock())))
 }

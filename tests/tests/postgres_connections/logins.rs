@@ -17,7 +17,8 @@ async fn a_wrong_password_is_named_and_not_repeated() {
     }
     // The first one owns the schema.
     for role in ["app", "old", "clear"] {
-        connect(&url_for(&server, &format!("{role}:right%2Fsecret"))).await.close().await.expect("closed");
+        // It is open, and no way in for others.
+        let _open = connect(&url_for(&server, &format!("{role}:right%2Fsecret"))).await;
         ask(&server, "DROP SCHEMA linchpin CASCADE").await;
         for user in [format!("{role}:wrong-canary"), role.to_owned()] {
             let error = refused(config(&url_for(&server, &user))).await;

@@ -12,6 +12,7 @@ mod logins;
 mod paths;
 mod runtimes;
 mod schema;
+mod shared;
 mod snapshots;
 mod standby;
 mod tls;

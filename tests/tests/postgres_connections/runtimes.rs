@@ -36,6 +36,8 @@ fn a_handle_that_outlives_its_runtime_says_so() {
     // The server is there for both.
     let outer = runtime();
     let server = outer.block_on(server());
+    // It shares nothing with one of another runtime.
+    let other = outer.block_on(connect(&server.url()));
     let first = runtime();
     let (postgres, mut events, mut messages) = first.block_on(async {
         let postgres = connect(&server.url()).await;
@@ -65,6 +67,8 @@ fn a_handle_that_outlives_its_runtime_says_so() {
         };
         timeout(SOON, ended).await.expect("watches and subscriptions end");
         assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+        other.commit(&Transaction::new().put(key("k"), "v", None)).await.expect("its runtime is there");
+        connect(&server.url()).await.get(&[key("k")]).await.expect("a read");
         postgres.close().await.expect("closed");
         drop(postgres);
     });

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use url::form_urlencoded;
 
 /// What is written and published.
 const PAYLOAD: &[u8] = &[7; 100];
@@ -171,6 +172,27 @@ impl<S> Site<S> {
     async fn coordinator(&self) -> Result<Coordinator> {
         Ok(Coordinator::builder(&self.url).namespace(&self.namespace).connect().await?)
     }
+
+    /// The same as another process has it, one of so many, by way of this URL.
+    async fn process(&self, url: &str, number: usize) -> Result<Coordinator> {
+        Ok(Coordinator::builder(alone(url, number)).namespace(&self.namespace).connect().await?)
+    }
+}
+
+/// A URL unlike those of other numbers: handles of one process that connect alike may share connections.
+fn alone(url: &str, number: usize) -> String {
+    const KEY: &str = "response_timeout_ms";
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut timeout, mut alone) = (5000, form_urlencoded::Serializer::new(String::new()));
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match value.parse::<usize>() {
+            Ok(told) if key == KEY => timeout = told,
+            _ => {
+                alone.append_pair(&key, &value);
+            }
+        }
+    }
+    format!("{place}?{}", alone.append_pair(KEY, &(timeout + number).to_string()).finish())
 }
 
 /// A server of whatever kind.
@@ -384,6 +406,20 @@ mod tests {
         let pace = Pace { quick: true, quiet: true };
         let problem = measure(None, pace, vec![Section::Calls]).await.expect_err("there is no server");
         assert!(Failure::from(problem).message.starts_with("calls needs a server"));
+    }
+
+    #[test]
+    fn a_process_connects_like_no_other() {
+        for (url, own) in [
+            ("redis://h:1", "redis://h:1?response_timeout_ms=5003"),
+            ("nats://a,b?name=x%20y", "nats://a,b?name=x+y&response_timeout_ms=5003"),
+            (
+                "postgres://u@h/d?response_timeout_ms=70&sslmode=disable",
+                "postgres://u@h/d?sslmode=disable&response_timeout_ms=73",
+            ),
+        ] {
+            assert_eq!(alone(url, 3), own);
+        }
     }
 
     #[test]

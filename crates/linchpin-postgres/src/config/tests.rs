@@ -58,6 +58,28 @@ fn how_many_connections_there_are_at_most_is_read() {
 }
 
 #[test]
+fn connections_are_alike_whatever_the_namespace_and_their_number() {
+    let config = || from_url("postgres://u:p@h/d");
+    let billing = || Namespace::new("billing").expect("valid");
+    assert!(config().connects_like(&config().namespace(billing()).max_connections(9)));
+    let (longer, other) = (Duration::from_secs(9), |url| from_url(url));
+    for unlike in [
+        config().connect_timeout(longer),
+        config().response_timeout(longer),
+        other("postgres://v:p@h/d"),
+        other("postgres://u:q@h/d"),
+        other("postgres://u@h/d"),
+        other("postgres://u:p@g/d"),
+        other("postgres://u:p@h:1/d"),
+        other("postgres://u:p@h/e"),
+        other("postgres://u:p@h/d?sslmode=disable"),
+        other("postgres://u:p@h/d?application_name=x"),
+    ] {
+        assert!(!config().connects_like(&unlike) && !unlike.connects_like(&config()), "{unlike:?}");
+    }
+}
+
+#[test]
 fn what_the_server_has_no_number_for_is_refused() {
     let config = || from_url("postgres://u@h");
     for timeout in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(2_147_484), Duration::MAX] {

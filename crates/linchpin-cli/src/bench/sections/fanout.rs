@@ -26,7 +26,7 @@ const NONE: &str = "";
 const LAST: &[u8] = b"last";
 
 pub(crate) async fn run<S>(site: &Site<S>, pace: Pace) -> Result<FanOut> {
-    let (publisher, process) = (site.coordinator().await?, site.coordinator().await?);
+    let (publisher, process) = (site.coordinator().await?, site.process(&site.url, 1).await?);
     let messages = pace.rounds(MESSAGES);
     let progress = pace.progress("fanout", messages);
     let delivered = Arc::new(Semaphore::new(0));

@@ -90,8 +90,8 @@ pub(crate) async fn run<S: Raw>(site: &Site<S>, pace: Pace) -> Result<(HandOver,
 /// So many, one after the other: a server may be slow to take a hundred at once.
 async fn coordinators<S: Raw>(site: &Site<S>, count: usize) -> Result<Vec<Coordinator>> {
     let mut coordinators = Vec::with_capacity(count);
-    for _ in 0..count {
-        coordinators.push(site.coordinator().await?);
+    for number in 0..count {
+        coordinators.push(site.process(&site.url, number).await?);
     }
     Ok(coordinators)
 }

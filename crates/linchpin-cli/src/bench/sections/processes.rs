@@ -88,7 +88,7 @@ async fn cost<S>(site: &Site<S>, url: &str, processes: usize, changes: usize, ga
     let writer = site.coordinator().await?;
     let mut waiting = Vec::with_capacity(processes);
     for number in 0..processes {
-        let process = Coordinator::builder(url).namespace(&site.namespace).connect().await?;
+        let process = site.process(url, number + 1).await?;
         waiting.push(Waiting::begin(&writer, process, format!("processes-{number}")).await?);
     }
     until_silent(&gauge).await;
@@ -181,8 +181,8 @@ fn busy() -> Option<f64> {
 async fn writers<S: Raw>(site: &Site<S>, processes: usize, rounds: usize, progress: &Progress) -> Result<Throughput> {
     let mut coordinators = Vec::with_capacity(processes);
     let mut ways = Ways::<S> { port: Vec::new(), same_work: Vec::new(), plain: Vec::new() };
-    for _ in 0..processes {
-        let coordinator = site.coordinator().await?;
+    for number in 0..processes {
+        let coordinator = site.process(&site.url, number).await?;
         ways.port.push(Port::of(&coordinator));
         coordinators.push(coordinator);
         ways.same_work.push(site.server.same_work().await?);

@@ -1,0 +1,83 @@
+//! Several handles of one process that connect alike.
+
+use super::{SOON, ask, config, connect, key, server};
+use futures::future::join_all;
+use linchpin::{Coordinator, Driver, Namespace, Outcome, Transaction};
+use linchpin_postgres::PostgresCoordination;
+use linchpin_tests::servers::PostgresServer;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+async fn open(server: &PostgresServer, name: &str) -> u32 {
+    let count = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+    ask(server, &count).await.parse().expect("a number")
+}
+
+/// A handle to a namespace of its own.
+async fn handle(server: &PostgresServer, number: usize) -> Arc<dyn Driver> {
+    let namespace = Namespace::new(format!("tenant-{number}")).expect("valid");
+    PostgresCoordination::connect(config(&server.url()).namespace(namespace)).await.expect("connects").driver()
+}
+
+#[tokio::test]
+async fn handles_of_many_namespaces_share_what_asks() {
+    const HANDLES: usize = 20;
+    let server = server().await;
+    let mut tenants = Vec::new();
+    for number in 0..HANDLES {
+        let coordinator = Coordinator::over(handle(&server, number).await).connect().await.expect("connects");
+        let guard = coordinator.lock("l").ttl(Duration::from_secs(3)).acquire().await.expect("a lock");
+        coordinator.set("k", number.to_string().as_bytes(), None).await.expect("is set");
+        tenants.push((coordinator, guard));
+    }
+    // All renew their locks, again and again.
+    let (until, mut most) = (Instant::now() + Duration::from_secs(5), 0);
+    while Instant::now() < until {
+        most = most.max(open(&server, "linchpin").await);
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(most <= 5, "{most} connections of {HANDLES} handles");
+    for (number, (coordinator, guard)) in tenants.into_iter().enumerate() {
+        assert!(guard.is_held(), "the lock of tenant {number} was lost");
+        let found = coordinator.get("k").await.expect("a read").expect("there");
+        assert_eq!(found, number.to_string().as_bytes(), "each reads its own");
+        guard.release().await.expect("released");
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_closed_takes_nothing_from_the_others() {
+    const CALLS: usize = 50;
+    let server = server().await;
+    let (closed, stays) = (handle(&server, 0).await, handle(&server, 1).await);
+    let calls = |driver: &Arc<dyn Driver>| {
+        let calls = (0..CALLS).map(|n| {
+            let driver = driver.clone();
+            async move { driver.commit(&Transaction::new().put(key(&format!("k{n}")), "v", None)).await }
+        });
+        tokio::spawn(join_all(calls))
+    };
+    let (of_closed, of_stays) = (calls(&closed), calls(&stays));
+    sleep(Duration::from_millis(5)).await;
+    closed.close().await.expect("closed");
+    for outcome in of_stays.await.expect("no panic") {
+        assert!(matches!(outcome, Ok(Outcome::Committed { .. })), "{outcome:?}");
+    }
+    of_closed.await.expect("no panic");
+    stays.get(&[key("k0")]).await.expect("a read").into_entry().expect("there");
+    assert!(open(&server, "linchpin").await > 0, "what it shares is open");
+    stays.close().await.expect("closed");
+    let started = Instant::now();
+    while open(&server, "linchpin").await > 0 {
+        assert!(started.elapsed() < SOON, "the last one leaves connections");
+    }
+}
+
+#[tokio::test]
+async fn who_connects_in_another_way_shares_nothing() {
+    let server = server().await;
+    let _one = connect(&server.url()).await;
+    let _other = connect(&format!("{}?application_name=other", server.url())).await;
+    assert_eq!((open(&server, "linchpin").await, open(&server, "other").await), (1, 1));
+}
