@@ -38,7 +38,7 @@ features: setup ## Every crate alone, with each of its features alone, all of wh
 
 # Postgres' client needs a newer one than all else.
 oldest = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' $(1))
-others = $(addprefix --package linchpin,'' -adapter -core -machine -memory -nats -redis -conformance)
+others = $(addprefix --package linchpin,'' -adapter -core -log -machine -memory -nats -redis -conformance)
 
 fetch-oldest-rust:
 	rustup toolchain install --profile minimal $(call oldest,Cargo.toml) $(call oldest,crates/linchpin-postgres/Cargo.toml)

@@ -59,7 +59,7 @@ pub enum Command {
 }
 
 /// What became of a [`Command`]. `Debug` shows no payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// A [`Command::Tick`] ran.
     Ticked,

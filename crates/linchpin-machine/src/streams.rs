@@ -18,7 +18,7 @@ use std::time::Duration;
 const CLEARED_WINDOW: Duration = Duration::from_hours(24);
 
 /// What a claim got.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimAnswer {
     /// The records, now this member's alone.
     pub deliveries: Vec<Delivery>,

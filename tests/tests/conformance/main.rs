@@ -3,6 +3,7 @@
 
 mod layered;
 mod limited;
+mod log;
 mod memory;
 mod nats;
 mod postgres;
@@ -18,12 +19,14 @@ use std::sync::{Mutex, PoisonError};
 
 type Run = fn() -> ExitCode;
 
-const BACKENDS: [(&str, Run); 14] = [
+const BACKENDS: [(&str, Run); 16] = [
     ("memory", memory::run),
     ("layered-memory", layered::run),
     ("single-key", limited::run_single_key),
     ("limited", limited::run_limited),
     ("streams-over-keys", streams_over_keys::run),
+    ("log", log::run),
+    ("log-faulty", log::run_faulty),
     ("redis", redis::run),
     ("redis-6.2", redis::run_6),
     ("redis-8.2", redis::run_8),

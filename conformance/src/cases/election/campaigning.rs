@@ -144,6 +144,10 @@ fn requests_of_changes(ctx: &Context, candidates: usize) -> impl Future<Output =
         let all_wait = 2;
         eventually("the first candidate watches the leader", async || Ok((watching() == all_wait).then_some(())))
             .await?;
+        // Others may see a place before the call has returned that took it. The leader has taken one, and the seat, and left.
+        let stood = || node.metrics().operations.get("commit").map_or(0, |metrics| metrics.calls);
+        let all = candidates as u64 + 3;
+        eventually("all stand", async || Ok((stood() >= all).then_some(()))).await?;
         let before = requests();
         for (nth, candidate) in waiting.drain(..CHANGES).enumerate() {
             leads.resign().await?;
