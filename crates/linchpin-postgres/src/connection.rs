@@ -90,8 +90,14 @@ impl Connector {
     }
 
     /// Tells a new connection what each is told first, and has a [look](Self::look).
-    pub(crate) async fn settle(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+    async fn settle(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         self.in_time(self.look(connection, &self.settings)).await?
+    }
+
+    /// The same of the first one of a handle, which is asked more anyway, and for others' sake every two seconds.
+    pub(crate) async fn settle_first(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let settings = sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.clone()));
+        self.in_time(settings.execute(connection)).await.map(drop)
     }
 
     /// Sees that the server is there and takes writes, and notes whether it has few places left.

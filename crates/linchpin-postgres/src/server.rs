@@ -135,7 +135,7 @@ async fn first(pool: &Pool) -> Result<(PooledConnection, Facts)> {
     // Nobody has one, or the server is another by now.
     let mut new = connect(pool).await?;
     let facts = Facts::over(&mut new.connection, pool.connector()).await?;
-    Ok((new, facts))
+    if facts.is_standby { Err(told(Failure::Standby)) } else { Ok((new, facts)) }
 }
 
 /// A connection that is a session, and told what each is told first.
@@ -152,7 +152,7 @@ async fn connect(pool: &Pool) -> Result<PooledConnection> {
         return Err(Error::unsupported("connect", "postgres", problem));
     };
     SESSIONS.note(connector);
-    connector.settle(&mut connection).await.map_err(told)?;
+    connector.settle_first(&mut connection).await.map_err(told)?;
     // There may have been two, and more was asked.
     Ok(pool.adopt(connection, since.elapsed() / 2))
 }
