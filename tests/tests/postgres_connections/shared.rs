@@ -1,13 +1,13 @@
 //! Several handles of one process that connect alike.
 
-use super::{SOON, ask, config, connect, key, server};
+use super::{END_ALL, SOON, ask, config, connect, key, server};
 use futures::future::join_all;
 use linchpin::{Coordinator, Driver, Namespace, Outcome, Transaction};
 use linchpin_postgres::PostgresCoordination;
 use linchpin_tests::servers::PostgresServer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 async fn open(server: &PostgresServer, name: &str) -> u32 {
     let count = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
@@ -80,4 +80,64 @@ async fn who_connects_in_another_way_shares_nothing() {
     let _one = connect(&server.url()).await;
     let _other = connect(&format!("{}?application_name=other", server.url())).await;
     assert_eq!((open(&server, "linchpin").await, open(&server, "other").await), (1, 1));
+}
+
+#[tokio::test]
+async fn handles_come_and_go_and_connections_are_cut_and_none_is_stuck() {
+    const TASKS: usize = 8;
+    let server = server().await;
+    // There all the time.
+    let stays = handle(&server, 0).await;
+    let until = Instant::now() + Duration::from_secs(8);
+    let coming_and_going = (0..TASKS).map(|number| {
+        let url = format!("{}?max_connections=3", server.url());
+        async move {
+            let mut done = 0;
+            while Instant::now() < until {
+                // What is cut meanwhile fails, and nothing hangs.
+                let Ok(driver) = PostgresCoordination::connect(config(&url)).await.map(|opened| opened.driver()) else {
+                    continue;
+                };
+                let calls = (0..10).map(|n| {
+                    let driver = driver.clone();
+                    async move { driver.commit(&Transaction::new().add(key(&format!("{number}-{n}")), 1, None)).await }
+                });
+                let calls = join_all(calls);
+                if number % 3 == 0 {
+                    // Given up half way.
+                    let _ = timeout(Duration::from_millis(3), calls).await;
+                } else {
+                    done += calls.await.into_iter().flatten().count();
+                }
+                if number % 2 == 0 {
+                    driver.close().await.expect("closed");
+                }
+            }
+            done
+        }
+    });
+    let cutting = async {
+        while Instant::now() < until {
+            sleep(Duration::from_millis(400)).await;
+            ask(&server, END_ALL).await;
+        }
+    };
+    let (done, ()) =
+        timeout(SOON * 3, async { tokio::join!(join_all(coming_and_going), cutting) }).await.expect("nobody hangs");
+    assert!(done.iter().sum::<usize>() > 100, "{done:?} calls were done");
+    // By then a connection is looked at before it is used, which may have been cut last.
+    sleep(Duration::from_millis(500)).await;
+    // Twice as many as it may open, all at once: each has its turn.
+    let calls = (0..10).map(|n| {
+        let stays = stays.clone();
+        async move { stays.commit(&Transaction::new().put(key(&format!("k{n}")), "v", None)).await }
+    });
+    for outcome in timeout(SOON, join_all(calls)).await.expect("in time") {
+        outcome.expect("a commit");
+    }
+    stays.close().await.expect("closed");
+    let started = Instant::now();
+    while open(&server, "linchpin").await > 0 {
+        assert!(started.elapsed() < SOON, "connections are left");
+    }
 }
