@@ -1,7 +1,7 @@
 //! What the server is, and what follows for what may be promised.
 
 use crate::arguments::{Arguments, field};
-use crate::connection::{Connector, Holder, Pool, PooledConnection};
+use crate::connection::{ALIVE, Connector, Holder, Pool, PooledConnection};
 use crate::error::Failure;
 use crate::names::Names;
 use crate::numbers::MAX_BYTES;
@@ -126,13 +126,16 @@ pub(crate) async fn prepare(pool: &Arc<Pool>, names: &Names) -> Result<Facts> {
 
 /// A connection, and what the server says of itself over it.
 async fn first(pool: &Pool) -> Result<(PooledConnection, Facts)> {
-    if let Some(mut open) = pool.open().await
-        && let Ok(facts) = Facts::over(&mut open.connection, pool.connector()).await
-        && !facts.is_standby
-    {
-        return Ok((open, facts));
+    if let Some(mut open) = pool.open().await {
+        let asked = timeout(ALIVE, Facts::over(&mut open.connection, pool.connector())).await;
+        if let Ok(Ok(facts)) = asked
+            && !facts.is_standby
+        {
+            return Ok((open, facts));
+        }
+        // The server is another by now, or away.
+        pool.drop_idle();
     }
-    // Nobody has one, or the server is another by now.
     let mut new = connect(pool).await?;
     let facts = Facts::over(&mut new.connection, pool.connector()).await?;
     if facts.is_standby { Err(told(Failure::Standby)) } else { Ok((new, facts)) }
@@ -154,7 +157,7 @@ async fn connect(pool: &Pool) -> Result<PooledConnection> {
     SESSIONS.note(connector);
     connector.settle_first(&mut connection).await.map_err(told)?;
     // There may have been two, and more was asked.
-    Ok(pool.adopt(connection, since.elapsed() / 2))
+    pool.adopt(connection, since.elapsed() / 2).map_err(told)
 }
 
 fn told(failure: impl Into<Failure>) -> Error {

@@ -1,6 +1,6 @@
 //! Several handles of one process that connect alike.
 
-use super::{END_ALL, SOON, ask, config, connect, key, server};
+use super::{END_ALL, LIMIT, SOON, ask, config, connect, key, pool, server};
 use futures::future::join_all;
 use linchpin::{Coordinator, Driver, Namespace, Outcome, Transaction};
 use linchpin_postgres::PostgresCoordination;
@@ -72,6 +72,46 @@ async fn one_that_is_closed_takes_nothing_from_the_others() {
     while open(&server, "linchpin").await > 0 {
         assert!(started.elapsed() < SOON, "the last one leaves connections");
     }
+}
+
+#[tokio::test]
+async fn what_closed_handles_still_wait_for_takes_no_place_of_others() {
+    let server = server().await;
+    let (closed, stays) = ([handle(&server, 0).await, handle(&server, 1).await], handle(&server, 2).await);
+    // An application holds the namespaces of the others.
+    let mut application = pool(&server.url(), 1).await.acquire().await.expect("a connection");
+    let hold = "BEGIN; SELECT linchpin.hold('tenant-0'); SELECT linchpin.hold('tenant-1')";
+    sqlx::raw_sql(hold).execute(&mut *application).await.expect("held");
+    let mut waiting = Vec::new();
+    for driver in closed.iter().cycle().take(6) {
+        let driver = driver.clone();
+        waiting.push(tokio::spawn(async move { driver.clear("").await }));
+    }
+    sleep(Duration::from_millis(600)).await;
+    for driver in &closed {
+        driver.close().await.expect("closed");
+    }
+    let started = Instant::now();
+    stays.get(&[key("k")]).await.expect("a read");
+    assert!(started.elapsed() < LIMIT / 2, "it waited for the calls of others for {:?}", started.elapsed());
+    sqlx::raw_sql("ROLLBACK").execute(&mut *application).await.expect("rolled back");
+    for waiting in waiting {
+        // It may have been done.
+        let _ = waiting.await.expect("no panic");
+    }
+}
+
+#[tokio::test]
+async fn who_connects_to_a_server_that_hangs_is_told_so_in_time() {
+    let server = server().await;
+    let busy = connect(&server.url()).await;
+    busy.get(&[key("k")]).await.expect("a read");
+    server.pause().await.expect("paused");
+    let started = Instant::now();
+    let config = config(&server.url());
+    PostgresCoordination::connect(config).await.expect_err("it hangs");
+    assert!(started.elapsed() < LIMIT * 3 / 2, "it took {:?}", started.elapsed());
+    server.resume().await.expect("resumed");
 }
 
 #[tokio::test]

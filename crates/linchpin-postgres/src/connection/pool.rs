@@ -30,9 +30,9 @@ pub(crate) enum Holder {
 /// What a handle asks over.
 pub(crate) struct Pool {
     me: Weak<Self>,
-    connections: Arc<Connections>,
-    /// None once the handle is closed.
-    share: Mutex<Option<Share>>,
+    connector: Arc<Connector>,
+    /// None once the handle is closed; calls that are on their way hold on to it.
+    share: Mutex<Option<Arc<Share>>>,
     pub(crate) life: Life,
     /// Places for all calls, for those that may have to wait, and for those that may have to wait for a stream.
     all: Arc<Semaphore>,
@@ -44,8 +44,9 @@ pub(crate) struct Pool {
 pub(crate) struct PooledConnection {
     pub(crate) connection: PgConnection,
     place: Place,
-    connections: Arc<Connections>,
     _permits: Vec<OwnedSemaphorePermit>,
+    /// Dropped last: whoever stays may need the place as long as it is ours.
+    share: Arc<Share>,
 }
 
 impl PooledConnection {
@@ -64,12 +65,12 @@ impl PooledConnection {
 
     /// Gives it back after this answer, if it is still of use.
     pub(crate) fn give_back<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        let Self { connection, place, connections, _permits } = self;
+        let Self { connection, place, _permits, share } = self;
         if answer.as_ref().is_ok() || answer.as_ref().is_err_and(Failure::leaves_the_connection) {
-            connections.put(connection, place);
+            share.connections.put(connection, place);
         } else if answer.as_ref().is_err_and(Failure::is_loss) {
             // The others broke with it, most likely.
-            connections.drop_idle();
+            share.connections.drop_idle();
         }
         answer
     }
@@ -84,8 +85,8 @@ impl Pool {
         let connections = Connections::of(config, runtime)?;
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
-            share: Mutex::new(Some(connections.share(asking))),
-            connections,
+            connector: connections.connector.clone(),
+            share: Mutex::new(Some(Arc::new(connections.share(asking)))),
             life,
             all: places(asking),
             waiting: places(asking - 1),
@@ -94,7 +95,11 @@ impl Pool {
     }
 
     pub(crate) fn connector(&self) -> &Arc<Connector> {
-        &self.connections.connector
+        &self.connector
+    }
+
+    fn share(&self) -> Result<Arc<Share>, Failure> {
+        self.share.lock().clone().ok_or(Failure::Closed)
     }
 
     /// How long the server may take to answer.
@@ -197,19 +202,29 @@ impl Pool {
             permits.push(Arc::clone(semaphore).acquire_owned().await.map_err(|_| Failure::Closed)?);
         }
         let deadline = Instant::now() + self.response_timeout().mul_f64(0.8);
-        let (connection, place) = self.connections.take(deadline).await?;
-        Ok(PooledConnection { connection, place, connections: self.connections.clone(), _permits: permits })
+        let share = self.share()?;
+        let (connection, place) = share.connections.take(deadline).await?;
+        Ok(PooledConnection { connection, place, _permits: permits, share })
     }
 
     /// One that is open, for a handle that has asked nothing yet.
     pub(crate) async fn open(&self) -> Option<PooledConnection> {
-        let (connection, place) = self.connections.idle().await?;
-        Some(PooledConnection { connection, place, connections: self.connections.clone(), _permits: Vec::new() })
+        let share = self.share().ok()?;
+        let (connection, place) = share.connections.idle().await?;
+        Some(PooledConnection { connection, place, _permits: Vec::new(), share })
+    }
+
+    /// Those that are open are of no use any more, most likely.
+    pub(crate) fn drop_idle(&self) {
+        if let Ok(share) = self.share() {
+            share.connections.drop_idle();
+        }
     }
 
     /// Takes in one that was opened by somebody else, and took so long.
-    pub(crate) fn adopt(&self, connection: PgConnection, took: Duration) -> PooledConnection {
-        let (place, connections) = (self.connections.adopt(took), self.connections.clone());
-        PooledConnection { connection, place, connections, _permits: Vec::new() }
+    pub(crate) fn adopt(&self, connection: PgConnection, took: Duration) -> Result<PooledConnection, Failure> {
+        let share = self.share()?;
+        let place = share.connections.adopt(took);
+        Ok(PooledConnection { connection, place, _permits: Vec::new(), share })
     }
 }

@@ -90,9 +90,9 @@ impl Place {
     }
 }
 
-/// What a handle has of them, until it is dropped.
+/// What a handle has of them, until it is closed and the last of its calls has ended.
 pub(super) struct Share {
-    connections: Arc<Connections>,
+    pub(super) connections: Arc<Connections>,
     needed: usize,
 }
 
@@ -118,6 +118,9 @@ impl Drop for Place {
         let mut inner = connections.inner.lock();
         inner.opening -= usize::from(self.is_opening);
         inner.open -= usize::from(!self.is_kept);
+        drop(inner);
+        // Another may be opened in its place.
+        connections.returned.notify_one();
     }
 }
 
@@ -178,10 +181,11 @@ impl Connections {
         }
     }
 
-    /// A place for one more; none if as many are open as are ever needed: one of them is being looked at.
+    /// A place for one more; none if as many are open as are ever needed: one of them is being looked at. Those that are
+    /// being opened do not count, as who wanted them may have given up.
     fn place(&self) -> Option<Place> {
         let mut inner = self.inner.lock();
-        if inner.open >= inner.needed {
+        if inner.open - inner.opening >= inner.needed {
             return None;
         }
         inner.open += 1;
