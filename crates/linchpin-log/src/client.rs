@@ -7,7 +7,6 @@ use crate::log::{Log, LogRecord};
 use crate::pending::{Decision, Pending};
 use crate::replica::{Fault, Replica, Taken, Verdict};
 use crate::truth;
-use bytes::Bytes;
 use linchpin_adapter::fanout::Watchers;
 use linchpin_adapter::feed::Alarm;
 use linchpin_core::life::Life;
@@ -110,10 +109,10 @@ impl<L: Log> Client<L> {
     /// Has a command applied: what it comes to.
     pub(crate) async fn call(self: &Arc<Self>, operation: Operation, command: &Command) -> Result<Reply> {
         let name = operation.as_str();
-        let until = Instant::now() + self.settings.limit;
+        let (until, command) = (Instant::now() + self.settings.limit, command.encode()?);
         loop {
             let not_after = Some(self.state.lock().now().after(self.settings.limit));
-            match self.attempt(name, command, not_after, until).await? {
+            match self.attempt(name, &command, not_after, until).await? {
                 Decision::Applied(outcome) => return outcome.map_err(|error| error.with_operation(name)),
                 // The log's clock was elsewhere than it seemed, or away for long.
                 Decision::NotApplied if Instant::now() < until => {}
@@ -157,27 +156,23 @@ impl<L: Log> Client<L> {
     async fn attempt(
         self: &Arc<Self>,
         name: &'static str,
-        command: &Command,
+        command: &[u8],
         not_after: Option<Time>,
         until: Instant,
     ) -> Result<Decision> {
         let (decided, decision) = oneshot::channel();
-        let (sequence, body) = {
+        let sequence = {
             let mut state = self.state.lock();
             if let Some(fault) = &state.fault {
                 return Err(Error::shared(fault, name));
             }
-            let (read, done) = (state.replica.mark(), state.pending.done());
-            let sequence = state.pending.add(not_after, decided);
-            let envelope = Envelope { author: self.author, sequence, done, not_after, read, command: command.clone() };
-            let body = envelope.encode()?;
-            if let Some(pending) = state.pending.get(sequence) {
-                pending.body = body.clone();
-            }
-            (sequence, body)
+            let (author, read) = (self.author, state.replica.mark());
+            state.pending.add(not_after, decided, |sequence, done| {
+                Envelope { author, sequence, done, not_after, read, command }.encode()
+            })
         };
         let waiting = WaitingCaller { client: self, sequence };
-        self.append(sequence, body);
+        self.append(sequence);
         let Ok(decision) = timeout_at(until, decision).await else {
             let error = Error::timeout(name, self.settings.limit);
             return Err(if waiting.give_up() { error } else { error.of_read() });
@@ -185,8 +180,8 @@ impl<L: Log> Client<L> {
         decision.unwrap_or_else(|_| Err(self.life.unanswered(name))).map_err(|error| error.with_operation(name))
     }
 
-    fn append(self: &Arc<Self>, sequence: u64, body: Bytes) {
-        self.life.spawn(tasks::send(Arc::downgrade(self), self.log.clone(), sequence, body));
+    fn append(self: &Arc<Self>, sequence: u64) {
+        self.life.spawn(tasks::send(Arc::downgrade(self), self.log.clone(), sequence));
     }
 
     /// Applies a record, and tells everybody who has to know.
@@ -235,8 +230,8 @@ impl<L: Log> Client<L> {
         state.fault = None;
         state.wake_all();
         drop(state);
-        for (sequence, body) in left {
-            self.append(sequence, body);
+        for sequence in left {
+            self.append(sequence);
         }
         self.watchers.mark_gap();
         self.alarm.rings_in(Duration::ZERO);

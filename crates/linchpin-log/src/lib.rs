@@ -9,9 +9,9 @@
 //! - **A command counts once**, however often it was appended, and not at all after the time that it carries: so what became
 //!   of a call is known as soon as the log answers again, and `Unknown` is only told where it does not.
 //! - **Time is the log's**: each record has one. Where the log's clock steps back time stands still for a moment and goes on
-//!   evenly, for every client alike. When a key's time to live ends, one client appends a record, and the others see it.
+//!   evenly, for every client alike. When a key's time to live ends few clients append a record, and the others see it.
 //! - **What was read is what the log says**: offsets have no gap, and each command carries a hash of all that its author had
-//!   read and of what it came to. A client that finds something else begins anew, with what the log says, and has its watchers
+//!   read and of the revisions and times that it came to. A client that finds something else begins anew, with what the log says, and has its watchers
 //!   read their ranges again.
 //! - **Any client keeps snapshots**, and the log is dropped behind the older of two that are whole. One that is torn, or comes
 //!   from a client that slept meanwhile, does no harm.

@@ -18,7 +18,7 @@ pub(crate) struct PendingCommand {
     not_after: Option<Time>,
     /// The log may have it.
     pub(crate) is_in_doubt: bool,
-    /// Its record, once that is known.
+    /// Its record.
     pub(crate) body: Bytes,
     decided: oneshot::Sender<Result<Decision>>,
 }
@@ -33,10 +33,17 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds one: its sequence.
-    pub(crate) fn add(&mut self, not_after: Option<Time>, decided: oneshot::Sender<Result<Decision>>) -> u64 {
+    /// Adds one, whose record is made of its sequence and of [`done`](Self::done): its sequence.
+    pub(crate) fn add(
+        &mut self,
+        not_after: Option<Time>,
+        decided: oneshot::Sender<Result<Decision>>,
+        record: impl FnOnce(u64, u64) -> Bytes,
+    ) -> u64 {
+        let done = self.done();
         self.last += 1;
-        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, body: Bytes::new(), decided });
+        let body = record(self.last, done);
+        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, body, decided });
         self.earliest = self.earliest.into_iter().chain(not_after).min();
         self.last
     }
@@ -77,7 +84,7 @@ impl Pending {
     }
 
     /// The log begins anew for us: decides what it already says, and gives what is to be appended once more.
-    pub(crate) fn begin_anew(&mut self, came_to: impl Fn(u64) -> Option<Result<Reply>>) -> Vec<(u64, Bytes)> {
+    pub(crate) fn begin_anew(&mut self, came_to: impl Fn(u64) -> Option<Result<Reply>>) -> Vec<u64> {
         let mut left = Vec::new();
         for (sequence, pending) in std::mem::take(&mut self.commands) {
             let decision = match came_to(sequence) {
@@ -87,7 +94,7 @@ impl Pending {
                     Err(Error::new(ErrorKind::Unavailable, "get", "the log was read anew meanwhile"))
                 }
                 None => {
-                    left.push((sequence, pending.body.clone()));
+                    left.push(sequence);
                     self.commands.insert(sequence, pending);
                     continue;
                 }
@@ -131,7 +138,7 @@ mod tests {
 
     fn asked(pending: &mut Pending, until: Option<u64>) -> (u64, oneshot::Receiver<Result<Decision>>) {
         let (decided, decision) = oneshot::channel();
-        (pending.add(until.map(time), decided), decision)
+        (pending.add(until.map(time), decided, |_, _| Bytes::new()), decision)
     }
 
     #[test]
@@ -176,7 +183,8 @@ mod tests {
             _ if sequence == failed => Some(Err(Error::closed("commit").for_good())),
             _ => None,
         };
-        assert_eq!(pending.begin_anew(known), [(left, "a record".into())]);
+        assert_eq!(pending.begin_anew(known), [left]);
+        assert_eq!(pending.get(left).expect("it waits").body, "a record");
         let told = [told(&mut one), told(&mut two), told(&mut three), told(&mut tick)];
         assert_eq!(told, [Some("applied"), Some("in doubt"), None, Some("failed")]);
     }

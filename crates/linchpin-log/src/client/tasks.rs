@@ -4,7 +4,6 @@ use super::{Client, JITTER};
 use crate::log::{Log, LogReader};
 use crate::replica::Fault;
 use crate::truth;
-use bytes::Bytes;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::feed::Alarm;
 use linchpin_core::{Error, Result};
@@ -18,16 +17,16 @@ use tokio::time::{Instant, sleep};
 const TOGETHER: usize = 1024;
 
 /// Appends a command, again and again, as long as somebody waits for it. Whether the log has it is known by reading.
-pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence: u64, body: Bytes) {
+pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence: u64) {
     let mut backoff = Backoff::default();
     loop {
-        let was_in_doubt = {
+        let (was_in_doubt, body) = {
             let Some(client) = client.upgrade() else { return };
             let mut state = client.state.lock();
             let Some(pending) = state.pending.get(sequence) else { return };
-            std::mem::replace(&mut pending.is_in_doubt, true)
+            (std::mem::replace(&mut pending.is_in_doubt, true), pending.body.clone())
         };
-        let Err(error) = log.append(body.clone()).await else { return };
+        let Err(error) = log.append(body).await else { return };
         {
             let Some(client) = client.upgrade() else { return };
             let mut state = client.state.lock();
@@ -151,10 +150,10 @@ pub(super) async fn keep_snapshots<L: Log>(client: Weak<Client<L>>, log: Arc<L>,
 impl<L: Log> Client<L> {
     /// Returns once a record was read back that does nothing but let time pass. It may be appended again at will.
     async fn append_tick(self: &Arc<Self>) -> Result<()> {
-        let until = Instant::now() + self.settings.limit;
+        let (until, tick) = (Instant::now() + self.settings.limit, Command::Tick.encode()?);
         let mut backoff = Backoff::default();
         loop {
-            match self.attempt("get", &Command::Tick, None, until).await {
+            match self.attempt("get", &tick, None, until).await {
                 Err(error) if error.is_transient() && Instant::now() < until => backoff.pause().await,
                 appended => return appended.map(drop),
             }

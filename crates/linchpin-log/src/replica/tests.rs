@@ -12,7 +12,7 @@ struct Written {
 impl Written {
     fn put(&mut self, at: u64, envelope: &Envelope) -> LogRecord {
         let (offset, time) = (self.records.len() as u64, Time::from_micros(at));
-        let record = LogRecord { offset, time, body: envelope.encode().expect("encodes") };
+        let record = LogRecord { offset, time, body: envelope.encoded() };
         self.records.push(record.clone());
         record
     }
