@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// A connection that was used just now is used again without a look.
-const UNSURE: Duration = Duration::from_millis(300);
+pub(super) const UNSURE: Duration = Duration::from_millis(300);
 
 /// Does each thing that may not be done twice, after something happened to the connection that it would go over.
 async fn each(postgres: &Arc<dyn Driver>, happens: impl AsyncFn()) -> Result<()> {

@@ -1,9 +1,10 @@
 //! Several handles of one process that connect alike.
 
+use super::idle::UNSURE;
 use super::{END_ALL, LIMIT, SOON, ask, config, connect, key, pool, server};
 use futures::future::join_all;
 use linchpin::{Coordinator, Driver, Namespace, Outcome, Transaction};
-use linchpin_postgres::PostgresCoordination;
+use linchpin_postgres::{PostgresConfig, PostgresCoordination};
 use linchpin_tests::servers::PostgresServer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +15,22 @@ async fn open(server: &PostgresServer, name: &str) -> u32 {
     ask(server, &count).await.parse().expect("a number")
 }
 
+/// Returns once all are closed, which has to be soon.
+async fn until_closed(server: &PostgresServer) {
+    let started = Instant::now();
+    while open(server, "linchpin").await > 0 {
+        assert!(started.elapsed() < SOON, "connections are left");
+    }
+}
+
 /// A handle to a namespace of its own.
-async fn handle(server: &PostgresServer, number: usize) -> Arc<dyn Driver> {
+async fn tenant(config: PostgresConfig, number: usize) -> Arc<dyn Driver> {
     let namespace = Namespace::new(format!("tenant-{number}")).expect("valid");
-    PostgresCoordination::connect(config(&server.url()).namespace(namespace)).await.expect("connects").driver()
+    PostgresCoordination::connect(config.namespace(namespace)).await.expect("connects").driver()
+}
+
+async fn handle(server: &PostgresServer, number: usize) -> Arc<dyn Driver> {
+    tenant(config(&server.url()), number).await
 }
 
 #[tokio::test]
@@ -68,16 +81,15 @@ async fn one_that_is_closed_takes_nothing_from_the_others() {
     stays.get(&[key("k0")]).await.expect("a read").into_entry().expect("there");
     assert!(open(&server, "linchpin").await > 0, "what it shares is open");
     stays.close().await.expect("closed");
-    let started = Instant::now();
-    while open(&server, "linchpin").await > 0 {
-        assert!(started.elapsed() < SOON, "the last one leaves connections");
-    }
+    until_closed(&server).await;
 }
 
 #[tokio::test]
 async fn what_closed_handles_still_wait_for_takes_no_place_of_others() {
     let server = server().await;
-    let (closed, stays) = ([handle(&server, 0).await, handle(&server, 1).await], handle(&server, 2).await);
+    // They wait for long.
+    let tenant = |number| tenant(config(&server.url()).response_timeout(SOON), number);
+    let (closed, stays) = ([tenant(0).await, tenant(1).await], tenant(2).await);
     // An application holds the namespaces of the others.
     let mut application = pool(&server.url(), 1).await.acquire().await.expect("a connection");
     let hold = "BEGIN; SELECT linchpin.hold('tenant-0'); SELECT linchpin.hold('tenant-1')";
@@ -87,7 +99,11 @@ async fn what_closed_handles_still_wait_for_takes_no_place_of_others() {
         let driver = driver.clone();
         waiting.push(tokio::spawn(async move { driver.clear("").await }));
     }
-    sleep(Duration::from_millis(600)).await;
+    // As many as one handle may open: the others have no room for more.
+    let held_up =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'linchpin'";
+    let all_wait = async { while ask(&server, held_up).await.parse::<u32>().expect("a number") < 4 {} };
+    timeout(SOON, all_wait).await.expect("they wait");
     for driver in &closed {
         driver.close().await.expect("closed");
     }
@@ -166,7 +182,7 @@ async fn handles_come_and_go_and_connections_are_cut_and_none_is_stuck() {
         timeout(SOON * 3, async { tokio::join!(join_all(coming_and_going), cutting) }).await.expect("nobody hangs");
     assert!(done.iter().sum::<usize>() > 100, "{done:?} calls were done");
     // By then a connection is looked at before it is used, which may have been cut last.
-    sleep(Duration::from_millis(500)).await;
+    sleep(UNSURE).await;
     // Twice as many as it may open, all at once: each has its turn.
     let calls = (0..10).map(|n| {
         let stays = stays.clone();
@@ -176,8 +192,5 @@ async fn handles_come_and_go_and_connections_are_cut_and_none_is_stuck() {
         outcome.expect("a commit");
     }
     stays.close().await.expect("closed");
-    let started = Instant::now();
-    while open(&server, "linchpin").await > 0 {
-        assert!(started.elapsed() < SOON, "connections are left");
-    }
+    until_closed(&server).await;
 }

@@ -1,6 +1,6 @@
 //! Many who ask at the same time for what is large, over a slow line: what they are told comes in pieces that arrive in time.
 
-use super::{LIMIT, connect, key, server};
+use super::{LIMIT, address, connect, key, server};
 use futures::future::join_all;
 use linchpin::{Driver, Outcome, Result, Transaction, TransactionId};
 use linchpin_tests::servers::PostgresServer;
@@ -21,14 +21,13 @@ fn many() -> usize {
 }
 
 async fn slow(server: &PostgresServer) -> String {
-    let url = server.url();
-    let target = url.rsplit('@').next().and_then(|rest| rest.split('/').next()).expect("an address").to_owned();
+    let target = address(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let slow = url.replace(&target, &address.to_string());
+    let near = listener.local_addr().expect("an address");
+    let slow = server.url().replace(&target.to_string(), &near.to_string());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(&target).await.expect("connects");
+            let server = TcpStream::connect(target).await.expect("connects");
             let ((mut asks, hears), (says, mut told)) = (client.into_split(), server.into_split());
             tokio::spawn(async move { copy(&mut asks, &mut told).await });
             tokio::spawn(carry(says, hears));

@@ -139,15 +139,15 @@ fn requests_of_changes(ctx: &Context, candidates: usize) -> impl Future<Output =
             waiting.push(stand(&node, &ctx.driver(), place + 1).await?);
         }
         let requests = || node.metrics().operations.values().map(|operation| operation.calls).sum::<u64>();
-        let watching = || node.metrics().operations.get("watch").map_or(0, |metrics| metrics.calls);
+        let calls = |name: &str| node.metrics().operations.get(name).map_or(0, |metrics| metrics.calls);
+        let watching = || calls("watch");
         // The queue is watched once for all of them, the seat by the first.
         let all_wait = 2;
         eventually("the first candidate watches the leader", async || Ok((watching() == all_wait).then_some(())))
             .await?;
         // Others may see a place before the call has returned that took it. The leader has taken one, and the seat, and left.
-        let stood = || node.metrics().operations.get("commit").map_or(0, |metrics| metrics.calls);
         let all = candidates as u64 + 3;
-        eventually("all stand", async || Ok((stood() >= all).then_some(()))).await?;
+        eventually("all stand", async || Ok((calls("commit") >= all).then_some(()))).await?;
         let before = requests();
         for (nth, candidate) in waiting.drain(..CHANGES).enumerate() {
             leads.resign().await?;
