@@ -361,9 +361,10 @@ fn command(random: &mut fastrand::Rng, receipts: &[Receipt]) -> Command {
 async fn apply(redis: &Arc<dyn Driver>, command: &Command) -> linchpin::Result<Reply> {
     Ok(match command {
         Command::Append { stream, records } => Reply::Appended(redis.append(stream, records).await?),
-        Command::Claim(claim) => {
-            Reply::Claimed(linchpin_machine::ClaimAnswer { deliveries: redis.claim(claim).await?, next_due: None })
-        }
+        Command::Claim(claim) => Reply::Claimed(linchpin_machine::ClaimAnswer {
+            deliveries: redis.claim(claim).await?,
+            ..Default::default()
+        }),
         Command::Settle(settlements) => Reply::Settled(redis.settle(settlements).await?),
         Command::Trim { stream, keep } => Reply::Trimmed(redis.trim(stream, *keep).await?),
         Command::RemoveGroup { stream, group } => Reply::GroupRemoved(redis.remove_group(stream, group).await?),

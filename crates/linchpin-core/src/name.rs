@@ -251,6 +251,7 @@ impl fmt::Debug for Namespace {
 /// let dead = orders.dead_letters(&GroupName::new("billing")?);
 /// assert_eq!(dead.as_str(), "orders");
 /// assert_ne!(dead, orders);
+/// assert_eq!(dead.living(), orders);
 /// # Ok::<(), linchpin_core::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -283,6 +284,11 @@ impl StreamName {
     /// The group whose dead letters this names, if it names dead letters.
     pub fn dead_letters_of(&self) -> Option<&GroupName> {
         self.dead_letters_of.as_ref()
+    }
+
+    /// The stream whose dead letters this names, if it names dead letters; else itself.
+    pub fn living(&self) -> Self {
+        Self { name: self.name.clone(), dead_letters_of: None }
     }
 
     /// The same name behind `prefix`, for layers.

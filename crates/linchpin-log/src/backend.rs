@@ -152,9 +152,7 @@ impl<S: LogSource> Backend for Replicated<S> {
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        let operation = Operation::Append;
-        let command = Command::Append { stream: stream.clone(), records: records.to_vec() };
-        reply!(operation, self.client.call(operation, &command).await?, Reply::Appended(all) => all)
+        self.client.append_records(stream, records).await
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
@@ -172,19 +170,25 @@ impl<S: LogSource> Backend for Replicated<S> {
     async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
         let operation = Operation::Trim;
         let command = Command::Trim { stream: stream.clone(), keep };
-        reply!(operation, self.client.call(operation, &command).await?, Reply::Trimmed(dropped) => dropped)
+        let reply = self.client.call(operation, &command).await?;
+        self.client.drop_released().await;
+        reply!(operation, reply, Reply::Trimmed(dropped) => dropped)
     }
 
     async fn remove_group(&self, stream: &StreamName, group: &GroupName) -> Result<bool> {
         let operation = Operation::RemoveGroup;
         let command = Command::RemoveGroup { stream: stream.clone(), group: group.clone() };
-        reply!(operation, self.client.call(operation, &command).await?, Reply::GroupRemoved(existed) => existed)
+        let reply = self.client.call(operation, &command).await?;
+        self.client.drop_released().await;
+        reply!(operation, reply, Reply::GroupRemoved(existed) => existed)
     }
 
     async fn clear(&self, prefix: &str) -> Result<()> {
         let operation = Operation::Clear;
         let command = Command::Clear { prefix: prefix.to_owned() };
-        reply!(operation, self.client.call(operation, &command).await?, Reply::Cleared => ())
+        let reply = self.client.call(operation, &command).await?;
+        self.client.drop_released().await;
+        reply!(operation, reply, Reply::Cleared => ())
     }
 
     async fn health(&self) -> Result<Health> {
@@ -210,7 +214,8 @@ impl<L: Log> Source for Claims<L> {
         let operation = Operation::Claim;
         let reply = self.0.call(operation, &Command::Claim(claim.clone())).await?;
         let answer = reply!(operation, reply, Reply::Claimed(answer) => answer)?;
-        Ok(Look { given: answer.deliveries, due: answer.next_due.map(|due| self.0.until(due)) })
+        let due = answer.next_due.map(|due| self.0.until(due));
+        Ok(Look { given: self.0.fill(&claim.stream, answer).await?, due })
     }
 
     async fn listen(&self, stream: &StreamName, woken: Arc<Notify>) -> Result<Arc<Notify>> {

@@ -1,5 +1,6 @@
 //! A client: it appends commands to the log, and reads there what becomes of them.
 
+mod contents;
 mod tasks;
 
 use crate::envelope::{Author, Envelope};
@@ -42,6 +43,8 @@ pub(crate) struct Client<L> {
     alarm: Arc<Alarm>,
     readers: mpsc::UnboundedSender<oneshot::Sender<Result<(), Arc<Error>>>>,
     is_worth_a_snapshot: Arc<Notify>,
+    /// Before which places contents of streams were dropped, as far as this client did.
+    dropped: Mutex<HashMap<StreamName, u64>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -93,6 +96,7 @@ impl<L: Log> Client<L> {
             alarm: Arc::default(),
             readers,
             is_worth_a_snapshot: Arc::default(),
+            dropped: Mutex::default(),
             tasks: Mutex::default(),
         });
         let (weak, log) = (Arc::downgrade(&client), client.log.clone());

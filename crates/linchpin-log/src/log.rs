@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use linchpin_core::Result;
+use linchpin_core::{Result, StreamName};
 use linchpin_machine::Time;
 
 /// A record of a log.
@@ -108,6 +108,34 @@ pub trait Log: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future leaves open whether it is dropped.
     async fn drop_snapshot(&self, offset: u64) -> Result<()>;
+
+    /// Keeps what records of a stream carry, beside the log, and as durably: the place of each. What is kept later has a
+    /// greater place.
+    ///
+    /// # Errors
+    /// What the log fails with. Some may be kept then: nobody asks for them.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether they are kept.
+    async fn keep_contents(&self, stream: &StreamName, contents: Vec<Bytes>) -> Result<Vec<u64>>;
+
+    /// Reads what lies at these places; nothing where it is not kept any more.
+    ///
+    /// # Errors
+    /// What the log fails with.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    async fn contents(&self, stream: &StreamName, places: &[u64]) -> Result<Vec<Option<Bytes>>>;
+
+    /// Drops what lies before this place.
+    ///
+    /// # Errors
+    /// What the log fails with.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it is dropped.
+    async fn drop_contents(&self, stream: &StreamName, before: u64) -> Result<()>;
 }
 
 /// Reads a log, record by record.

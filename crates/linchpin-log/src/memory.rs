@@ -7,7 +7,7 @@ pub use source::{MemoryLogConfig, MemoryLogCoordination, MemoryLogs};
 use crate::log::{Bounds, Log, LogReader, LogRecord};
 use async_trait::async_trait;
 use bytes::Bytes;
-use linchpin_core::{Error, ErrorKind, Result, Retry};
+use linchpin_core::{Error, ErrorKind, Result, Retry, StreamName};
 use linchpin_machine::Time;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -72,6 +72,9 @@ struct Inner {
     first: u64,
     records: VecDeque<LogRecord>,
     snapshots: BTreeMap<u64, Bytes>,
+    contents: BTreeMap<(StreamName, u64), Bytes>,
+    /// Where the last content was kept.
+    last_place: u64,
     /// What the clock said at the start, in microseconds: it is stepped by this.
     started_at: u64,
 }
@@ -93,7 +96,8 @@ impl MemoryLog {
     pub fn new() -> Self {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_at = u64::try_from(since_1970.as_micros()).unwrap_or_default();
-        let inner = Inner { first: 0, records: VecDeque::new(), snapshots: BTreeMap::new(), started_at };
+        let (records, snapshots, contents) = Default::default();
+        let inner = Inner { first: 0, records, snapshots, contents, last_place: 0, started_at };
         let shared = Shared { inner: Mutex::new(inner), next: watch::Sender::new(0), started: Instant::now() };
         Self {
             shared: Arc::new(shared),
@@ -126,10 +130,21 @@ impl MemoryLog {
         self.shared.next.send_replace(next);
     }
 
+    /// How many contents are kept of a stream's records.
+    pub fn contents_of(&self, stream: &StreamName) -> usize {
+        self.shared.inner.lock().contents.keys().filter(|(name, _)| name == stream).count()
+    }
+
+    /// Loses the contents of all records.
+    pub fn lose_contents(&self) {
+        self.shared.inner.lock().contents.clear();
+    }
+
     /// Loses all that it has: it begins anew.
     pub fn lose_all(&self) {
         let mut inner = self.shared.inner.lock();
-        (inner.first, inner.records, inner.snapshots) = (0, VecDeque::new(), BTreeMap::new());
+        inner.first = 0;
+        (inner.records, inner.snapshots, inner.contents) = Default::default();
         drop(inner);
         self.shared.next.send_replace(0);
     }
@@ -223,6 +238,41 @@ impl Log for MemoryLog {
 
     async fn drop_snapshot(&self, offset: u64) -> Result<()> {
         self.shared.inner.lock().snapshots.remove(&offset);
+        Ok(())
+    }
+
+    async fn keep_contents(&self, stream: &StreamName, contents: Vec<Bytes>) -> Result<Vec<u64>> {
+        self.delay(self.faults.delay).await;
+        if self.happens(self.faults.lost) {
+            return Err(failed("append"));
+        }
+        let mut inner = self.shared.inner.lock();
+        let mut places = Vec::with_capacity(contents.len());
+        for content in contents {
+            inner.last_place += 1;
+            let place = inner.last_place;
+            inner.contents.insert((stream.clone(), place), content);
+            places.push(place);
+        }
+        drop(inner);
+        if self.happens(self.faults.unanswered) { Err(failed("append")) } else { Ok(places) }
+    }
+
+    async fn contents(&self, stream: &StreamName, places: &[u64]) -> Result<Vec<Option<Bytes>>> {
+        self.delay(self.faults.delay).await;
+        if self.happens(self.faults.cut) {
+            return Err(failed("claim"));
+        }
+        let inner = self.shared.inner.lock();
+        Ok(places.iter().map(|place| inner.contents.get(&(stream.clone(), *place)).cloned()).collect())
+    }
+
+    async fn drop_contents(&self, stream: &StreamName, before: u64) -> Result<()> {
+        if self.happens(self.faults.lost) {
+            return Err(failed("trim"));
+        }
+        let mut inner = self.shared.inner.lock();
+        inner.contents.retain(|(name, place), _| name != stream || *place >= before);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::machine::Machine;
+use crate::stream::Placed;
 use crate::streams::ClaimAnswer;
 use crate::{Effects, Time};
 use linchpin_core::{
@@ -32,6 +33,13 @@ pub enum Command {
         stream: StreamName,
         /// The records, in their order.
         records: Vec<Record>,
+    },
+    /// [`Machine::append_placed`].
+    AppendPlaced {
+        /// The stream.
+        stream: StreamName,
+        /// The records, in their order.
+        records: Vec<Placed>,
     },
     /// [`Machine::claim`].
     Claim(Claim),
@@ -65,8 +73,10 @@ pub enum Reply {
     Ticked,
     /// A [`Command::Commit`] was decided.
     Decided(Outcome),
-    /// A [`Command::Append`] ran: one per record.
+    /// A [`Command::Append`] or [`Command::AppendPlaced`] ran: one per record.
     Appended(Vec<Appended>),
+    /// A [`Command::AppendPlaced`] did nothing: its contents have to be placed anew.
+    Released,
     /// A [`Command::Claim`] ran.
     Claimed(ClaimAnswer),
     /// A [`Command::Settle`] ran: one per settlement.
@@ -109,6 +119,9 @@ impl Machine {
             Command::Commit(transaction) => self.commit(now, transaction).map(|outcome| outcome.map(Reply::Decided)),
             Command::Append { stream, records } => {
                 self.append(now, stream, records).map(|all| Ok(Reply::Appended(all)))
+            }
+            Command::AppendPlaced { stream, records } => {
+                self.append_placed(now, stream, records).map(|all| Ok(all.map_or(Reply::Released, Reply::Appended)))
             }
             Command::Claim(claim) => self.claim(now, claim).map(|claimed| Ok(Reply::Claimed(claimed))),
             Command::Settle(settlements) => self.settle(now, settlements).map(|all| Ok(Reply::Settled(all))),

@@ -45,6 +45,6 @@ pub use command::{Command, Reply};
 pub use ids::ID_WINDOW;
 pub use machine::{Effects, Machine};
 pub use snapshot::Snapshot;
-pub use stream::DEDUPE_WINDOW;
+pub use stream::{DEDUPE_WINDOW, Placed};
 pub use streams::ClaimAnswer;
 pub use time::Time;

@@ -2,6 +2,7 @@
 
 use crate::ids::Ids;
 use crate::state::Keys;
+use crate::stream::Placed;
 use crate::streams::{ClaimAnswer, Streams};
 use crate::time::Time;
 use linchpin_adapter::fanout::Change;
@@ -119,6 +120,26 @@ impl Machine {
         Effects { outcome, changes, woken: fresh.then(|| stream.clone()).into_iter().collect() }
     }
 
+    /// As [`append`](Self::append), of records whose contents lie elsewhere. Nothing is appended, and the outcome is none, if
+    /// one of them lies where contents are [released](Self::released) by now: it may have been dropped.
+    pub fn append_placed(
+        &mut self,
+        now: Time,
+        stream: &StreamName,
+        records: &[Placed],
+    ) -> Effects<Option<Vec<Appended>>> {
+        let changes = self.advance(now);
+        let outcome = self.streams.append_placed(self.clock, stream, records);
+        let fresh = outcome.iter().flatten().any(|appended| !appended.duplicate);
+        Effects { outcome, changes, woken: fresh.then(|| stream.clone()).into_iter().collect() }
+    }
+
+    /// The streams of which contents that lie elsewhere are not needed any more, by them or by their dead letters: all that
+    /// lie before a place. One that was cleared is among them for a day.
+    pub fn released(&self) -> impl Iterator<Item = (&StreamName, u64)> {
+        self.streams.released()
+    }
+
     /// Claims records, as [`Driver::claim`](linchpin_core::Driver::claim) says, except that it does not
     /// wait: first those delivered before whose time has come, then those the group has not looked at,
     /// each in the order of their positions.
@@ -142,7 +163,7 @@ impl Machine {
     /// Drops old records, but none that a group has not settled; returns how many.
     pub fn trim(&mut self, now: Time, stream: &StreamName, keep: Retention) -> Effects<u64> {
         let changes = self.advance(now);
-        Effects { outcome: self.streams.trim(stream, keep), changes, woken: Vec::new() }
+        Effects { outcome: self.streams.trim(self.clock, stream, keep), changes, woken: Vec::new() }
     }
 
     /// Removes a group with what it has pending and its dead letters; whether there was one.

@@ -29,6 +29,10 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.values.get(key)
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.order.iter().filter_map(|(_, key)| Some((key, self.values.get(key)?)))
+    }
+
     /// Remembers a value, in place of the one that the key had.
     pub(crate) fn insert(&mut self, now: Time, key: K, value: V) {
         if self.values.insert(key.clone(), value).is_some() {

@@ -3,8 +3,9 @@
 use crate::group::Group;
 use crate::pairs;
 use crate::recent::Recent;
-use crate::records::{Records, Stored};
+use crate::records::{Content, Records, Stored};
 use crate::time::Time;
+use bytes::Bytes;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, GroupName, Position, Receipt, Record, Retention, Settled, Settlement,
     dead_letter,
@@ -19,8 +20,23 @@ pub const DEDUPE_WINDOW: Duration = Duration::from_mins(2);
 /// The ids of records, each with the number of its stream.
 pub(crate) type RecordIds = Recent<(u64, String), Position>;
 
+/// A record whose content lies elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Where: greater than every place that was given before.
+    pub place: u64,
+    /// As [`Record::id`].
+    pub id: Option<String>,
+    /// As [`Record::delay`].
+    pub delay: Option<Duration>,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Stream {
+    /// Contents of its records, and of its dead letters, that lie elsewhere before this place are not needed any more.
+    pub(crate) released: u64,
+    /// Those from this place on are not released before this time: somebody came too late, and places his anew.
+    pub(crate) held: Option<(u64, Time)>,
     /// Tells it from every other stream of the namespace, also from one of the same name that was cleared.
     number: u64,
     pub(crate) records: Records,
@@ -30,18 +46,36 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// An empty stream whose first record will stand at `start`.
-    pub(crate) fn from(number: u64, start: Position) -> Self {
-        Self { number, records: Records::from(start), groups: BTreeMap::new() }
+    pub(crate) fn from(number: u64, start: Position, released: u64) -> Self {
+        Self { released, held: None, number, records: Records::from(start), groups: BTreeMap::new() }
     }
 
     pub(crate) fn append(&mut self, now: Time, record: &Record, ids: &mut RecordIds) -> Appended {
-        let named = record.id.clone().map(|id| (self.number, id));
+        let Record { payload, id, headers, delay } = record;
+        let here = || (Content::Here { payload: payload.clone(), id: id.clone() }, headers.clone());
+        self.append_unless_known(now, id.as_ref(), *delay, ids, here)
+    }
+
+    /// Appends a record whose content lies elsewhere.
+    pub(crate) fn append_placed(&mut self, now: Time, record: &Placed, ids: &mut RecordIds) -> Appended {
+        let there = || (Content::At(record.place), Vec::new());
+        self.append_unless_known(now, record.id.as_ref(), record.delay, ids, there)
+    }
+
+    fn append_unless_known(
+        &mut self,
+        now: Time,
+        id: Option<&String>,
+        delay: Option<Duration>,
+        ids: &mut RecordIds,
+        content: impl FnOnce() -> (Content, Vec<(String, String)>),
+    ) -> Appended {
+        let named = id.map(|id| (self.number, id.clone()));
         if let Some(position) = named.as_ref().and_then(|id| ids.get(id)) {
             return Appended { position: *position, duplicate: true };
         }
-        let Record { payload, id, headers, delay } = record.clone();
-        let due = delay.map(|delay| now.after(delay));
-        let position = self.records.push(Stored { payload, id, headers, due });
+        let ((content, headers), due) = (content(), delay.map(|delay| now.after(delay)));
+        let position = self.records.push(Stored { content, headers, due });
         if let Some(id) = named {
             ids.insert(now, id, position);
         }
@@ -49,11 +83,11 @@ impl Stream {
     }
 
     /// What the claim gets; records that were delivered too often go into `dead` instead.
-    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, dead: &mut Vec<Stored>) -> Vec<Delivery> {
+    pub(crate) fn claim(&mut self, now: Time, claim: &Claim, dead: &mut Vec<Stored>) -> Given {
         let records = &self.records;
         let group = self.groups.entry(claim.group.clone()).or_insert_with(|| Group::new(records.first()));
-        let mut deliveries = Vec::new();
-        while deliveries.len() < claim.max
+        let mut given = Given::default();
+        while given.deliveries.len() < claim.max
             && let Some((position, delivered)) = group.first_ready(now)
         {
             if claim.max_deliveries.is_some_and(|max| delivered >= max) {
@@ -62,10 +96,10 @@ impl Stream {
                 dead.extend(record.map(|record| record.dead(position, delivered, dead_letter::MAX_DELIVERIES)));
             } else {
                 let delivery = group.deliver(position, now.after(claim.visibility));
-                deliveries.extend(records.get(position).map(|record| delivered_to(claim, position, delivery, record)));
+                records.get(position).into_iter().for_each(|record| given.add(claim, position, delivery, record));
             }
         }
-        while deliveries.len() < claim.max
+        while given.deliveries.len() < claim.max
             && let Some(record) = records.get(group.next())
         {
             let position = group.look();
@@ -74,11 +108,11 @@ impl Stream {
                 Some(due) if due > now => group.park(position, due),
                 _ => {
                     let delivery = group.deliver(position, now.after(claim.visibility));
-                    deliveries.push(delivered_to(claim, position, delivery, record));
+                    given.add(claim, position, delivery, record);
                 }
             }
         }
-        deliveries
+        given
     }
 
     /// Settles a delivery; a rejected record is handed out for the dead letters.
@@ -112,8 +146,25 @@ impl Stream {
     }
 }
 
-fn delivered_to(claim: &Claim, position: Position, delivery: u32, record: &Stored) -> Delivery {
-    let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
-    let Stored { payload, id, headers, .. } = record.clone();
-    Delivery { receipt, payload, id, headers }
+/// What a claim is given.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Where the content of each of them lies, if it is not here.
+    pub(crate) places: Vec<u64>,
+}
+
+impl Given {
+    fn add(&mut self, claim: &Claim, position: Position, delivery: u32, record: Stored) {
+        let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
+        let Stored { content, headers, .. } = record;
+        let (payload, id) = match content {
+            Content::Here { payload, id } => (payload, id),
+            Content::At(place) => {
+                self.places.push(place);
+                (Bytes::new(), None)
+            }
+        };
+        self.deliveries.push(Delivery { receipt, payload, id, headers });
+    }
 }

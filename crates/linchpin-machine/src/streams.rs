@@ -4,7 +4,7 @@ use crate::group::Group;
 use crate::pairs;
 use crate::recent::Recent;
 use crate::records::Stored;
-use crate::stream::{DEDUPE_WINDOW, RecordIds, Stream};
+use crate::stream::{DEDUPE_WINDOW, Given, Placed, RecordIds, Stream};
 use crate::time::Time;
 use linchpin_core::{
     Action, Appended, Claim, Delivery, GroupInfo, GroupName, Position, Record, Retention, Settled, Settlement,
@@ -17,11 +17,17 @@ use std::time::Duration;
 /// For how long the last position of a cleared stream is remembered.
 const CLEARED_WINDOW: Duration = Duration::from_hours(24);
 
+/// How long contents are held that are placed anew as they came too late: longer than that takes.
+const PLACING: Duration = Duration::from_secs(10);
+
 /// What a claim got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimAnswer {
-    /// The records, now this member's alone.
+    /// The records, now this member's alone. One whose content lies elsewhere has nothing but its receipt and the headers
+    /// that tell of its death: its own lie with the content.
     pub deliveries: Vec<Delivery>,
+    /// Where the content of each of them lies; empty if they have their contents.
+    pub places: Vec<u64>,
     /// When the next record that is in a member's hands, or waits for a retry or a delay, becomes due: a
     /// member that got nothing and wants to wait claims again then, or when the stream is woken.
     pub next_due: Option<Time>,
@@ -33,11 +39,21 @@ pub(crate) struct Streams {
     by_name: BTreeMap<StreamName, Stream>,
     /// The last positions of streams that were cleared: a new one of the same name goes on after it, so that
     /// a receipt of the old one never fits a record of the new one.
-    cleared: Recent<StreamName, Position>,
+    cleared: Recent<StreamName, Cleared>,
     /// Of all streams together, so that they are forgotten in time whatever becomes of their streams.
     ids: RecordIds,
     /// How many streams there have been.
     count: u64,
+    /// Every content that lies elsewhere lies before this place.
+    places_end: u64,
+}
+
+/// What is remembered of a stream that was cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Cleared {
+    last: Position,
+    /// As [`Stream::released`].
+    released: u64,
 }
 
 impl Streams {
@@ -46,7 +62,12 @@ impl Streams {
         let (cleared, count) = (&self.cleared, &mut self.count);
         self.by_name.entry(name.clone()).or_insert_with(|| {
             *count += 1;
-            Stream::from(*count, Position(cleared.get(name).map_or(0, |last| last.0) + 1))
+            let known = cleared.get(name).copied();
+            Stream::from(
+                *count,
+                Position(known.map_or(0, |known| known.last.0) + 1),
+                known.map_or(0, |known| known.released),
+            )
         })
     }
 
@@ -71,17 +92,40 @@ impl Streams {
         appended
     }
 
+    /// As [`append`](Self::append); nothing if a content lies where contents may have been dropped by now.
+    pub(crate) fn append_placed(
+        &mut self,
+        now: Time,
+        stream: &StreamName,
+        records: &[Placed],
+    ) -> Option<Vec<Appended>> {
+        let Some(last) = records.iter().map(|record| record.place).max() else { return Some(Vec::new()) };
+        self.places_end = self.places_end.max(last.saturating_add(1));
+        let places_end = self.places_end;
+        let living = self.stream(&stream.living());
+        if records.iter().any(|record| record.place < living.released) {
+            let from = living.held.filter(|(_, until)| now < *until).map_or(places_end, |(from, _)| from);
+            living.held = Some((from, now.after(PLACING)));
+            return None;
+        }
+        let mut ids = std::mem::take(&mut self.ids);
+        let stream = self.stream(stream);
+        let appended = records.iter().map(|record| stream.append_placed(now, record, &mut ids)).collect();
+        self.ids = ids;
+        Some(appended)
+    }
+
     /// A group comes to be with its first claim, even of a stream that nobody appended to yet: what is
     /// appended from then on is kept for it.
     pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> ClaimAnswer {
         let mut dead = Vec::new();
         let stream = self.stream(&claim.stream);
-        let deliveries = stream.claim(now, claim, &mut dead);
+        let Given { deliveries, places } = stream.claim(now, claim, &mut dead);
         let next_due = stream.groups.get(&claim.group).and_then(Group::next_due);
         for record in dead {
             self.bury(&claim.stream, &claim.group, record, woken);
         }
-        ClaimAnswer { deliveries, next_due }
+        ClaimAnswer { deliveries, places, next_due }
     }
 
     pub(crate) fn settle(&mut self, now: Time, settlement: &Settlement, woken: &mut Vec<StreamName>) -> Settled {
@@ -114,6 +158,7 @@ impl Streams {
         let dead_letters = stream.dead_letters(group);
         if existed && stream.dead_letters_of().is_none() {
             self.remove(now, |name| *name == dead_letters);
+            self.release(now, stream);
         }
         existed
     }
@@ -136,8 +181,32 @@ impl Streams {
         StreamInfo { length: stream.records.len(), last: stream.records.last(), groups }
     }
 
-    pub(crate) fn trim(&mut self, stream: &StreamName, keep: Retention) -> u64 {
-        self.by_name.get_mut(stream).map_or(0, |stream| stream.trim(keep))
+    pub(crate) fn trim(&mut self, now: Time, stream: &StreamName, keep: Retention) -> u64 {
+        let dropped = self.by_name.get_mut(stream).map_or(0, |stream| stream.trim(keep));
+        if dropped > 0 {
+            self.release(now, &stream.living());
+        }
+        dropped
+    }
+
+    /// Finds out which contents of a stream are not needed any more: those before the first one that it has, or its dead
+    /// letters.
+    fn release(&mut self, now: Time, stream: &StreamName) {
+        let all = self.by_name.range(stream..).take_while(|(name, _)| name.as_str() == stream.as_str());
+        let first = all.filter_map(|(_, stream)| stream.records.first_place()).min();
+        let released = first.unwrap_or(self.places_end);
+        if let Some(living) = self.by_name.get_mut(stream) {
+            let held = living.held.filter(|(_, until)| now < *until).map_or(u64::MAX, |(from, _)| from);
+            living.released = living.released.max(released.min(held));
+        }
+    }
+
+    /// The streams of which contents lie elsewhere that are not needed any more, each with the place before which those lie.
+    pub(crate) fn released(&self) -> impl Iterator<Item = (&StreamName, u64)> {
+        let cleared = self.cleared.iter().filter(|(name, _)| !self.by_name.contains_key(name));
+        let cleared = cleared.map(|(name, cleared)| (name, cleared.released));
+        let living = self.by_name.iter().map(|(name, stream)| (name, stream.released));
+        living.chain(cleared).filter(|(_, released)| *released > 0)
     }
 
     /// Removes the streams whose name starts with `prefix`; dead letters have the name of their stream.
@@ -146,11 +215,14 @@ impl Streams {
     }
 
     fn remove(&mut self, now: Time, is_unwanted: impl Fn(&StreamName) -> bool) {
-        let cleared = &mut self.cleared;
+        let (cleared, places_end) = (&mut self.cleared, self.places_end);
         self.by_name.retain(|name, stream| {
             let stays = !is_unwanted(name);
-            if let (false, Some(last)) = (stays, stream.records.last()) {
-                cleared.insert(now, name.clone(), last);
+            // Contents of dead letters are their stream's.
+            let released = if name.dead_letters_of().is_none() { places_end } else { 0 };
+            if !stays && (released > 0 || stream.records.last().is_some()) {
+                let last = Position(stream.records.end().0 - 1);
+                cleared.insert(now, name.clone(), Cleared { last, released });
             }
             stays
         });

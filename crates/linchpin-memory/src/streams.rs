@@ -34,7 +34,7 @@ impl Space {
         loop {
             // Before looking: what comes after the look wakes it.
             let woken = self.wake_ups.of(&claim.stream).notified();
-            let ClaimAnswer { deliveries, next_due } = self.apply(|machine, now| machine.claim(now, claim));
+            let ClaimAnswer { deliveries, next_due, .. } = self.apply(|machine, now| machine.claim(now, claim));
             let late = gives_up.is_some_and(|gives_up| Instant::now() >= gives_up);
             if !deliveries.is_empty() || late {
                 return deliveries;

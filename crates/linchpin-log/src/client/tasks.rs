@@ -181,6 +181,9 @@ impl<L: Log> Client<L> {
         let next = image.next;
         let bytes = image.encode()?;
         self.state.lock().saved = bytes.len();
-        truth::keep(log, next, bytes).await
+        truth::keep(log, next, bytes).await?;
+        // Who was to do it may be gone.
+        self.drop_released().await;
+        Ok(())
     }
 }

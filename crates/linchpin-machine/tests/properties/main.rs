@@ -2,6 +2,7 @@
 //! be wrong, and against the machine itself, written down and read back.
 
 mod ops;
+mod placed;
 mod snapshots;
 mod state_model;
 mod stream_model;

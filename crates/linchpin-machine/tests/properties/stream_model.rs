@@ -44,7 +44,9 @@ impl StreamModel {
             Command::Append { stream, records } => {
                 Reply::Appended(records.iter().map(|record| self.append(stream, record)).collect())
             }
-            Command::Claim(claim) => Reply::Claimed(ClaimAnswer { deliveries: self.claim(claim), next_due: None }),
+            Command::Claim(claim) => {
+                Reply::Claimed(ClaimAnswer { deliveries: self.claim(claim), ..ClaimAnswer::default() })
+            }
             Command::Settle(all) => Reply::Settled(all.iter().map(|settlement| self.settle(settlement)).collect()),
             Command::Trim { stream, keep } => Reply::Trimmed(self.trim(stream, *keep)),
             Command::Clear { .. } => {
@@ -54,7 +56,7 @@ impl StreamModel {
             }
             Command::RemoveGroup { stream, group } => Reply::GroupRemoved(self.remove_group(stream, group)),
             Command::Tick => Reply::Ticked,
-            Command::Commit(_) => unreachable!("streams only"),
+            Command::Commit(_) | Command::AppendPlaced { .. } => unreachable!("records of streams only"),
         }
     }
 
