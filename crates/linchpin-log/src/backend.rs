@@ -3,14 +3,15 @@
 use crate::client::{Client, Settings};
 use crate::log::Log;
 use async_trait::async_trait;
+use bytes::Bytes;
 use linchpin_adapter::claims::{Look, Queues, Source};
 use linchpin_adapter::fanout::Scan;
 use linchpin_adapter::{Backend, Config};
 use linchpin_core::life::{CLOSING, Life};
 use linchpin_core::{
-    Appended, Capabilities, Claim, Delivery, Error, GroupName, Health, Key, Namespace, Operation, Outcome, Page, Range,
-    Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo, StreamName, StreamSupport,
-    Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
+    Appended, Capabilities, Channel, Claim, Delivery, Error, GroupName, Health, Key, Namespace, Operation, Outcome,
+    Page, Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
+    StreamName, StreamSupport, Subscription, Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
 use linchpin_machine::{Command, DEDUPE_WINDOW, ID_WINDOW, Reply};
 use std::future::Future;
@@ -21,11 +22,34 @@ use tokio::sync::Notify;
 /// How long after its time an expiry or a due record may go unnoticed.
 const SLACK: Duration = Duration::from_millis(250);
 
+/// Messages, beside a log.
+#[async_trait]
+pub trait Messages: Send + Sync + 'static {
+    /// As [`Backend::publish`].
+    ///
+    /// # Errors
+    /// As [`Backend::publish`].
+    ///
+    /// # Cancel safety
+    /// As [`Backend::publish`].
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach>;
+
+    /// As [`Backend::subscribe`].
+    ///
+    /// # Errors
+    /// As [`Backend::subscribe`].
+    ///
+    /// # Cancel safety
+    /// As [`Backend::subscribe`].
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription>;
+}
+
 /// A log, and what is to be known of it.
-#[derive(Debug)]
 pub struct OpenLog<L> {
     /// The log of one namespace.
     pub log: L,
+    /// Its messages; none if the backend has none.
+    pub messages: Option<Arc<dyn Messages>>,
     /// What it can do: begin with [`capabilities`].
     pub capabilities: Capabilities,
     /// How long a call takes at most.
@@ -89,9 +113,15 @@ pub struct Replicated<S: LogSource> {
     client: Arc<Client<S::Log>>,
     claims: Queues<Claims<S::Log>>,
     source: Arc<Claims<S::Log>>,
+    messages: Option<Arc<dyn Messages>>,
 }
 
 impl<S: LogSource> Replicated<S> {
+    fn messages(&self, operation: Operation) -> Result<&Arc<dyn Messages>> {
+        let (name, backend) = (operation.as_str(), &self.capabilities.backend);
+        self.messages.as_ref().ok_or_else(|| Error::unsupported(name, backend, name))
+    }
+
     /// How a watch reads its range. It holds on to what the watch hears by, as a watch outlives its handle.
     fn scanner(&self) -> Scan {
         let client = self.client.clone();
@@ -118,11 +148,11 @@ impl<S: LogSource> Backend for Replicated<S> {
     const NAME: &'static str = S::NAME;
 
     async fn connect(config: S::Config, life: &Life) -> Result<Self> {
-        let OpenLog { log, capabilities, response_timeout, snapshot_after } = S::open(config, life).await?;
+        let OpenLog { log, messages, capabilities, response_timeout, snapshot_after } = S::open(config, life).await?;
         let client = Client::open(log, life, Settings { limit: response_timeout, snapshot_after }).await?;
         life.ends(&client, |client, ended| client.watchers.end(move || ended.error("watch")));
         let source = Arc::new(Claims(client.clone()));
-        Ok(Self { capabilities, client, claims: Queues::new(life.clone(), source.clone()), source })
+        Ok(Self { capabilities, client, claims: Queues::new(life.clone(), source.clone()), source, messages })
     }
 
     async fn erase(config: S::Config, namespaces: &[Namespace]) -> Result<()> {
@@ -149,6 +179,14 @@ impl<S: LogSource> Backend for Replicated<S> {
 
     async fn watch(&self, range: &Range) -> Result<WatchStream> {
         self.client.watchers.add(range.clone(), self.scanner()).await
+    }
+
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        self.messages(Operation::Publish)?.publish(channel, payload).await
+    }
+
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        self.messages(Operation::Subscribe)?.subscribe(pattern).await
     }
 
     async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
@@ -193,8 +231,8 @@ impl<S: LogSource> Backend for Replicated<S> {
 
     async fn health(&self) -> Result<Health> {
         let asked = Instant::now();
-        self.client.reach_end("health").await?;
-        Ok(Health::new(asked.elapsed(), Vec::new()))
+        let degraded = self.client.health().await?;
+        Ok(Health::new(asked.elapsed(), degraded))
     }
 
     async fn close(&self) {

@@ -144,6 +144,12 @@ impl<L: Log> Client<L> {
         reached.map_err(|error| Error::shared(&error, name).of_read())
     }
 
+    /// Asks the log how it is: what is wrong with it, although it works.
+    pub(crate) async fn health(&self) -> Result<Vec<String>> {
+        self.reach_end("health").await?;
+        self.again("health", || self.log.degraded()).await
+    }
+
     /// When it will be, or was, this time of the log's.
     pub(crate) fn until(&self, time: Time) -> Duration {
         time.since(self.state.lock().now())

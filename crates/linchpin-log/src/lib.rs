@@ -31,5 +31,5 @@ mod pending;
 mod replica;
 mod truth;
 
-pub use backend::{LogSource, OpenLog, Replicated, capabilities};
+pub use backend::{LogSource, Messages, OpenLog, Replicated, capabilities};
 pub use log::{Bounds, Log, LogReader, LogRecord};

@@ -19,6 +19,8 @@ pub struct LogRecord {
 /// Which records of a log are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
+    /// Which log it is: one that was removed and made anew is another one.
+    pub log: u64,
     /// The offset of the first one: what stood before it was dropped. That of the next one, if none is there.
     pub first: u64,
     /// The offset that the next one will have.
@@ -127,6 +129,17 @@ pub trait Log: Send + Sync + 'static {
     /// # Cancel safety
     /// It changes nothing.
     async fn contents(&self, stream: &StreamName, places: &[u64]) -> Result<Vec<Option<Bytes>>>;
+
+    /// What is wrong with the log, although it works: for [`Health`](linchpin_core::Health).
+    ///
+    /// # Errors
+    /// What the log fails with.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    async fn degraded(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// Drops what lies before this place.
     ///

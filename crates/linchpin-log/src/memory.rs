@@ -69,6 +69,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Inner {
+    log: u64,
     first: u64,
     records: VecDeque<LogRecord>,
     snapshots: BTreeMap<u64, Bytes>,
@@ -97,7 +98,7 @@ impl MemoryLog {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let started_at = u64::try_from(since_1970.as_micros()).unwrap_or_default();
         let (records, snapshots, contents) = Default::default();
-        let inner = Inner { first: 0, records, snapshots, contents, last_place: 0, started_at };
+        let inner = Inner { log: 0, first: 0, records, snapshots, contents, last_place: 0, started_at };
         let shared = Shared { inner: Mutex::new(inner), next: watch::Sender::new(0), started: Instant::now() };
         Self {
             shared: Arc::new(shared),
@@ -140,11 +141,11 @@ impl MemoryLog {
         self.shared.inner.lock().contents.clear();
     }
 
-    /// Loses all that it has: it begins anew.
+    /// Loses all but its snapshots: it begins anew.
     pub fn lose_all(&self) {
         let mut inner = self.shared.inner.lock();
-        inner.first = 0;
-        (inner.records, inner.snapshots, inner.contents) = Default::default();
+        (inner.log, inner.first) = (inner.log + 1, 0);
+        (inner.records, inner.contents) = Default::default();
         drop(inner);
         self.shared.next.send_replace(0);
     }
@@ -211,7 +212,7 @@ impl Log for MemoryLog {
 
     async fn bounds(&self) -> Result<Bounds> {
         let inner = self.shared.inner.lock();
-        Ok(Bounds { first: inner.first, next: inner.next() })
+        Ok(Bounds { log: inner.log, first: inner.first, next: inner.next() })
     }
 
     async fn trim(&self, before: u64) -> Result<()> {

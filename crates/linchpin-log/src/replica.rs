@@ -64,6 +64,8 @@ impl Applied {
 
 /// What all records before an offset come to.
 pub(crate) struct Replica {
+    /// Of which log.
+    log: u64,
     pub(crate) machine: Machine,
     clock: Clock,
     authors: BTreeMap<Author, Applied>,
@@ -78,6 +80,7 @@ pub(crate) struct Replica {
 /// A replica as it is written down.
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    log: u64,
     clock: Clock,
     #[serde(with = "authors")]
     authors: BTreeMap<Author, Applied>,
@@ -113,8 +116,9 @@ pub(crate) enum Fault {
 
 impl Replica {
     /// Of a log from whose beginning on all is there.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(log: u64) -> Self {
         Self {
+            log,
             machine: Machine::new(),
             clock: Clock::default(),
             authors: BTreeMap::new(),
@@ -123,6 +127,11 @@ impl Replica {
             marks: VecDeque::new(),
             distrusted: HashSet::new(),
         }
+    }
+
+    /// Of which log it is.
+    pub(crate) fn log(&self) -> u64 {
+        self.log
     }
 
     /// The offset of the record that is to be applied next.
@@ -227,9 +236,9 @@ impl Replica {
 
     /// It as it is now, which is to be [written down](Image::encode).
     pub(crate) fn image(&self) -> Image {
-        let Self { clock, authors, next, hash, .. } = self;
-        let (clock, authors, next, hash) = (*clock, authors.clone(), *next, *hash);
-        Image { machine: self.machine.snapshot(), clock, authors, next, hash }
+        let Self { log, clock, authors, next, hash, .. } = self;
+        let (log, clock, authors, next, hash) = (*log, *clock, authors.clone(), *next, *hash);
+        Image { log, machine: self.machine.snapshot(), clock, authors, next, hash }
     }
 
     /// Reads what [`Image::encode`] wrote; none if it is not whole, or of another version.
@@ -241,8 +250,8 @@ impl Replica {
         let length = usize::try_from(body.try_get_u64().ok()?).ok()?;
         let (stored, machine) = body.split_at_checked(length)?;
         let machine = Machine::restore(Snapshot::decode(machine).ok()?);
-        let Stored { clock, authors, next, hash } = serde_json::from_slice(stored).ok()?;
-        Some(Self { machine, clock, authors, next, hash, ..Self::new() })
+        let Stored { log, clock, authors, next, hash } = serde_json::from_slice(stored).ok()?;
+        Some(Self { machine, clock, authors, next, hash, ..Self::new(log) })
     }
 }
 
@@ -250,6 +259,7 @@ const SEAL: usize = 32;
 
 /// A replica at one moment.
 pub(crate) struct Image {
+    pub(crate) log: u64,
     machine: Snapshot,
     clock: Clock,
     authors: BTreeMap<Author, Applied>,
@@ -260,8 +270,8 @@ pub(crate) struct Image {
 impl Image {
     /// Writes it down, so that it shows when a part of it is missing.
     pub(crate) fn encode(self) -> Result<Bytes> {
-        let Self { machine, clock, authors, next, hash } = self;
-        let stored = serde_json::to_vec(&Stored { clock, authors, next, hash })
+        let Self { log, machine, clock, authors, next, hash } = self;
+        let stored = serde_json::to_vec(&Stored { log, clock, authors, next, hash })
             .map_err(|error| Error::new(ErrorKind::Backend, "snapshot", "it cannot be encoded").with_source(error))?;
         let (length, machine) = (stored.len() as u64, machine.encode()?);
         let mut bytes = BytesMut::zeroed(SEAL);

@@ -214,6 +214,29 @@ async fn what_the_log_lost_is_told_and_goes_on_from_there() {
     assert_eq!(one.scan(&Range::all(), &linchpin_core::Page::first()).await.expect("a page").entries, []);
 }
 
+/// As where somebody removed the log by hand, and left the snapshots.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_another_log_counts_for_nothing() {
+    let log = MemoryLog::new();
+    let fill = async |driver: &Arc<dyn Driver>, name: &str| {
+        for n in 0..40 {
+            driver.commit(&Transaction::new().put(key(name), n.to_string(), None)).await.expect("committed");
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let one = connect(log.clone()).await;
+    fill(&one, "before").await;
+    let old = log.snapshots().await.expect("listed");
+    log.lose_all();
+    let other = connect(log.clone()).await;
+    fill(&other, "after").await;
+    assert!(!old.is_empty() && log.bounds().await.expect("bounds").next > old[old.len() - 1]);
+    for driver in [one, other, connect(log).await] {
+        let found = driver.get(&[key("before"), key("after")]).await.expect("a read").entries;
+        assert!(found[0].is_none() && found[1].as_ref().is_some_and(|entry| entry.value == "39"), "{found:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn few_tell_the_log_that_something_has_ended() {
     let log = MemoryLog::new();

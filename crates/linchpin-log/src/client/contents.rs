@@ -90,7 +90,11 @@ impl<L: Log> Client<L> {
     }
 
     /// Asks the log again as long as what it fails with may pass.
-    async fn again<T, F: Future<Output = Result<T>>>(&self, name: &'static str, ask: impl Fn() -> F) -> Result<T> {
+    pub(super) async fn again<T, F: Future<Output = Result<T>>>(
+        &self,
+        name: &'static str,
+        ask: impl Fn() -> F,
+    ) -> Result<T> {
         let (until, mut backoff) = (Instant::now() + self.settings.limit, Backoff::default());
         loop {
             let Ok(answer) = timeout_at(until, ask()).await else {

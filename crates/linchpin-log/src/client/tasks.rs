@@ -6,7 +6,7 @@ use crate::replica::Fault;
 use crate::truth;
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::feed::Alarm;
-use linchpin_core::{Error, Result};
+use linchpin_core::{Error, ErrorKind, Result};
 use linchpin_machine::Command;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const TOGETHER: usize = 1024;
 
 /// Appends a command, again and again, as long as somebody waits for it. Whether the log has it is known by reading.
 pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence: u64) {
-    let mut backoff = Backoff::default();
+    let (mut backoff, mut is_relieved) = (Backoff::default(), false);
     loop {
         let (was_in_doubt, body) = {
             let Some(client) = client.upgrade() else { return };
@@ -27,15 +27,22 @@ pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence:
             (std::mem::replace(&mut pending.is_in_doubt, true), pending.body.clone())
         };
         let Err(error) = log.append(body).await else { return };
+        let is_full = error.kind() == ErrorKind::ResourceExhausted;
         {
             let Some(client) = client.upgrade() else { return };
             let mut state = client.state.lock();
             let Some(pending) = state.pending.get(sequence) else { return };
             pending.is_in_doubt = was_in_doubt || error.maybe_applied();
-            if !error.is_transient() && !pending.is_in_doubt {
+            if !pending.is_in_doubt && (!error.is_transient() || is_full && is_relieved) {
                 state.pending.decide(sequence, Err(error));
                 return;
             }
+        }
+        if is_full && !is_relieved {
+            is_relieved = true;
+            let Some(client) = client.upgrade() else { return };
+            client.relieve().await;
+            continue;
         }
         backoff.pause().await;
     }
@@ -45,8 +52,7 @@ pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence:
 pub(super) async fn follow<L: Log>(client: Weak<Client<L>>, log: Arc<L>) {
     let mut backoff = Backoff::default();
     loop {
-        let Some(from) = client.upgrade().map(|client| client.state.lock().replica.next()) else { return };
-        let broken = read_on(&client, &*log, from, &mut backoff).await;
+        let broken = read_on(&client, &*log, &mut backoff).await;
         let Some(client) = client.upgrade() else { return };
         match broken {
             Broken::Off(error) => tracing::debug!(%error, "reading the log broke off; reading on"),
@@ -73,10 +79,15 @@ enum Broken {
     By(Fault),
 }
 
-async fn read_on<L: Log>(client: &Weak<Client<L>>, log: &L, from: u64, backoff: &mut Backoff) -> Broken {
+async fn read_on<L: Log>(client: &Weak<Client<L>>, log: &L, backoff: &mut Backoff) -> Broken {
     let reading = async {
+        let read_to = client.upgrade().map(|client| {
+            let state = client.state.lock();
+            (state.replica.log(), state.replica.next())
+        });
+        let Some((of, from)) = read_to else { return Ok(()) };
         let bounds = log.bounds().await.map_err(Broken::Off)?;
-        if !(bounds.first..=bounds.next).contains(&from) {
+        if bounds.log != of || !(bounds.first..=bounds.next).contains(&from) {
             return Err(Broken::By(Fault::Gap));
         }
         let mut reader = log.read(from).await.map_err(Broken::Off)?;
@@ -166,10 +177,22 @@ impl<L: Log> Client<L> {
         state.replica.machine.next_deadline().map(|deadline| deadline.since(state.now()))
     }
 
+    /// Makes room in a log that is full: what is not needed goes, though it would be good to have.
+    async fn relieve(&self) {
+        let of = self.state.lock().replica.log();
+        if let Err(error) = truth::drop_before_last(&*self.log, of, 1).await {
+            tracing::debug!(%error, "the log is full, and nothing of it could be dropped");
+        }
+        self.drop_released().await;
+    }
+
     async fn keep_snapshot(&self, log: &L) -> Result<()> {
-        let last = log.snapshots().await?.last().copied().unwrap_or_default();
+        let kept = log.snapshots().await?;
         let image = {
             let mut state = self.state.lock();
+            // One that is newer than what was read is of another log.
+            let next = state.replica.next();
+            let last = kept.into_iter().rfind(|offset| *offset <= next).unwrap_or_default();
             state.unsaved = 0;
             if std::mem::replace(&mut state.last_snapshot, last) < last {
                 // Somebody else kept one since.
@@ -178,10 +201,10 @@ impl<L: Log> Client<L> {
             state.last_snapshot = state.replica.next();
             state.replica.image()
         };
-        let next = image.next;
+        let (of, next) = (image.log, image.next);
         let bytes = image.encode()?;
         self.state.lock().saved = bytes.len();
-        truth::keep(log, next, bytes).await?;
+        truth::keep(log, of, next, bytes).await?;
         // Who was to do it may be gone.
         self.drop_released().await;
         Ok(())

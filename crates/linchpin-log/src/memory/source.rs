@@ -87,6 +87,7 @@ impl LogSource for MemoryLogs {
         capabilities.durability = Durability::new(false, false, "kept in this process's memory");
         Ok(OpenLog {
             log: config.log,
+            messages: None,
             capabilities,
             response_timeout: Duration::from_secs(5),
             snapshot_after: config.snapshot_after.unwrap_or(MIB),

@@ -41,7 +41,7 @@ fn committed(taken: &Taken) -> bool {
 
 #[test]
 fn what_comes_twice_counts_once_and_what_comes_late_counts_for_nothing() {
-    let (mut log, mut replica) = (Written::default(), Replica::new());
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
     let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
         replica.take(&log.put(at, envelope)).map(|taken| committed(&taken)).expect("the next one")
     };
@@ -59,7 +59,7 @@ fn what_comes_twice_counts_once_and_what_comes_late_counts_for_nothing() {
 
 #[test]
 fn authors_are_forgotten_once_nothing_of_them_counts() {
-    let (mut log, mut replica) = (Written::default(), Replica::new());
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
     for number in 0..FORGETS * 3 {
         let record = log.put(number, &add(u128::from(number), 1, number + 10));
         replica.take(&record).map(drop).expect("the next one");
@@ -69,7 +69,7 @@ fn authors_are_forgotten_once_nothing_of_them_counts() {
 
 #[test]
 fn a_clock_that_steps_back_revives_nothing_and_goes_on() {
-    let (mut log, mut replica) = (Written::default(), Replica::new());
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
     let key = || Key::new("k").expect("valid");
     let ttl = Some(Duration::from_micros(100));
     let put = Command::Commit(Transaction::new().put(key(), "v", ttl));
@@ -88,7 +88,7 @@ fn a_clock_that_steps_back_revives_nothing_and_goes_on() {
 
 #[test]
 fn a_gap_and_another_history_are_noticed() {
-    let (mut log, mut replica) = (Written::default(), Replica::new());
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
     let take = |replica: &mut Replica, record: &LogRecord| replica.take(record).map(drop);
     let first = log.put(1, &add(1, 1, 9));
     take(&mut replica, &first).expect("the next one");
@@ -106,7 +106,7 @@ fn a_gap_and_another_history_are_noticed() {
 
 #[test]
 fn a_snapshot_goes_on_as_it_would_have_and_a_torn_one_is_none() {
-    let (mut log, mut replica) = (Written::default(), Replica::new());
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
     for number in 0..20 {
         replica.take(&log.put(100 - number, &add(u128::from(number % 3), number, 1000))).map(drop).expect("the next");
     }
@@ -127,7 +127,7 @@ fn a_snapshot_goes_on_as_it_would_have_and_a_torn_one_is_none() {
 
 #[test]
 fn what_is_not_ours_is_passed_over_and_a_newer_build_is_told() {
-    let mut replica = Replica::new();
+    let mut replica = Replica::new(7);
     let record = |offset, body: &[u8]| LogRecord { offset, time: Time::from_micros(1), body: body.to_vec().into() };
     let taken = replica.take(&record(0, b"hello")).expect("the next one");
     assert!(taken.command.is_none() && matches!(taken.verdict, Verdict::Nothing));
