@@ -52,6 +52,8 @@ pub struct OpenLog<L> {
     pub messages: Option<Arc<dyn Messages>>,
     /// What it can do: begin with [`capabilities`].
     pub capabilities: Capabilities,
+    /// How many bytes a record of the log may have: a command that needs more is appended in parts.
+    pub record: usize,
     /// How long a call takes at most.
     pub response_timeout: Duration,
     /// After how many bytes of records a snapshot is kept, while the last one is smaller than that: with less a client
@@ -88,11 +90,9 @@ pub trait LogSource: Send + Sync + 'static {
     fn erase(config: Self::Config, namespaces: &[Namespace]) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// What every backend can do that consists of a log whose records have so many bytes at most.
-pub fn capabilities(backend: &str, record: usize) -> Capabilities {
-    /// What a record needs besides what is in it: names, ids, and a byte more for each that is escaped.
-    const OVERHEAD: usize = 16 * 1024;
-    let room = record.saturating_sub(OVERHEAD) / 2;
+/// What every backend can do that consists of a log, where contents may have so many bytes.
+pub fn capabilities(backend: &str, content: usize) -> Capabilities {
+    const MIB: usize = 1024 * 1024;
     let mut capabilities = Capabilities::minimum(backend);
     capabilities.transactions = TransactionScope::MultiKey;
     capabilities.transaction_ids = Some(ID_WINDOW);
@@ -102,8 +102,8 @@ pub fn capabilities(backend: &str, record: usize) -> Capabilities {
     capabilities.ttl = Some(TtlSupport::within(SLACK));
     capabilities.streams = Some(StreamSupport::full(DEDUPE_WINDOW, SLACK));
     let limits = &mut capabilities.limits;
-    (limits.value, limits.message, limits.record) = (room / 4, room / 4, room / 4);
-    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (1024, room, 512);
+    (limits.value, limits.transaction_bytes, limits.transaction_operations) = (MIB, 8 * MIB, 1024);
+    (limits.message, limits.record, limits.batch) = (content, content, 512);
     capabilities
 }
 
@@ -148,8 +148,9 @@ impl<S: LogSource> Backend for Replicated<S> {
     const NAME: &'static str = S::NAME;
 
     async fn connect(config: S::Config, life: &Life) -> Result<Self> {
-        let OpenLog { log, messages, capabilities, response_timeout, snapshot_after } = S::open(config, life).await?;
-        let client = Client::open(log, life, Settings { limit: response_timeout, snapshot_after }).await?;
+        let OpenLog { log, messages, capabilities, record, response_timeout, snapshot_after } =
+            S::open(config, life).await?;
+        let client = Client::open(log, life, Settings { limit: response_timeout, record, snapshot_after }).await?;
         life.ends(&client, |client, ended| client.watchers.end(move || ended.error("watch")));
         let source = Arc::new(Claims(client.clone()));
         Ok(Self { capabilities, client, claims: Queues::new(life.clone(), source.clone()), source, messages })

@@ -3,11 +3,12 @@
 mod contents;
 mod tasks;
 
-use crate::envelope::{Author, Envelope};
+use crate::envelope::{Author, Envelope, Part};
 use crate::log::{Log, LogRecord};
 use crate::pending::{Decision, Pending};
 use crate::replica::{Fault, Replica, Taken, Verdict};
 use crate::truth;
+use bytes::Bytes;
 use linchpin_adapter::fanout::Watchers;
 use linchpin_adapter::feed::Alarm;
 use linchpin_core::life::Life;
@@ -29,6 +30,8 @@ const JITTER: Duration = Duration::from_millis(50);
 pub(crate) struct Settings {
     /// How long a call takes at most.
     pub(crate) limit: Duration,
+    /// How many bytes a record may have.
+    pub(crate) record: usize,
     /// After how many bytes of records a snapshot is kept, if the last one was smaller than that.
     pub(crate) snapshot_after: usize,
 }
@@ -113,7 +116,7 @@ impl<L: Log> Client<L> {
     /// Has a command applied: what it comes to.
     pub(crate) async fn call(self: &Arc<Self>, operation: Operation, command: &Command) -> Result<Reply> {
         let name = operation.as_str();
-        let (until, command) = (Instant::now() + self.settings.limit, command.encode()?);
+        let (until, command) = (Instant::now() + self.settings.limit, Bytes::from(command.encode()?));
         loop {
             let not_after = Some(self.state.lock().now().after(self.settings.limit));
             match self.attempt(name, &command, not_after, until).await? {
@@ -166,7 +169,7 @@ impl<L: Log> Client<L> {
     async fn attempt(
         self: &Arc<Self>,
         name: &'static str,
-        command: &[u8],
+        command: &Bytes,
         not_after: Option<Time>,
         until: Instant,
     ) -> Result<Decision> {
@@ -178,7 +181,9 @@ impl<L: Log> Client<L> {
             }
             let (author, read) = (self.author, state.replica.mark());
             state.pending.add(not_after, decided, |sequence, done| {
-                Envelope { author, sequence, done, not_after, read, command }.encode()
+                let (part, body) = (Part::WHOLE, command.clone());
+                let envelope = Envelope { author, sequence, done, not_after, read, part, body };
+                envelope.into_records(self.settings.record)
             })
         };
         let waiting = WaitingCaller { client: self, sequence };

@@ -37,6 +37,18 @@ pub trait Log: Send + Sync + 'static {
     /// What reads it.
     type Reader: LogReader;
 
+    /// Waits for a moment until the log can be reached. Calls that come while it cannot fail at once, and were surely not
+    /// applied.
+    ///
+    /// # Errors
+    /// Why it cannot be reached now.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    async fn is_reached(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Appends a record; returns once the log has it as durably as it promises. Where this fails, the record may come
     /// later, or twice, as it is appended again: that is noticed.
     ///

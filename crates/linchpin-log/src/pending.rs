@@ -18,8 +18,8 @@ pub(crate) struct PendingCommand {
     not_after: Option<Time>,
     /// The log may have it.
     pub(crate) is_in_doubt: bool,
-    /// Its record.
-    pub(crate) body: Bytes,
+    /// Its records.
+    pub(crate) records: Vec<Bytes>,
     decided: oneshot::Sender<Result<Decision>>,
 }
 
@@ -33,17 +33,17 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Adds one, whose record is made of its sequence and of [`done`](Self::done): its sequence.
+    /// Adds one, whose records are made of its sequence and of [`done`](Self::done): its sequence.
     pub(crate) fn add(
         &mut self,
         not_after: Option<Time>,
         decided: oneshot::Sender<Result<Decision>>,
-        record: impl FnOnce(u64, u64) -> Bytes,
+        records: impl FnOnce(u64, u64) -> Vec<Bytes>,
     ) -> u64 {
         let done = self.done();
         self.last += 1;
-        let body = record(self.last, done);
-        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, body, decided });
+        let records = records(self.last, done);
+        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, records, decided });
         self.earliest = self.earliest.into_iter().chain(not_after).min();
         self.last
     }
@@ -138,7 +138,7 @@ mod tests {
 
     fn asked(pending: &mut Pending, until: Option<u64>) -> (u64, oneshot::Receiver<Result<Decision>>) {
         let (decided, decision) = oneshot::channel();
-        (pending.add(until.map(time), decided, |_, _| Bytes::new()), decision)
+        (pending.add(until.map(time), decided, |_, _| vec![Bytes::new()]), decision)
     }
 
     #[test]
@@ -177,14 +177,14 @@ mod tests {
         let mut pending = Pending::default();
         let ((applied, mut one), (failed, mut two)) = (asked(&mut pending, Some(9)), asked(&mut pending, Some(9)));
         let ((left, mut three), (_, mut tick)) = (asked(&mut pending, Some(9)), asked(&mut pending, None));
-        pending.get(left).expect("it waits").body = "a record".into();
+        pending.get(left).expect("it waits").records = vec!["a record".into()];
         let known = |sequence| match sequence {
             _ if sequence == applied => Some(Ok(Reply::Cleared)),
             _ if sequence == failed => Some(Err(Error::closed("commit").for_good())),
             _ => None,
         };
         assert_eq!(pending.begin_anew(known), [left]);
-        assert_eq!(pending.get(left).expect("it waits").body, "a record");
+        assert_eq!(pending.get(left).expect("it waits").records, ["a record"]);
         let told = [told(&mut one), told(&mut two), told(&mut three), told(&mut tick)];
         assert_eq!(told, [Some("applied"), Some("in doubt"), None, Some("failed")]);
     }

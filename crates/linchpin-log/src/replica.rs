@@ -4,7 +4,7 @@ use crate::envelope::{Author, Envelope, Mark};
 use crate::log::LogRecord;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use linchpin_core::{Error, ErrorKind, Result};
-use linchpin_machine::{Effects, Machine, Reply, Snapshot, Time};
+use linchpin_machine::{Command, Effects, Machine, Reply, Snapshot, Time};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -47,6 +47,8 @@ struct Applied {
     after: BTreeMap<u64, Option<Reply>>,
     /// None of them counts after this.
     until: Time,
+    /// What has come of those of which parts are missing.
+    parts: BTreeMap<u64, BTreeMap<u32, Bytes>>,
 }
 
 impl Applied {
@@ -56,9 +58,16 @@ impl Applied {
         if envelope.done > self.done {
             self.done = envelope.done;
             self.after = self.after.split_off(&(self.done + 1));
+            self.parts = self.parts.split_off(&(self.done + 1));
         }
         self.until = self.until.max(not_after);
         is_new
+    }
+
+    /// Keeps a part until all are there.
+    fn gather(&mut self, envelope: &Envelope) {
+        let parts = self.parts.entry(envelope.sequence).or_default();
+        parts.insert(envelope.part.number, envelope.body.clone());
     }
 }
 
@@ -82,7 +91,6 @@ pub(crate) struct Replica {
 struct Stored {
     log: u64,
     clock: Clock,
-    #[serde(with = "authors")]
     authors: BTreeMap<Author, Applied>,
     next: u64,
     hash: u64,
@@ -175,9 +183,13 @@ impl Replica {
         {
             return Err(Fault::Diverged(envelope.author));
         }
+        let command = match &envelope {
+            Some(envelope) => self.command(envelope).map_err(Fault::Unknown)?,
+            None => None,
+        };
         let now = self.clock.tell(record.time);
-        let command = envelope.as_ref().map(|envelope| (envelope.author, envelope.sequence));
-        let verdict = envelope.map_or(Verdict::Nothing, |envelope| self.apply(now, &envelope));
+        let verdict = envelope.as_ref().map_or(Verdict::Nothing, |envelope| self.apply(now, envelope, command));
+        let command = envelope.map(|envelope| (envelope.author, envelope.sequence));
         self.next += 1;
         self.note(record);
         if self.next.is_multiple_of(FORGETS) {
@@ -186,9 +198,31 @@ impl Replica {
         Ok(Taken { command, verdict })
     }
 
-    fn apply(&mut self, now: Time, envelope: &Envelope) -> Verdict {
+    /// The command of which this is the last part, or all; none as long as parts are missing, or if it is damaged.
+    fn command(&self, envelope: &Envelope) -> Result<Option<Command>> {
+        let known = self.authors.get(&envelope.author).and_then(|author| author.parts.get(&envelope.sequence));
+        let part = |number| {
+            if number == envelope.part.number {
+                Some(&envelope.body[..])
+            } else {
+                known?.get(&number).map(|part| &part[..])
+            }
+        };
+        let Some(parts) = (0..envelope.part.of).map(part).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let decoded = match parts[..] {
+            [whole] => Command::decode(whole),
+            _ => Command::decode(&parts.concat()),
+        };
+        match decoded {
+            Ok(command) => Ok(Some(command)),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn apply(&mut self, now: Time, envelope: &Envelope, command: Option<Command>) -> Verdict {
         let Some(not_after) = envelope.not_after else {
-            return Verdict::Applied(self.machine.apply(now, &envelope.command));
+            return command.map_or(Verdict::Nothing, |command| Verdict::Applied(self.machine.apply(now, &command)));
         };
         if now > not_after {
             return Verdict::Late;
@@ -197,7 +231,12 @@ impl Replica {
         if !applied.counts(envelope, not_after) {
             return Verdict::Nothing;
         }
-        let effects = self.machine.apply(now, &envelope.command);
+        let Some(command) = command else {
+            applied.gather(envelope);
+            return Verdict::Nothing;
+        };
+        applied.parts.remove(&envelope.sequence);
+        let effects = self.machine.apply(now, &command);
         applied.after.insert(envelope.sequence, effects.outcome.as_ref().ok().cloned());
         Verdict::Applied(effects)
     }
@@ -250,7 +289,7 @@ impl Replica {
         let length = usize::try_from(body.try_get_u64().ok()?).ok()?;
         let (stored, machine) = body.split_at_checked(length)?;
         let machine = Machine::restore(Snapshot::decode(machine).ok()?);
-        let Stored { log, clock, authors, next, hash } = serde_json::from_slice(stored).ok()?;
+        let Stored { log, clock, authors, next, hash } = postcard::from_bytes(stored).ok()?;
         Some(Self { machine, clock, authors, next, hash, ..Self::new(log) })
     }
 }
@@ -271,7 +310,7 @@ impl Image {
     /// Writes it down, so that it shows when a part of it is missing.
     pub(crate) fn encode(self) -> Result<Bytes> {
         let Self { log, machine, clock, authors, next, hash } = self;
-        let stored = serde_json::to_vec(&Stored { log, clock, authors, next, hash })
+        let stored = postcard::to_stdvec(&Stored { log, clock, authors, next, hash })
             .map_err(|error| Error::new(ErrorKind::Backend, "snapshot", "it cannot be encoded").with_source(error))?;
         let (length, machine) = (stored.len() as u64, machine.encode()?);
         let mut bytes = BytesMut::zeroed(SEAL);
@@ -282,23 +321,6 @@ impl Image {
         let seal = Sha256::digest(&bytes[SEAL..]);
         bytes[..SEAL].copy_from_slice(&seal);
         Ok(bytes.freeze())
-    }
-}
-
-/// JSON has no maps by numbers.
-mod authors {
-    use super::{Applied, Author};
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::collections::BTreeMap;
-
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<Author, Applied>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<Author, Applied>, D::Error> {
-        Ok(Vec::<(Author, Applied)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

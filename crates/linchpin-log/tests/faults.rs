@@ -37,7 +37,7 @@ fn faults(dice: &mut fastrand::Rng) -> Faults {
     if dice.u8(..5) == 0 {
         // Hardly anything comes, and that late.
         let lateness = Duration::from_secs(12);
-        return Faults { lost: 0.6, late: 0.9, delay: Duration::from_millis(500), lateness, ..Faults::default() };
+        return Faults { lost: 0.6, late: 0.9, delay: Duration::from_millis(100), lateness, ..Faults::default() };
     }
     let mut chance = |most: f64| if dice.bool() { dice.f64() * most } else { 0.0 };
     Faults {

@@ -1,6 +1,5 @@
 //! One group of a stream: what it has looked at, and what of that is not settled yet.
 
-use crate::pairs;
 use crate::time::Time;
 use linchpin_core::Position;
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,6 @@ pub(crate) struct Group {
     /// The first position that it has not looked at.
     next: Position,
     /// What it has looked at but not settled.
-    #[serde(with = "pairs")]
     pending: BTreeMap<Position, Pending>,
     /// Pending positions whose time has not come as far as is known.
     #[serde(skip)]
@@ -27,7 +25,6 @@ pub(crate) struct Group {
 #[derive(Deserialize)]
 struct StoredGroup {
     next: Position,
-    #[serde(with = "pairs")]
     pending: BTreeMap<Position, Pending>,
 }
 

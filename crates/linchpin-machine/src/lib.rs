@@ -31,7 +31,6 @@ mod commit;
 mod group;
 mod ids;
 mod machine;
-mod pairs;
 mod recent;
 mod records;
 mod snapshot;

@@ -55,7 +55,9 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
 /// Oldest first, so that it does not depend on the order of a hash table.
 impl<K: Eq + Hash + Serialize, V: Serialize> Serialize for Recent<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.order.iter().map(|(time, key)| (time, key, self.values.get(key))))
+        let known = self.order.iter().filter_map(|(time, key)| Some((time, key, self.values.get(key)?)));
+        let all: Vec<_> = known.collect();
+        all.serialize(serializer)
     }
 }
 

@@ -199,7 +199,7 @@ mod tests {
                     model.push_back(stored);
                 }
                 let restored: Records =
-                    serde_json::from_slice(&serde_json::to_vec(&records).expect("json")).expect("json");
+                    postcard::from_bytes(&postcard::to_stdvec(&records).expect("encodes")).expect("decodes");
                 for (index, stored) in model.iter().enumerate() {
                     let position = Position(first + index as u64);
                     assert_eq!(

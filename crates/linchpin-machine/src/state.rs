@@ -167,7 +167,8 @@ impl Keys {
 /// In the order of names, so that it does not depend on the order of a hash table.
 impl Serialize for Keys {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.starting_at(Bound::Unbounded))
+        let all: Vec<_> = self.starting_at(Bound::Unbounded).collect();
+        all.serialize(serializer)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One stream: its records and its groups.
 
 use crate::group::Group;
-use crate::pairs;
 use crate::recent::Recent;
 use crate::records::{Content, Records, Stored};
 use crate::time::Time;
@@ -40,7 +39,6 @@ pub(crate) struct Stream {
     /// Tells it from every other stream of the namespace, also from one of the same name that was cleared.
     number: u64,
     pub(crate) records: Records,
-    #[serde(with = "pairs")]
     pub(crate) groups: BTreeMap<GroupName, Group>,
 }
 

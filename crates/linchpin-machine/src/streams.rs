@@ -1,7 +1,6 @@
 //! The streams of a namespace, and what goes from one to another.
 
 use crate::group::Group;
-use crate::pairs;
 use crate::recent::Recent;
 use crate::records::Stored;
 use crate::stream::{DEDUPE_WINDOW, Given, Placed, RecordIds, Stream};
@@ -35,7 +34,6 @@ pub struct ClaimAnswer {
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Streams {
-    #[serde(with = "pairs")]
     by_name: BTreeMap<StreamName, Stream>,
     /// The last positions of streams that were cleared: a new one of the same name goes on after it, so that
     /// a receipt of the old one never fits a record of the new one.

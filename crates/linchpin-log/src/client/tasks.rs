@@ -4,14 +4,19 @@ use super::{Client, JITTER};
 use crate::log::{Log, LogReader};
 use crate::replica::Fault;
 use crate::truth;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::feed::Alarm;
-use linchpin_core::{Error, ErrorKind, Result};
+use linchpin_core::{Error, ErrorKind, Result, Retry};
 use linchpin_machine::Command;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
+
+/// How many parts of a command are on their way at once.
+const AT_ONCE: usize = 4;
 
 /// How many readers a barrier serves at most.
 const TOGETHER: usize = 1024;
@@ -19,14 +24,27 @@ const TOGETHER: usize = 1024;
 /// Appends a command, again and again, as long as somebody waits for it. Whether the log has it is known by reading.
 pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence: u64) {
     let (mut backoff, mut is_relieved) = (Backoff::default(), false);
+    let mut left = None;
     loop {
-        let (was_in_doubt, body) = {
+        let mut unreached = log.is_reached().await.err();
+        let was_in_doubt = {
             let Some(client) = client.upgrade() else { return };
             let mut state = client.state.lock();
             let Some(pending) = state.pending.get(sequence) else { return };
-            (std::mem::replace(&mut pending.is_in_doubt, true), pending.body.clone())
+            let was_in_doubt = pending.is_in_doubt;
+            if let Some(error) = unreached.take_if(|_| !was_in_doubt) {
+                state.pending.decide(sequence, Err(error.with_retry(Retry::Safe)));
+                return;
+            }
+            pending.is_in_doubt = true;
+            left.get_or_insert_with(|| pending.records.clone());
+            was_in_doubt
         };
-        let Err(error) = log.append(body).await else { return };
+        let appended = match unreached {
+            None => append_all(&*log, left.get_or_insert_default()).await,
+            Some(error) => Err(error),
+        };
+        let Err(error) = appended else { return };
         let is_full = error.kind() == ErrorKind::ResourceExhausted;
         {
             let Some(client) = client.upgrade() else { return };
@@ -46,6 +64,21 @@ pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence:
         }
         backoff.pause().await;
     }
+}
+
+/// Appends the parts of a command that are left; they count only once all are there, in whatever order. Fails as the one does
+/// that is surely not there, if there is such a one.
+async fn append_all<L: Log>(log: &L, left: &mut Vec<Bytes>) -> Result<()> {
+    let append = |record: Bytes| async { (log.append(record.clone()).await, record) };
+    let mut appended = stream::iter(std::mem::take(left).into_iter().map(append)).buffer_unordered(AT_ONCE);
+    let mut failed: Option<Error> = None;
+    while let Some((result, record)) = appended.next().await {
+        if let Err(error) = result {
+            left.push(record);
+            failed = failed.filter(|failed| !failed.maybe_applied()).or(Some(error));
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// Reads the log, for as long as there is a client.
@@ -161,9 +194,10 @@ pub(super) async fn keep_snapshots<L: Log>(client: Weak<Client<L>>, log: Arc<L>,
 impl<L: Log> Client<L> {
     /// Returns once a record was read back that does nothing but let time pass. It may be appended again at will.
     async fn append_tick(self: &Arc<Self>) -> Result<()> {
-        let (until, tick) = (Instant::now() + self.settings.limit, Command::Tick.encode()?);
+        let (until, tick) = (Instant::now() + self.settings.limit, Bytes::from(Command::Tick.encode()?));
         let mut backoff = Backoff::default();
         loop {
+            self.log.is_reached().await.map_err(|error| error.with_operation("get"))?;
             match self.attempt("get", &tick, None, until).await {
                 Err(error) if error.is_transient() && Instant::now() < until => backoff.pause().await,
                 appended => return appended.map(drop),

@@ -82,13 +82,15 @@ impl LogSource for MemoryLogs {
 
     async fn open(config: MemoryLogConfig, _: &Life) -> Result<OpenLog<MemoryLog>> {
         const MIB: usize = 1024 * 1024;
-        let mut capabilities = capabilities("memory-log", 16 * MIB);
+        let mut capabilities = capabilities("memory-log", MIB);
         capabilities.version = concat!("memory-log ", env!("CARGO_PKG_VERSION")).into();
         capabilities.durability = Durability::new(false, false, "kept in this process's memory");
         Ok(OpenLog {
             log: config.log,
             messages: None,
             capabilities,
+            // So that there are commands in parts.
+            record: 64 * 1024,
             response_timeout: Duration::from_secs(5),
             snapshot_after: config.snapshot_after.unwrap_or(MIB),
         })

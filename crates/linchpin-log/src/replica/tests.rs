@@ -1,4 +1,5 @@
 use super::*;
+use crate::envelope::Part;
 use linchpin_core::{Key, Outcome, Transaction};
 use linchpin_machine::Command;
 use std::time::Duration;
@@ -12,10 +13,14 @@ struct Written {
 impl Written {
     fn put(&mut self, at: u64, envelope: &Envelope) -> LogRecord {
         let (offset, time) = (self.records.len() as u64, Time::from_micros(at));
-        let record = LogRecord { offset, time, body: envelope.encoded() };
+        let record = LogRecord { offset, time, body: envelope.encode() };
         self.records.push(record.clone());
         record
     }
+}
+
+fn encoded(command: &Command) -> Bytes {
+    command.encode().expect("encodes").into()
 }
 
 fn add(author: u128, sequence: u64, not_after: u64) -> Envelope {
@@ -25,7 +30,8 @@ fn add(author: u128, sequence: u64, not_after: u64) -> Envelope {
         done: 0,
         not_after: Some(Time::from_micros(not_after)),
         read: Mark { offset: u64::MAX, hash: 0 },
-        command: Command::Commit(Transaction::new().add(Key::new("n").expect("valid"), 1, None)),
+        part: Part::WHOLE,
+        body: encoded(&Command::Commit(Transaction::new().add(Key::new("n").expect("valid"), 1, None))),
     }
 }
 
@@ -73,12 +79,12 @@ fn a_clock_that_steps_back_revives_nothing_and_goes_on() {
     let key = || Key::new("k").expect("valid");
     let ttl = Some(Duration::from_micros(100));
     let put = Command::Commit(Transaction::new().put(key(), "v", ttl));
-    let tick = Envelope { not_after: None, command: Command::Tick, ..add(1, 0, 0) };
+    let tick = Envelope { not_after: None, body: encoded(&Command::Tick), ..add(1, 0, 0) };
     let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
         replica.take(&log.put(at, envelope)).map(drop).expect("the next one");
         replica.machine.get(replica.now(), &[key()]).into_entry().is_some()
     };
-    assert!(take(&mut replica, 1000, &Envelope { command: put, ..add(1, 1, 5000) }));
+    assert!(take(&mut replica, 1000, &Envelope { body: encoded(&put), ..add(1, 1, 5000) }));
     assert!(take(&mut replica, 1060, &tick));
     assert!(take(&mut replica, 500, &tick), "it stands still");
     assert!(take(&mut replica, 539, &tick));
@@ -133,4 +139,31 @@ fn what_is_not_ours_is_passed_over_and_a_newer_build_is_told() {
     assert!(taken.command.is_none() && matches!(taken.verdict, Verdict::Nothing));
     assert!(matches!(replica.take(&record(1, b"linchpin\x09")), Err(Fault::Unknown(_))));
     assert_eq!(replica.next(), 1, "nothing was changed");
+}
+
+#[test]
+fn a_command_in_parts_counts_once_as_the_last_of_them_has_come_in_time() {
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
+    let parts = |sequence| {
+        let whole = add(1, sequence, 50);
+        let records = whole.clone().into_records(whole.encode().len() - whole.body.len() * 3 / 5);
+        let parts: Vec<_> = records.iter().map(|part| Envelope::decode(part).expect("ours").expect("ours")).collect();
+        assert_eq!(parts.len(), 3);
+        parts
+    };
+    let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
+        replica.take(&log.put(at, envelope)).map(|taken| committed(&taken)).expect("the next one")
+    };
+    let three = parts(1);
+    for (part, counts) in [(2, false), (0, false), (2, false), (1, true), (0, false), (1, false), (2, false)] {
+        assert_eq!(take(&mut replica, 10, &three[part]), counts);
+        replica = Replica::restore(&replica.image().encode().expect("encodes")).expect("whole");
+    }
+    for part in &parts(2)[1..] {
+        assert!(!take(&mut replica, 11, part));
+    }
+    assert!(!take(&mut replica, 51, &parts(2)[0]), "too late");
+    assert_eq!(count(&replica).as_deref(), Some("1"));
+    assert!(take(&mut replica, 52, &Envelope { done: 2, ..add(1, 3, 60) }));
+    assert!(replica.authors[&Author(1)].parts.is_empty(), "nobody asks for them any more");
 }
