@@ -57,7 +57,7 @@ impl Cluster {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_or_done_twice_when_the_keys_leader_is_killed() {
+async fn nothing_is_lost_or_done_twice_when_the_logs_leader_is_killed() {
     let cluster = Cluster::start().await;
     let (one, other) = (cluster.connect().await, cluster.connect().await);
     let (n, last) = (Key::new("user/n").expect("valid"), Key::new("last").expect("valid"));
@@ -80,7 +80,7 @@ async fn nothing_is_lost_or_done_twice_when_the_keys_leader_is_killed() {
         })
     };
     let counting = [count(one.clone()), count(other.clone())];
-    cluster.lose_leader_of(&format!("KV_linchpin_{}", cluster.namespace)).await;
+    cluster.lose_leader_of(&format!("linchpin_{}_LOG", cluster.namespace)).await;
     done.store(true, Ordering::Relaxed);
     let (mut applied, mut unknown) = (0, 0);
     for counting in counting {
@@ -122,7 +122,7 @@ impl PutLast for Coordinator {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_record_is_acknowledged_once_though_its_streams_leader_is_killed() {
+async fn every_record_is_acknowledged_once_though_the_leader_of_their_contents_is_killed() {
     const RECORDS: usize = 60;
     let cluster = Cluster::start().await;
     let (one, other) = (cluster.connect().await, cluster.connect().await);
@@ -144,7 +144,7 @@ async fn every_record_is_acknowledged_once_though_its_streams_leader_is_killed()
         let (node, stream) = (other.clone(), stream.clone());
         tokio::spawn(async move { work(&node, &stream, RECORDS).await })
     };
-    cluster.lose_leader_of(&format!("linchpin_{}_S_jobs", cluster.namespace)).await;
+    cluster.lose_leader_of(&format!("linchpin_{}_DATA", cluster.namespace)).await;
     timeout(SOON, appending).await.expect("in time").expect("no panic");
     let work = timeout(SOON, working).await.expect("in time").expect("no panic");
     for n in 0..RECORDS {

@@ -260,7 +260,7 @@ async fn what_is_erased_is_gone_and_nothing_else() {
     let answer = client.request("$JS.API.STREAM.NAMES", "{}".into()).await.expect("answers");
     let answer: serde_json::Value = serde_json::from_slice(&answer.payload).expect("JSON");
     let left: Vec<_> = answer["streams"].as_array().expect("a list").iter().filter_map(|name| name.as_str()).collect();
-    assert_eq!(left, ["KV_linchpin_goneDnot", "linchpin_goneDnot_S_s"]);
+    assert_eq!(left, ["linchpin_goneDnot_DATA", "linchpin_goneDnot_LOG"]);
     let kept = linchpin::connect(at("gone.not")).await.expect("connects");
     assert_eq!(kept.get("a").await.expect("answers").as_deref(), Some(&b"1"[..]));
 }

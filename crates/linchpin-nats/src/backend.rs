@@ -1,52 +1,38 @@
-//! The backend: each method hands over to the module that does it.
+//! The backend: the machine over a log that is a stream of the server, and messages beside it.
 
-use crate::bucket::{Bucket, Features};
-use crate::changes::Changes;
-use crate::clock::Clock;
-use crate::commit::Committer;
 use crate::config::NatsConfig;
 use crate::connection::Connection;
+use crate::erase;
 use crate::error::no_answer;
-use crate::ids::ID_WINDOW;
-use crate::messages::{self, Hub};
+use crate::log::{NatsLog, PART};
+use crate::messages::Hub;
 use crate::names::Names;
-use crate::streams::{DEDUPE_WINDOW, Streams};
-use crate::{erase, state};
-use bytes::Bytes;
-use linchpin_adapter::{Backend, Coordination};
+use linchpin_adapter::Coordination;
 use linchpin_core::life::Life;
-use linchpin_core::{
-    Appended, Capabilities, Channel, Claim, Delivery, Durability, Error, ErrorKind, GroupName, Health, Key, Limits,
-    MessageSupport, Namespace, Outcome, Page, Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled,
-    Settlement, Snapshot, StreamInfo, StreamName, StreamSupport, Subscription, Transaction, TransactionScope,
-    TtlSupport, WatchCompleteness, WatchStream,
-};
+use linchpin_core::{Capabilities, Durability, Error, ErrorKind, Limits, MessageSupport, Namespace, Result};
+use linchpin_log::{LogSource, OpenLog, Replicated};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-/// A handle to one namespace of a NATS server or cluster. Opening one makes the namespace's stream if it is not there.
+/// A handle to one namespace of a NATS server or cluster. Opening one makes the namespace's streams if they are not there.
 pub type NatsCoordination = Coordination<Nats>;
 
 /// One namespace of a NATS server or cluster.
-pub struct Nats {
-    capabilities: Capabilities,
-    bucket: Arc<Bucket>,
-    committer: Committer,
-    changes: Arc<Changes>,
-    hub: Arc<Hub>,
-    streams: Arc<Streams>,
-}
+pub type Nats = Replicated<NatsLogs>;
 
-impl Backend for Nats {
+/// Where the logs of namespaces are that NATS servers keep.
+#[derive(Debug)]
+pub struct NatsLogs;
+
+impl LogSource for NatsLogs {
     type Config = NatsConfig;
+    type Log = NatsLog;
 
     const NAME: &'static str = "NatsCoordination";
 
-    async fn connect(config: NatsConfig, life: &Life) -> Result<Self> {
+    async fn open(config: NatsConfig, life: &Life) -> Result<OpenLog<NatsLog>> {
         let connection = Connection::open(&config).await?;
         let server = connection.server();
-        let version = read_version(&server.version);
-        if version < (2, 9, 0) {
+        if read_version(&server.version) < (2, 9, 0) {
             let what = "what linchpin needs: NATS 2.9 or later, with JetStream";
             return Err(Error::unsupported("connect", &format!("nats {}", server.version), what));
         }
@@ -55,104 +41,32 @@ impl Backend for Nats {
             return Err(Error::new(ErrorKind::Unsupported, "connect", problem));
         }
         let names = Names::new(&config.common.namespace);
-        let is_modern = version >= MODERN;
-        let clock = Arc::new(Clock::new());
-        let opening = Bucket::open(connection.clone(), names.clone(), clock, config.replicas, is_modern);
-        let opened = tokio::time::timeout(config.common.response_timeout, opening).await;
-        let bucket = opened.unwrap_or_else(|_| Err(no_answer("connect")))?;
-        bucket.revision("connect").await?;
-        let bucket = Arc::new(bucket);
-        let changes = Arc::new(Changes::new(bucket.clone()));
-        let hub = Arc::new(Hub::new(connection.clone(), names.clone()));
-        let (watched, heard, connected) = (changes.clone(), hub.clone(), connection.clone());
+        let log = NatsLog::new(&connection, names.clone(), config.replicas);
+        let opened = tokio::time::timeout(config.common.response_timeout, log.provide()).await;
+        let replicas = opened.unwrap_or_else(|_| Err(no_answer("connect")))?;
+        let hub = Arc::new(Hub::new(connection.clone(), names));
+        let heard = hub.clone();
         life.on_end(move |ended| {
-            watched.end(ended);
             heard.end(ended);
-            connected.close();
+            connection.close();
         });
-        Ok(Self {
-            capabilities: capabilities(&server.version, server.max_payload, bucket.features),
-            committer: Committer::new(bucket.features.replicas),
-            changes,
-            streams: Arc::new(Streams::new(connection, names, bucket.features.replicas, bucket.clock.clone())),
-            hub,
-            bucket,
+        Ok(OpenLog {
+            log,
+            messages: Some(hub),
+            capabilities: capabilities(&server.version, server.max_payload, replicas),
+            record: PART.min(server.max_payload - OVERHEAD),
+            response_timeout: config.common.response_timeout,
+            snapshot_after: SNAPSHOT_AFTER,
         })
     }
 
     async fn erase(config: NatsConfig, namespaces: &[Namespace]) -> Result<()> {
         erase::erase(&config, namespaces).await
     }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    async fn get(&self, keys: &[Key]) -> Result<Snapshot> {
-        state::get(&self.bucket, &self.committer.known, keys).await
-    }
-
-    async fn scan(&self, range: &Range, page: &Page) -> Result<ScanPage> {
-        state::scan(&self.bucket, range, page).await
-    }
-
-    async fn commit(&self, transaction: &Transaction) -> Result<Outcome> {
-        self.committer.commit(&self.bucket, transaction).await
-    }
-
-    async fn watch(&self, range: &Range) -> Result<WatchStream> {
-        self.changes.watch(range).await
-    }
-
-    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
-        messages::publish(&self.bucket.connection, &self.bucket.names, channel, payload).await
-    }
-
-    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
-        self.hub.subscribe(pattern).await
-    }
-
-    async fn append(&self, stream: &StreamName, records: &[Record]) -> Result<Vec<Appended>> {
-        self.streams.append(stream, records).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Delivery>> {
-        Box::pin(self.streams.claim(claim)).await
-    }
-
-    async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        self.streams.settle(settlements).await
-    }
-
-    async fn inspect(&self, stream: &StreamName) -> Result<StreamInfo> {
-        self.streams.inspect(stream).await
-    }
-
-    async fn trim(&self, stream: &StreamName, keep: Retention) -> Result<u64> {
-        self.streams.trim(stream, keep).await
-    }
-
-    async fn remove_group(&self, _: &StreamName, _: &GroupName) -> Result<bool> {
-        Err(Error::unsupported("remove_group", "nats", "removing a group"))
-    }
-
-    async fn clear(&self, prefix: &str) -> Result<()> {
-        state::clear(&self.bucket, &self.committer.known, prefix).await?;
-        if self.capabilities.streams.is_some() {
-            self.streams.clear(prefix).await?;
-        }
-        Ok(())
-    }
-
-    async fn health(&self) -> Result<Health> {
-        let asked = Instant::now();
-        let degraded = self.bucket.degraded().await?;
-        Ok(Health::new(asked.elapsed(), degraded))
-    }
 }
 
-/// The oldest server with batches that are stored as a whole. 2.12.0 has them too, but tears conditional ones.
-const MODERN: (u64, u64, u64) = (2, 12, 1);
+/// So many bytes of records are read in a few milliseconds.
+const SNAPSHOT_AFTER: usize = 1024 * 1024;
 
 /// What headers, a subject and what JetStream adds may take of a message.
 const OVERHEAD: usize = 24 * 1024;
@@ -165,24 +79,12 @@ fn read_version(text: &str) -> (u64, u64, u64) {
     (next(), next(), next())
 }
 
-fn capabilities(version: &str, max_payload: usize, features: Features) -> Capabilities {
-    let Features { is_modern, replicas } = features;
+fn capabilities(version: &str, max_payload: usize, replicas: usize) -> Capabilities {
     let most = (max_payload - OVERHEAD).min(1024 * 1024);
-    let mut capabilities = Capabilities::minimum("nats");
+    let mut capabilities = linchpin_log::capabilities("nats", most - 1024);
     capabilities.version = format!("nats {version}");
-    capabilities.watch = WatchCompleteness::LatestVersion;
     capabilities.messages = Some(MessageSupport::new(true));
-    if is_modern {
-        capabilities.transactions = TransactionScope::MultiKey;
-        capabilities.transaction_ids = Some(ID_WINDOW);
-        let mut ttl = TtlSupport::within(Duration::from_millis(500));
-        ttl.granularity = Duration::from_secs(1);
-        capabilities.ttl = Some(ttl);
-        capabilities.streams = Some(StreamSupport::full(DEDUPE_WINDOW, Duration::from_millis(250)));
-    }
-    let limits = &mut capabilities.limits;
-    (limits.value, limits.message, limits.record) = (most - 1024, most, most - 1024);
-    (limits.transaction_operations, limits.transaction_bytes, limits.batch) = (512, 16 * 1024 * 1024, 512);
+    capabilities.limits.message = most;
     let copies = if replicas == 1 { "copy" } else { "copies" };
     let why = format!(
         "file storage, {replicas} {copies}; a server syncs to its disk every sync_interval, 2 minutes by default, and does \
@@ -200,6 +102,6 @@ mod tests {
     fn versions_are_compared_by_their_numbers() {
         assert_eq!(read_version("2.15.1"), (2, 15, 1));
         assert_eq!(read_version("2.12.0-preview.2"), (2, 12, 0));
-        assert!(read_version("2.9.10") < MODERN && read_version("nonsense") < MODERN);
+        assert!(read_version("2.9.10") < read_version("2.12.1") && read_version("nonsense") < (2, 9, 0));
     }
 }

@@ -221,10 +221,11 @@ fn check_replicas(number: usize) -> Result<usize> {
 }
 
 /// How long to wait before the attempt with this number, counted from 1 over all servers since the last
-/// connection: 20 ms, doubling up to 250 ms, and of that a random part between half and all, so that clients
-/// do not come back in step.
+/// connection: nothing before the first one, which may be the first ever; then 20 ms, doubling up to 250 ms, and of
+/// that a random part between half and all, so that clients do not come back in step.
 fn reconnect_delay(attempt: usize) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+    let Some(before) = attempt.checked_sub(2) else { return Duration::ZERO };
+    let doublings = u32::try_from(before).unwrap_or(u32::MAX).min(16);
     let longest = (FIRST_RECONNECT_DELAY * 2_u32.pow(doublings)).min(LONGEST_RECONNECT_DELAY);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -4,7 +4,7 @@ use crate::config::NatsConfig;
 use crate::error::{self, Refusal, lost, no_answer, not_accepted, not_connected, not_permitted};
 use crate::gather::{Gathered, Gathering};
 use async_nats::connection::State;
-use async_nats::{Client, Event, HeaderMap, Message, ServerInfo, StatusCode, Subscriber};
+use async_nats::{Client, Event, Message, ServerInfo, StatusCode, Subscriber};
 use bytes::Bytes;
 use linchpin_core::{Error, Result};
 use parking_lot::Mutex;
@@ -49,8 +49,6 @@ pub(crate) struct Losses {
 pub(crate) struct Ack {
     #[serde(rename = "seq")]
     pub(crate) sequence: u64,
-    #[serde(default)]
-    pub(crate) duplicate: bool,
 }
 
 impl Connection {
@@ -116,10 +114,9 @@ impl Connection {
         &self,
         operation: &'static str,
         subject: String,
-        headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Option<Message>> {
-        let request = async_nats::Request { headers, ..async_nats::Request::new().payload(payload).timeout(None) };
+        let request = async_nats::Request::new().payload(payload).timeout(None);
         let named = subject.clone();
         let answer = async {
             match self.client.send_request(subject, request).await {
@@ -139,7 +136,7 @@ impl Connection {
         body: &(impl Serialize + Sync),
     ) -> Result<Result<A, Refusal>> {
         let body = serde_json::to_vec(body).map_err(|_| Error::unreadable(operation, "a request cannot be written"))?;
-        let answer = self.request(operation, format!("$JS.API.{subject}"), None, body.into()).await?;
+        let answer = self.request(operation, format!("$JS.API.{subject}"), body.into()).await?;
         read_answer(operation, answer)
     }
 
@@ -148,10 +145,9 @@ impl Connection {
         &self,
         operation: &'static str,
         subject: String,
-        headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Result<Ack, Refusal>> {
-        let answer = self.request(operation, subject, Some(headers), payload).await?;
+        let answer = self.request(operation, subject, payload).await?;
         read_answer(operation, answer)
     }
 
@@ -161,17 +157,12 @@ impl Connection {
         operation: &'static str,
         subject: String,
         reply: Option<String>,
-        headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<()> {
         self.admit(operation).await?;
-        let sent = match (reply, headers) {
-            (None, None) => self.client.publish(subject, payload).await,
-            (None, Some(headers)) => self.client.publish_with_headers(subject, headers, payload).await,
-            (Some(reply), None) => self.client.publish_with_reply(subject, reply, payload).await,
-            (Some(reply), Some(headers)) => {
-                self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
-            }
+        let sent = match reply {
+            None => self.client.publish(subject, payload).await,
+            Some(reply) => self.client.publish_with_reply(subject, reply, payload).await,
         };
         sent.map_err(|error| lost(operation).with_source(error))
     }
@@ -181,30 +172,14 @@ impl Connection {
         self.gathered.gathering()
     }
 
-    /// Sends a request and gathers its answers, up to and with the one that says that nothing follows.
-    pub(crate) async fn gather(
-        &self,
-        operation: &'static str,
-        subject: String,
-        payload: Bytes,
-    ) -> Result<Vec<Message>> {
-        let (all, answers) = self.gathered.all();
-        let named = subject.clone();
-        let answers = async {
-            self.send(operation, subject, Some(all.inbox()), None, payload).await?;
-            answers.await.map_err(|_| lost(operation))
-        };
-        self.answered(operation, &named, answers).await
-    }
-
     /// Sends a message, and returns once the server has handled it: whether anybody listens.
     pub(crate) async fn tell(&self, operation: &'static str, subject: String, payload: Bytes) -> Result<bool> {
         let (mut unheard, mut handled) = (self.gathering(), self.gathering());
         let named = subject.clone();
         let told = async {
-            self.send(operation, subject, Some(unheard.inbox()), None, payload).await?;
+            self.send(operation, subject, Some(unheard.inbox()), payload).await?;
             // To ourselves: what the server has to say about the message comes before.
-            self.send(operation, handled.inbox(), None, None, Bytes::new()).await?;
+            self.send(operation, handled.inbox(), None, Bytes::new()).await?;
             handled.next().await.ok_or_else(|| lost(operation))?;
             let says = unheard.arrived().and_then(|answer| answer.status);
             Ok(says != Some(StatusCode::NO_RESPONDERS))
@@ -236,7 +211,7 @@ impl Connection {
         let mut back = self.gathering();
         let inbox = back.inbox();
         let settled = async {
-            self.send(operation, inbox.clone(), None, None, Bytes::new()).await?;
+            self.send(operation, inbox.clone(), None, Bytes::new()).await?;
             back.next().await.map(drop).ok_or_else(|| lost(operation))
         };
         self.answered(operation, &inbox, settled).await
@@ -292,7 +267,7 @@ impl Connection {
     }
 
     /// Nothing is sent without a connection: it would come late. One that is just being built is waited for.
-    async fn admit(&self, operation: &'static str) -> Result<()> {
+    pub(crate) async fn admit(&self, operation: &'static str) -> Result<()> {
         if *self.closed.borrow() {
             return Err(Error::closed(operation));
         }

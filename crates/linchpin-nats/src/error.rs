@@ -20,51 +20,12 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    const WRONG_SEQUENCE: [u64; 2] = [10071, 10164];
-    const DUPLICATE: u64 = 10201;
-    /// The message of this id is being stored by another request.
-    const DUPLICATE_UNDER_WAY: u64 = 10158;
-    const TOO_MANY_BATCHES: u64 = 10210;
-    /// A part of the batch did not arrive, or was not taken in.
-    const INCOMPLETE_BATCH: u64 = 10176;
-    const SEALED: u64 = 10109;
     const NO_STREAM: u64 = 10059;
     const NO_MESSAGE: u64 = 10037;
-    const STREAM_EXISTS: u64 = 10058;
 
     /// Nobody answers where a stream would: there is none of that name.
     pub(crate) fn nobody() -> Self {
         Self { err_code: Self::NO_STREAM, description: "no responders".to_owned() }
-    }
-
-    /// The server has as many requests of this kind as it takes.
-    pub(crate) fn no_room(description: String) -> Self {
-        Self { err_code: 10023, description }
-    }
-
-    /// Others wrote the same at the same time, again and again.
-    pub(crate) fn contended() -> Self {
-        Self { err_code: Self::WRONG_SEQUENCE[0], description: "written by others".to_owned() }
-    }
-
-    /// What was expected to stand there does not, or may not: one that is being written counts too.
-    pub(crate) fn is_wrong_sequence(&self) -> bool {
-        Self::WRONG_SEQUENCE.contains(&self.err_code)
-    }
-
-    pub(crate) fn is_duplicate(&self) -> bool {
-        self.err_code == Self::DUPLICATE
-    }
-
-    /// The same may succeed a moment later.
-    pub(crate) fn is_passing(&self) -> bool {
-        let passing = [Self::DUPLICATE_UNDER_WAY, Self::INCOMPLETE_BATCH];
-        passing.contains(&self.err_code) || self.err_code == Self::TOO_MANY_BATCHES
-    }
-
-    /// The stream takes nothing in any more: it is being cleared.
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.err_code == Self::SEALED
     }
 
     pub(crate) fn is_no_stream(&self) -> bool {
@@ -73,10 +34,6 @@ impl Refusal {
 
     pub(crate) fn is_no_message(&self) -> bool {
         self.err_code == Self::NO_MESSAGE
-    }
-
-    pub(crate) fn is_other_stream(&self) -> bool {
-        self.err_code == Self::STREAM_EXISTS
     }
 
     /// The error that a user is told. A refused request changed nothing.
@@ -100,9 +57,6 @@ impl Refusal {
                 "the stream is not there: it was removed, or JetStream is not enabled".to_owned(),
                 Retry::Safe,
             ),
-            _ if self.is_wrong_sequence() || self.is_passing() || self.is_sealed() => {
-                (ErrorKind::Unavailable, "others write the same at the same time".to_owned(), Retry::Safe)
-            }
             _ => {
                 let message = format!("the server refused it with code {code}; its own words are in the source");
                 (ErrorKind::Backend, message, Retry::Never)

@@ -47,40 +47,28 @@
 //! newest data is lost, its revisions, and so fencing tokens, are given again.
 
 mod backend;
-mod bucket;
-mod changes;
-mod clearing;
-mod clock;
-mod codec;
-mod commit;
 mod config;
 mod connection;
-mod decide;
 mod erase;
 mod error;
 mod gather;
-mod groups;
-mod ids;
-mod known;
-mod ledger;
+mod log;
 mod messages;
 mod names;
-mod pull;
-mod record;
-mod renew;
+mod reader;
 mod servers;
-mod settle;
-mod several;
-mod state;
-mod streams;
+mod stream;
 
-pub use backend::{Nats, NatsCoordination};
+pub use backend::{Nats, NatsCoordination, NatsLogs};
 pub use config::NatsConfig;
 
 /// What a user of the namespace `shop` has to be allowed, as a server's configuration writes it. In the names of other
-/// namespaces a `.` is written as `D`. Through `$JS.API` such a user reaches every stream of its account: what keeps
-/// applications from each other is an account for each.
+/// namespaces a `.` is written as `D`.
 pub const SUBJECTS: &str = r#"permissions: {
-  publish: ["$KV.linchpin_shop.>", "linchpin.shop.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_INBOX.>"]
+  publish: [
+    "linchpin.shop.>", "$JS.API.STREAM.*.linchpin_shop_LOG", "$JS.API.STREAM.*.linchpin_shop_DATA"
+    "$JS.API.CONSUMER.CREATE.linchpin_shop_LOG.>", "$JS.API.DIRECT.GET.linchpin_shop_DATA"
+    "$JS.API.STREAM.MSG.GET.linchpin_shop_DATA", "$JS.FC.linchpin_shop_LOG.>", "_INBOX.>"
+  ]
   subscribe: ["linchpin.shop.m.>", "_INBOX.>"]
 }"#;

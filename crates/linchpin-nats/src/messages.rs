@@ -4,28 +4,19 @@ use crate::connection::{Connection, Losses};
 use crate::error::{lost, not_permitted};
 use crate::names::Names;
 use async_nats::Subscriber;
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use linchpin_adapter::fanout::Subscribers;
 use linchpin_core::life::End;
 use linchpin_core::{Channel, Pattern, Publication, Reach, Result, Subscription};
+use linchpin_log::Messages;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-
-/// Sends a message to whoever is subscribed now. The server says if that is nobody.
-pub(crate) async fn publish(
-    connection: &Connection,
-    names: &Names,
-    channel: &Channel,
-    payload: Bytes,
-) -> Result<Reach> {
-    let is_heard = connection.tell("publish", names.channel(channel), payload).await?;
-    Ok(Reach { at_most: (!is_heard).then_some(0) })
-}
 
 /// The subscriptions of a handle.
 pub(crate) struct Hub {
@@ -43,11 +34,15 @@ struct Topic {
 }
 
 /// The task that takes messages from the server; ends when it is dropped.
-struct Listening(JoinHandle<()>);
+struct Listening {
+    task: JoinHandle<()>,
+    /// Who wants to hear nothing that has arrived by now: told once that was handed out.
+    joining: mpsc::UnboundedSender<oneshot::Sender<()>>,
+}
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -56,25 +51,32 @@ impl Hub {
         Self { connection, names, topics: Mutex::default() }
     }
 
-    /// Subscribes; returns once the subscription is live at the server.
-    pub(crate) async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+    async fn join(&self, pattern: &Pattern) -> Result<Subscription> {
         let subject = match pattern.literal() {
             Some(channel) => self.names.channel(&Channel::stored(channel)?),
             None => self.names.channels_under(&pattern.literal_prefix()),
         };
         let topic = self.topic(&subject);
-        // The stream first: what arrives once the subscription is live finds it. It then holds what it listens by.
+        let was_live = topic.listening.initialized();
+        let listening = topic.listening.get_or_try_init(|| self.listen(&topic, subject)).await?;
+        if was_live {
+            // What was published so far has arrived.
+            self.connection.settle("subscribe").await?;
+        }
+        let (handed_out, is_over) = oneshot::channel();
+        let is_gone = |_| lost("subscribe");
+        listening.joining.send(handed_out).map_err(|_| lost("subscribe"))?;
+        is_over.await.map_err(is_gone)?;
+        // It holds what it listens by.
         let held = topic.clone();
-        let stream = topic.subscribers.add(pattern.clone(), move || {
+        Ok(topic.subscribers.add(pattern.clone(), move || {
             let _ = &held;
-        });
-        topic.listening.get_or_try_init(|| self.listen(&topic, subject)).await?;
-        Ok(stream)
+        }))
     }
 
     fn topic(&self, subject: &str) -> Arc<Topic> {
         let mut topics = self.topics.lock();
-        let is_over = |topic: &Topic| topic.listening.get().is_some_and(|listening| listening.0.is_finished());
+        let is_over = |topic: &Topic| topic.listening.get().is_some_and(|listening| listening.task.is_finished());
         if let Some(topic) = topics.get(subject).and_then(Weak::upgrade).filter(|topic| !is_over(topic)) {
             return topic;
         }
@@ -89,9 +91,10 @@ impl Hub {
         let before = losses.borrow().clone();
         let messages = self.connection.subscribe("subscribe", subject.clone()).await?;
         let (connection, names) = (self.connection.clone(), self.names.clone());
-        let listener = Listener { connection, names, subject, messages, losses, before };
+        let (joining, joins) = mpsc::unbounded_channel();
+        let listener = Listener { connection, names, subject, messages, joins, losses, before };
         let topic = Arc::downgrade(topic);
-        Ok(Listening(tokio::spawn(async move { listener.listen(&topic).await })))
+        Ok(Listening { task: tokio::spawn(async move { listener.listen(&topic).await }), joining })
     }
 
     /// Ends every subscription.
@@ -103,12 +106,27 @@ impl Hub {
     }
 }
 
+#[async_trait]
+impl Messages for Hub {
+    /// Sends a message to whoever is subscribed now. The server says if that is nobody.
+    async fn publish(&self, channel: &Channel, payload: Bytes) -> Result<Reach> {
+        let is_heard = self.connection.tell("publish", self.names.channel(channel), payload).await?;
+        Ok(Reach { at_most: (!is_heard).then_some(0) })
+    }
+
+    /// Returns once the subscription is live at the server.
+    async fn subscribe(&self, pattern: &Pattern) -> Result<Subscription> {
+        self.join(pattern).await
+    }
+}
+
 /// What hands messages to the subscribers. It keeps the connection, as a subscription outlives its handle.
 struct Listener {
     connection: Arc<Connection>,
     names: Names,
     subject: String,
     messages: Subscriber,
+    joins: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     losses: watch::Receiver<Losses>,
     /// What had become of the connection when the last gap was marked.
     before: Losses,
@@ -130,7 +148,18 @@ impl Listener {
                     }
                 }
                 () = tokio::time::sleep(Self::AGAIN), if has_gap => {}
-                message = self.messages.next() => {
+                Some(joining) = self.joins.recv(), if !has_gap => {
+                    let Some(topic) = topic.upgrade() else { return };
+                    // However many: the runtime would make it pause after some.
+                    while let Some(Some(message)) = tokio::task::unconstrained(self.messages.next()).now_or_never() {
+                        self.dispatch(&topic.subscribers, &message);
+                    }
+                    // It may have been given up.
+                    let _ = joining.send(());
+                    continue;
+                }
+                // What comes after a gap waits until that is marked.
+                message = self.messages.next(), if !has_gap => {
                     let Some(topic) = topic.upgrade() else { return };
                     let Some(message) = message else {
                         return topic.subscribers.end(|| lost("subscribe"));
@@ -144,25 +173,14 @@ impl Listener {
             if now.has_denied(&self.subject, &self.before) {
                 return topic.subscribers.end(|| not_permitted("subscribe"));
             }
-            has_gap = (now.built, now.overrun) != (self.before.built, self.before.overrun);
-            if has_gap && self.connection.is_up() && self.mark_gap(&topic).await {
+            let known = &self.before;
+            has_gap = (now.lost, now.built, now.overrun) != (known.lost, known.built, known.overrun);
+            // Once it is live again: what is sent after the mark arrives.
+            if has_gap && self.connection.is_up() && self.connection.settle("subscribe").await.is_ok() {
+                topic.subscribers.mark_gap();
                 (self.before, has_gap) = (now, false);
             }
         }
-    }
-
-    /// Marks the gap once the subscription is live again: what is sent after the mark arrives. Whether it is.
-    async fn mark_gap(&mut self, topic: &Topic) -> bool {
-        if self.connection.settle("subscribe").await.is_err() {
-            return false;
-        }
-        // What has arrived so far comes before it.
-        // However many: the runtime would make it pause after some.
-        while let Some(Some(message)) = tokio::task::unconstrained(self.messages.next()).now_or_never() {
-            self.dispatch(&topic.subscribers, &message);
-        }
-        topic.subscribers.mark_gap();
-        true
     }
 
     fn dispatch(&self, subscribers: &Subscribers, message: &async_nats::Message) {

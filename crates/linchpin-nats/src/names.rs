@@ -1,7 +1,6 @@
 //! The names that things have on the server.
 
-use linchpin_core::{Channel, Key, Namespace, StreamName, TransactionId};
-use sha2::{Digest, Sha256};
+use linchpin_core::{Channel, Namespace, StreamName};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,70 +9,58 @@ use std::sync::Arc;
 /// `_` becomes `=` and two hexadecimal digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    /// The namespace in the characters of a bucket's name: it has no upper-case letter of its own.
+    /// The namespace in the characters of a stream's name: it has no upper-case letter of its own.
     namespace: Arc<str>,
-    /// The stream that holds the keys: a bucket of `nats kv`.
-    pub(crate) state: Arc<str>,
 }
 
 impl Names {
     pub(crate) fn new(namespace: &Namespace) -> Self {
-        let namespace = namespace.as_str().replace('.', "D");
-        Self { state: format!("KV_linchpin_{namespace}").into(), namespace: namespace.into() }
+        Self { namespace: namespace.as_str().replace('.', "D").into() }
     }
 
-    /// The subjects of the stream that holds the keys.
-    pub(crate) fn state_subjects(&self) -> [String; 2] {
-        [format!("$KV.linchpin_{}.>", self.namespace), format!("linchpin.{}.t.>", self.namespace)]
+    /// The stream that holds what was done, in its order.
+    pub(crate) fn log(&self) -> String {
+        format!("linchpin_{}_LOG", self.namespace)
     }
 
-    pub(crate) fn key(&self, key: &Key) -> String {
-        let mut subject = format!("$KV.linchpin_{}.", self.namespace);
-        encode(key.as_str(), &mut subject);
+    pub(crate) fn log_subject(&self) -> String {
+        format!("linchpin.{}.log", self.namespace)
+    }
+
+    /// The stream that holds snapshots, and what records of streams carry.
+    pub(crate) fn data(&self) -> String {
+        format!("linchpin_{}_DATA", self.namespace)
+    }
+
+    pub(crate) fn data_subjects(&self) -> [String; 2] {
+        [self.all_parts(), format!("linchpin.{}.r.>", self.namespace)]
+    }
+
+    /// The subjects of the parts of all snapshots.
+    pub(crate) fn all_parts(&self) -> String {
+        format!("linchpin.{}.s.>", self.namespace)
+    }
+
+    /// The subjects of the parts of a snapshot.
+    pub(crate) fn parts(&self, offset: u64) -> String {
+        format!("linchpin.{}.s.{offset}.*", self.namespace)
+    }
+
+    pub(crate) fn part(&self, offset: u64, number: usize) -> String {
+        format!("linchpin.{}.s.{offset}.{number}", self.namespace)
+    }
+
+    /// The offset of the snapshot that a subject is of.
+    pub(crate) fn offset_of(&self, subject: &str) -> Option<u64> {
+        let rest = subject.strip_prefix("linchpin.")?.strip_prefix(&*self.namespace)?.strip_prefix(".s.")?;
+        rest.split('.').next()?.parse().ok()
+    }
+
+    /// What the records of a stream carry.
+    pub(crate) fn contents(&self, stream: &StreamName) -> String {
+        let mut subject = format!("linchpin.{}.r.", self.namespace);
+        encode(stream.as_str(), &mut subject);
         subject
-    }
-
-    /// The subjects of all keys that may start with `prefix`: they all lie under the same tokens.
-    pub(crate) fn keys_under(&self, prefix: &str) -> String {
-        format!("$KV.linchpin_{}.{}>", self.namespace, leading_tokens(prefix))
-    }
-
-    /// The key of a subject.
-    pub(crate) fn key_of(&self, subject: &str) -> Option<Key> {
-        let name = subject.strip_prefix("$KV.linchpin_")?.strip_prefix(&*self.namespace)?.strip_prefix('.')?;
-        Key::stored(decode(name)?).ok()
-    }
-
-    /// Where the outcome of a transaction is kept that wrote no key, or several.
-    pub(crate) fn outcome(&self, id: TransactionId) -> String {
-        format!("linchpin.{}.t.{id}", self.namespace)
-    }
-
-    /// Where a handle keeps which transactions of its own wrote a key and were answered, by the place of the message that
-    /// listed them: others may keep theirs of the same message at the same time.
-    pub(crate) fn answered(&self, key: &Key, sequence: u64, writer: u32) -> String {
-        format!("{}{sequence}.{writer:x}", self.answered_under(key))
-    }
-
-    pub(crate) fn all_answered(&self, key: &Key) -> String {
-        format!("{}>", self.answered_under(key))
-    }
-
-    fn answered_under(&self, key: &Key) -> String {
-        let mut subject = format!("linchpin.{}.t.answered.", self.namespace);
-        encode(key.as_str(), &mut subject);
-        subject.push('.');
-        subject
-    }
-
-    /// Where what only checks a key in a transaction over several lies, by its place in the transaction.
-    pub(crate) fn check(&self, place: usize) -> String {
-        format!("linchpin.{}.t.check.{place}", self.namespace)
-    }
-
-    /// A message that is always there, so that reading several subjects always tells the stream's revision.
-    pub(crate) fn anchor(&self) -> String {
-        format!("linchpin.{}.t.anchor", self.namespace)
     }
 
     pub(crate) fn channel(&self, channel: &Channel) -> String {
@@ -91,38 +78,6 @@ impl Names {
     pub(crate) fn channel_of(&self, subject: &str) -> Option<String> {
         let name = subject.strip_prefix("linchpin.")?.strip_prefix(&*self.namespace)?.strip_prefix(".m.")?;
         decode(name)
-    }
-
-    /// What the subjects of a stream's records start with, and of what its groups keep.
-    pub(crate) fn stream(&self, part: &str, stream: &StreamName) -> String {
-        let mut subject = format!("linchpin.{}.{part}.", self.namespace);
-        encode(&stream.storage_name(), &mut subject);
-        subject
-    }
-
-    /// What the names of the namespace's other streams start with, and of no other's: it has no upper-case `S`.
-    pub(crate) fn stream_prefix(&self) -> String {
-        format!("linchpin_{}_S_", self.namespace)
-    }
-
-    /// The name of the stream that holds a stream's records.
-    pub(crate) fn records(&self, stream: &StreamName) -> String {
-        format!("{}{}", self.stream_prefix(), short_token(&stream.storage_name()))
-    }
-
-    /// The subjects of all streams' records.
-    pub(crate) fn all_records(&self) -> String {
-        format!("linchpin.{}.s.>", self.namespace)
-    }
-
-    /// The name of the stream that holds what groups were delivered; no records have it.
-    pub(crate) fn ledger(&self) -> String {
-        format!("{}=groups", self.stream_prefix())
-    }
-
-    /// The subjects of what groups were delivered, and of where cleared streams ended.
-    pub(crate) fn ledger_subjects(&self) -> [String; 2] {
-        ["g", "c"].map(|part| format!("linchpin.{}.{part}.>", self.namespace))
     }
 }
 
@@ -199,34 +154,6 @@ fn decode_token(token: &str, name: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A name as one token, for what is named and no subject: streams and consumers.
-pub(crate) fn token(name: &str) -> String {
-    let mut token = String::with_capacity(name.len());
-    name.bytes().for_each(|byte| encode_byte(byte, &mut token));
-    token
-}
-
-/// A name as one token that is no longer than a stream's or a consumer's name may be: a long one ends with its hash.
-pub(crate) fn short_token(name: &str) -> String {
-    const LONGEST: usize = 150;
-    let mut token = token(name);
-    if token.len() > LONGEST {
-        token.truncate(LONGEST - 34);
-        token.push_str("=-");
-        for byte in &Sha256::digest(name)[..16] {
-            let _ = write!(token, "{byte:02x}");
-        }
-    }
-    token
-}
-
-/// The name of a [`token`].
-pub(crate) fn name_of_token(token: &str) -> Option<String> {
-    let mut name = Vec::with_capacity(token.len());
-    decode_token(token, &mut name)?;
-    String::from_utf8(name).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,7 +206,6 @@ mod tests {
             assert!(subject.split('.').all(|token| !token.is_empty()), "{subject}");
             let allowed = |c: char| c.is_ascii_alphanumeric() || "-_=.".contains(c);
             assert!(subject.chars().all(allowed), "{subject}");
-            assert_eq!(name_of_token(&token(name)).as_deref(), Some(*name));
         }
         let all: std::collections::HashSet<_> = HARD.iter().map(|name| encoded(name)).collect();
         assert_eq!(all.len(), HARD.len());
@@ -302,24 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_to_a_token_of_its_own() {
-        let long = |end: &str| short_token(&format!("{}{end}", "é".repeat(256)));
-        assert_eq!(short_token("a/b"), token("a/b"));
-        assert_eq!(long("a").len(), 150);
-        assert_ne!(long("a"), long("b"));
-        // What is cut off ends with what no token of a whole name has.
-        assert!(long("a").contains("=-") && name_of_token(&long("a")).is_none());
-    }
-
-    #[test]
     fn a_namespace_never_names_what_is_anothers() {
         let names = |text: &str| Names::new(&Namespace::new(text).expect("valid"));
         let (one, other, dotted) = (names("a"), names("a-b"), names("a.b"));
-        let key = Key::new("k/1").expect("valid");
-        assert_eq!(one.key(&key), "$KV.linchpin_a.k.1");
-        assert_eq!(one.key_of(&one.key(&key)), Some(key.clone()));
-        assert_eq!((one.key_of(&other.key(&key)), one.key_of(&dotted.key(&key))), (None, None));
-        assert_eq!(dotted.keys_under("k/"), "$KV.linchpin_aDb.k.>");
-        assert_eq!(&*dotted.state, "KV_linchpin_aDb");
+        assert_eq!((one.log(), dotted.data()), ("linchpin_a_LOG".to_owned(), "linchpin_aDb_DATA".to_owned()));
+        let channel = Channel::new("k/1").expect("valid");
+        assert_eq!(one.channel(&channel), "linchpin.a.m.k.1");
+        assert_eq!(one.channel_of(&one.channel(&channel)).as_deref(), Some("k/1"));
+        assert_eq!((one.channel_of(&other.channel(&channel)), one.channel_of(&dotted.channel(&channel))), (None, None));
+        assert_eq!((one.offset_of(&one.part(70, 3)), one.offset_of(&other.part(70, 3))), (Some(70), None));
     }
 }

@@ -1,14 +1,11 @@
-//! The NATS adapter on a cluster of three servers, with three copies of every stream: all of it but
-//! the streams. A stream, a group or the ledger that has just come to be may have no leader yet, and what is sent to it then
-//! is not answered: a claim times out, which these cases take for a failure. `nats_cluster.rs` uses streams in a cluster.
+//! The NATS adapter on a cluster of three servers, with three copies of every stream.
 
-use super::not_yet;
 use linchpin_conformance::{Harness, Options, async_trait};
 use linchpin_core::{Driver, Namespace, Result};
 use linchpin_nats::{NatsConfig, NatsCoordination};
 use linchpin_tests::servers::NatsCluster;
 use std::process::ExitCode;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -37,36 +34,8 @@ impl Harness for Cluster {
     }
 }
 
-/// The areas, and of the histories those without streams.
-const CHOSEN: [&str; 15] = [
-    "capabilities.",
-    "state.",
-    "transactions.",
-    "ttl.",
-    "watch.",
-    "messages.",
-    "names.",
-    "errors.",
-    "port.",
-    "lock.",
-    "election.",
-    "members.",
-    "history.state",
-    "history.transactions",
-    "history.locks",
-];
-
-static NOT_YET: LazyLock<Vec<(&str, &str)>> =
-    LazyLock::new(|| [not_yet::NOT_YET, not_yet::NOT_YET_IN_A_CLUSTER].concat());
-
 pub(crate) fn run() -> ExitCode {
-    for chosen in CHOSEN {
-        // Every write waits for a second server, and three of them share this machine.
-        let options = Options::from_env().case_limit(Duration::from_mins(2)).leave_out(&NOT_YET).filter(chosen);
-        let code = linchpin_conformance::run_with(Cluster::default(), &options);
-        if code != ExitCode::SUCCESS {
-            return code;
-        }
-    }
-    ExitCode::SUCCESS
+    // Every write waits for a second server, and three of them share this machine.
+    let options = Options::from_env().case_limit(Duration::from_mins(2));
+    linchpin_conformance::run_with(Cluster::default(), &options)
 }

@@ -1,24 +1,19 @@
 //! The NATS adapter on one server, and [on three](cluster).
 
 mod cluster;
-mod not_yet;
 
 pub(crate) use cluster::run as run_cluster;
 
 use crate::server::{Adapter, Served, Start};
-use linchpin_conformance::{Options, async_trait, run_with};
+use linchpin_conformance::async_trait;
 use linchpin_core::{Driver, Namespace};
 use linchpin_nats::{NatsConfig, NatsCoordination};
 use linchpin_tests::servers::{self, NatsServer};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-struct Nats {
-    /// Whether the fault cases may delete what the server has.
-    can_lose: bool,
-}
+struct Nats;
 
 #[async_trait]
 impl Adapter for Nats {
@@ -38,9 +33,6 @@ impl Adapter for Nats {
     }
 
     async fn lose_everything(&self, server: &NatsServer) -> Result<bool, String> {
-        if !self.can_lose {
-            return Ok(false);
-        }
         let lose = async {
             let client = async_nats::connect(server.url()).await?;
             let names = client.request("$JS.API.STREAM.NAMES", "".into()).await?;
@@ -54,18 +46,15 @@ impl Adapter for Nats {
     }
 }
 
-/// Runs the cases. A transaction over several keys costs a server with one copy a sync to its disk, and the
-/// histories are made of them.
-fn hold(name: &'static str, start: Start<Nats>, can_lose: bool) -> ExitCode {
-    let options = Options::from_env().case_limit(Duration::from_mins(2)).leave_out(not_yet::NOT_YET);
-    run_with(Served::new(name, Nats { can_lose }, start).faulty(start), &options)
+fn hold(name: &'static str, start: Start<Nats>) -> ExitCode {
+    linchpin_conformance::run(Served::new(name, Nats, start).faulty(start))
 }
 
 pub(crate) fn run() -> ExitCode {
-    hold("nats", || Box::pin(NatsServer::start()), true)
+    hold("nats", || Box::pin(NatsServer::start()))
 }
 
-/// On a server that is older than what the adapter needs for everything, 2.9.10: what it declares of that.
+/// On the oldest server that is supported, 2.9.10.
 pub(crate) fn run_old() -> ExitCode {
-    hold("nats-2.9", || Box::pin(NatsServer::start_old()), false)
+    hold("nats-2.9", || Box::pin(NatsServer::start_old()))
 }
