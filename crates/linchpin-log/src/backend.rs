@@ -13,7 +13,7 @@ use linchpin_core::{
     Page, Pattern, Range, Reach, Record, Result, Retention, ScanPage, Settled, Settlement, Snapshot, StreamInfo,
     StreamName, StreamSupport, Subscription, Transaction, TransactionScope, TtlSupport, WatchCompleteness, WatchStream,
 };
-use linchpin_machine::{Command, DEDUPE_WINDOW, ID_WINDOW, Reply};
+use linchpin_machine::{Command, DEDUPE_WINDOW, ID_WINDOW, Prospect, Reply};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -251,6 +251,9 @@ impl<L: Log> Source for Claims<L> {
 
     async fn look(&self, claim: &Claim) -> Result<Look> {
         let operation = Operation::Claim;
+        if let Prospect::Nothing(due) = self.0.prospect(claim).await? {
+            return Ok(Look { given: Vec::new(), due: due.map(|due| self.0.until(due)) });
+        }
         let reply = self.0.call(operation, &Command::Claim(claim.clone())).await?;
         let answer = reply!(operation, reply, Reply::Claimed(answer) => answer)?;
         let due = answer.next_due.map(|due| self.0.until(due));

@@ -1,9 +1,10 @@
 //! A client: it appends commands to the log, and reads there what becomes of them.
 
 mod contents;
+mod sending;
 mod tasks;
 
-use crate::envelope::{Author, Envelope, Part};
+use crate::envelope::Author;
 use crate::log::{Log, LogRecord};
 use crate::pending::{Decision, Pending};
 use crate::replica::{Fault, Replica, Taken, Verdict};
@@ -12,8 +13,8 @@ use bytes::Bytes;
 use linchpin_adapter::fanout::Watchers;
 use linchpin_adapter::feed::Alarm;
 use linchpin_core::life::Life;
-use linchpin_core::{Error, ErrorKind, Operation, Result, Retry, StreamName};
-use linchpin_machine::{Command, Effects, Machine, Reply, Time};
+use linchpin_core::{Claim, Error, ErrorKind, Operation, Result, Retry, StreamName};
+use linchpin_machine::{Command, Effects, Machine, Prospect, Reply, Time};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -44,6 +45,8 @@ pub(crate) struct Client<L> {
     state: Mutex<State>,
     pub(crate) watchers: Watchers,
     alarm: Arc<Alarm>,
+    /// There is something to be appended.
+    asked: Arc<Notify>,
     readers: mpsc::UnboundedSender<oneshot::Sender<Result<(), Arc<Error>>>>,
     is_worth_a_snapshot: Arc<Notify>,
     /// Before which places contents of streams were dropped, as far as this client did.
@@ -97,6 +100,7 @@ impl<L: Log> Client<L> {
             state: Mutex::new(state),
             watchers: Watchers::default(),
             alarm: Arc::default(),
+            asked: Arc::default(),
             readers,
             is_worth_a_snapshot: Arc::default(),
             dropped: Mutex::default(),
@@ -105,6 +109,7 @@ impl<L: Log> Client<L> {
         let (weak, log) = (Arc::downgrade(&client), client.log.clone());
         *client.tasks.lock() = vec![
             life.spawn(tasks::follow(weak.clone(), log.clone())),
+            life.spawn(sending::send_all(weak.clone(), log.clone(), client.asked.clone())),
             life.spawn(tasks::answer_readers(weak.clone(), requests)),
             life.spawn(tasks::tick(weak.clone(), client.alarm.clone())),
             life.spawn(tasks::keep_snapshots(weak, log, client.is_worth_a_snapshot.clone())),
@@ -136,6 +141,18 @@ impl<L: Log> Client<L> {
         self.reach_end(name).await?;
         let state = self.state.lock();
         Ok(look(&state.replica.machine, state.replica.now()))
+    }
+
+    /// Whether a claim is worth making: what is known may say that it is; that it is not, only all that the log has by now.
+    pub(crate) async fn prospect(&self, claim: &Claim) -> Result<Prospect> {
+        let known = {
+            let state = self.state.lock();
+            state.replica.machine.prospect(state.now(), claim)
+        };
+        if known == Prospect::Something {
+            return Ok(known);
+        }
+        self.read("claim", |machine, now| machine.prospect(now, claim)).await
     }
 
     /// Returns once all is known that the log has by now: those who ask meanwhile are answered together.
@@ -179,15 +196,10 @@ impl<L: Log> Client<L> {
             if let Some(fault) = &state.fault {
                 return Err(Error::shared(fault, name));
             }
-            let (author, read) = (self.author, state.replica.mark());
-            state.pending.add(not_after, decided, |sequence, done| {
-                let (part, body) = (Part::WHOLE, command.clone());
-                let envelope = Envelope { author, sequence, done, not_after, read, part, body };
-                envelope.into_records(self.settings.record)
-            })
+            state.pending.add(not_after, command.clone(), decided)
         };
         let waiting = WaitingCaller { client: self, sequence };
-        self.append(sequence);
+        self.asked.notify_one();
         let Ok(decision) = timeout_at(until, decision).await else {
             let error = Error::timeout(name, self.settings.limit);
             return Err(if waiting.give_up() { error } else { error.of_read() });
@@ -195,18 +207,31 @@ impl<L: Log> Client<L> {
         decision.unwrap_or_else(|_| Err(self.life.unanswered(name))).map_err(|error| error.with_operation(name))
     }
 
-    fn append(self: &Arc<Self>, sequence: u64) {
-        self.life.spawn(tasks::send(Arc::downgrade(self), self.log.clone(), sequence));
-    }
-
     /// Applies a record, and tells everybody who has to know.
     fn take(&self, record: &LogRecord) -> Result<(), Fault> {
         let mut state = self.state.lock();
-        let Taken { command, verdict } = state.replica.take(record)?;
+        let taken = state.replica.take(record)?;
         state.read_at = Instant::now();
         state.fault = None;
-        let own = command.filter(|(author, _)| *author == self.author).map(|(_, sequence)| sequence);
-        let decision = match verdict {
+        for Taken { author, sequence, verdict } in taken {
+            let decision = self.tell(&mut state, verdict);
+            if let Some(decision) = decision.filter(|_| author == self.author) {
+                state.pending.decide(sequence, Ok(decision));
+            }
+        }
+        let now = state.replica.now();
+        state.pending.pass(now);
+        self.alarm.rings_next_in(state.replica.machine.next_deadline().map(|deadline| deadline.since(now)));
+        state.unsaved += record.body.len();
+        if state.unsaved >= state.saved.max(self.settings.snapshot_after) {
+            self.is_worth_a_snapshot.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Tells all that what a command came to, and its author what became of it.
+    fn tell(&self, state: &mut State, verdict: Verdict) -> Option<Decision> {
+        match verdict {
             Verdict::Applied(Effects { outcome, changes, woken }) => {
                 // Told before anybody looks again, so that watchers see changes in their order.
                 for change in &changes {
@@ -219,18 +244,7 @@ impl<L: Log> Client<L> {
             }
             Verdict::Late => Some(Decision::NotApplied),
             Verdict::Nothing => None,
-        };
-        if let Some((sequence, decision)) = own.zip(decision) {
-            state.pending.decide(sequence, Ok(decision));
         }
-        let now = state.replica.now();
-        state.pending.pass(now);
-        self.alarm.rings_next_in(state.replica.machine.next_deadline().map(|deadline| deadline.since(now)));
-        state.unsaved += record.body.len();
-        if state.unsaved >= state.saved.max(self.settings.snapshot_after) {
-            self.is_worth_a_snapshot.notify_one();
-        }
-        Ok(())
     }
 
     /// Begins anew with what the log says. What is on its way is appended once more: it counts once.
@@ -239,15 +253,13 @@ impl<L: Log> Client<L> {
         for author in state.replica.distrusted().chain(distrusted) {
             replica.distrust(author);
         }
-        let left = state.pending.begin_anew(|sequence| replica.came_to(self.author, sequence));
+        state.pending.begin_anew(|sequence| replica.came_to(self.author, sequence));
         state.replica = replica;
         state.read_at = Instant::now();
         state.fault = None;
         state.wake_all();
         drop(state);
-        for sequence in left {
-            self.append(sequence);
-        }
+        self.asked.notify_one();
         self.watchers.mark_gap();
         self.alarm.rings_in(Duration::ZERO);
     }

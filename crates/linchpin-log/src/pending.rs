@@ -1,9 +1,11 @@
 //! What a client has asked for and does not know the outcome of yet.
 
+use crate::envelope::{Enclosed, Part};
 use bytes::Bytes;
 use linchpin_core::{Error, ErrorKind, Result};
 use linchpin_machine::{Reply, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What became of a command.
@@ -14,13 +16,19 @@ pub(crate) enum Decision {
 }
 
 /// A command whose outcome is not known yet.
-pub(crate) struct PendingCommand {
+struct PendingCommand {
     not_after: Option<Time>,
     /// The log may have it.
-    pub(crate) is_in_doubt: bool,
-    /// Its records.
-    pub(crate) records: Vec<Bytes>,
+    is_in_doubt: bool,
+    /// As it is encoded.
+    command: Bytes,
     decided: oneshot::Sender<Result<Decision>>,
+}
+
+impl PendingCommand {
+    fn enclosed(&self, sequence: u64) -> Enclosed {
+        Enclosed { sequence, not_after: self.not_after, part: Part::WHOLE, body: self.command.clone() }
+    }
 }
 
 /// Those of a client, by their sequence.
@@ -28,24 +36,42 @@ pub(crate) struct PendingCommand {
 pub(crate) struct Pending {
     commands: BTreeMap<u64, PendingCommand>,
     last: u64,
+    /// Those that are to be appended, in their order.
+    unsent: VecDeque<u64>,
     /// None of them counts no more before this.
     earliest: Option<Time>,
 }
 
 impl Pending {
-    /// Adds one, whose records are made of its sequence and of [`done`](Self::done): its sequence.
+    /// Adds one that is to be appended: its sequence.
     pub(crate) fn add(
         &mut self,
         not_after: Option<Time>,
+        command: Bytes,
         decided: oneshot::Sender<Result<Decision>>,
-        records: impl FnOnce(u64, u64) -> Vec<Bytes>,
     ) -> u64 {
-        let done = self.done();
         self.last += 1;
-        let records = records(self.last, done);
-        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, records, decided });
+        self.commands.insert(self.last, PendingCommand { not_after, is_in_doubt: false, command, decided });
         self.earliest = self.earliest.into_iter().chain(not_after).min();
+        self.unsent.push_back(self.last);
         self.last
+    }
+
+    /// Those that are to be appended together next, by their sequence: as many as have room, or one that has not.
+    pub(crate) fn next(&mut self, room: usize) -> Vec<u64> {
+        let (mut next, mut length) = (Vec::new(), 0);
+        while let Some(sequence) = self.unsent.front() {
+            let more = self.commands.get(sequence).map_or(0, |pending| pending.enclosed(*sequence).len());
+            if !next.is_empty() && length + more > room {
+                break;
+            }
+            length += more;
+            if more > 0 {
+                next.push(*sequence);
+            }
+            self.unsent.pop_front();
+        }
+        next
     }
 
     /// The last one up to which nobody waits for any.
@@ -53,8 +79,35 @@ impl Pending {
         self.commands.keys().next().map_or(self.last, |first| first - 1)
     }
 
-    pub(crate) fn get(&mut self, sequence: u64) -> Option<&mut PendingCommand> {
-        self.commands.get_mut(&sequence)
+    /// As they stand in the log, those that somebody still waits for: they are in doubt from now on. And which of them were
+    /// before.
+    pub(crate) fn begin(&mut self, commands: &[u64]) -> (Vec<(u64, bool)>, Vec<Enclosed>) {
+        let (mut before, mut enclosed) = (Vec::new(), Vec::new());
+        for sequence in commands {
+            if let Some(pending) = self.commands.get_mut(sequence) {
+                before.push((*sequence, std::mem::replace(&mut pending.is_in_doubt, true)));
+                enclosed.push(pending.enclosed(*sequence));
+            }
+        }
+        (before, enclosed)
+    }
+
+    /// Those that were not in doubt before are not now, unless the log may have them.
+    pub(crate) fn failed(&mut self, before: Vec<(u64, bool)>, maybe_applied: bool) {
+        for (sequence, was_in_doubt) in before {
+            if let Some(pending) = self.commands.get_mut(&sequence) {
+                pending.is_in_doubt = was_in_doubt || maybe_applied;
+            }
+        }
+    }
+
+    /// Ends those of the commands that the log surely does not have.
+    pub(crate) fn refuse(&mut self, commands: &[u64], error: &Arc<Error>) {
+        for sequence in commands {
+            if self.commands.get(sequence).is_some_and(|pending| !pending.is_in_doubt) {
+                self.decide(*sequence, Err(Error::shared(error, "append")));
+            }
+        }
     }
 
     /// Whether it may have been applied, or may be still: nobody waits for it any more.
@@ -83,9 +136,9 @@ impl Pending {
         self.earliest = self.commands.values().filter_map(|pending| pending.not_after).min();
     }
 
-    /// The log begins anew for us: decides what it already says, and gives what is to be appended once more.
-    pub(crate) fn begin_anew(&mut self, came_to: impl Fn(u64) -> Option<Result<Reply>>) -> Vec<u64> {
-        let mut left = Vec::new();
+    /// The log begins anew for us: decides what it already says, and has the rest appended once more.
+    pub(crate) fn begin_anew(&mut self, came_to: impl Fn(u64) -> Option<Result<Reply>>) {
+        self.unsent.clear();
         for (sequence, pending) in std::mem::take(&mut self.commands) {
             let decision = match came_to(sequence) {
                 Some(reply) => reply.map(|reply| Decision::Applied(Ok(reply))),
@@ -94,7 +147,7 @@ impl Pending {
                     Err(Error::new(ErrorKind::Unavailable, "get", "the log was read anew meanwhile"))
                 }
                 None => {
-                    left.push(sequence);
+                    self.unsent.push_back(sequence);
                     self.commands.insert(sequence, pending);
                     continue;
                 }
@@ -102,7 +155,6 @@ impl Pending {
             // Nobody may wait any more.
             let _ = pending.decided.send(decision);
         }
-        left
     }
 
     /// Tells all that it cannot be known what becomes of them.
@@ -138,7 +190,7 @@ mod tests {
 
     fn asked(pending: &mut Pending, until: Option<u64>) -> (u64, oneshot::Receiver<Result<Decision>>) {
         let (decided, decision) = oneshot::channel();
-        (pending.add(until.map(time), decided, |_, _| vec![Bytes::new()]), decision)
+        (pending.add(until.map(time), Bytes::from_static(b"a command"), decided), decision)
     }
 
     #[test]
@@ -165,7 +217,7 @@ mod tests {
         let (_, mut unsent) = asked(&mut pending, Some(10));
         let (given_up, _) = asked(&mut pending, Some(10));
         for sequence in [sent, given_up] {
-            pending.get(sequence).expect("it waits").is_in_doubt = true;
+            pending.begin(&[sequence]);
         }
         assert!(pending.give_up(given_up) && !pending.give_up(given_up));
         pending.fail(|| Error::new(ErrorKind::Backend, "commit", "the log is of another version"));
@@ -177,15 +229,48 @@ mod tests {
         let mut pending = Pending::default();
         let ((applied, mut one), (failed, mut two)) = (asked(&mut pending, Some(9)), asked(&mut pending, Some(9)));
         let ((left, mut three), (_, mut tick)) = (asked(&mut pending, Some(9)), asked(&mut pending, None));
-        pending.get(left).expect("it waits").records = vec!["a record".into()];
+        assert_eq!(pending.next(usize::MAX).len(), 4);
         let known = |sequence| match sequence {
             _ if sequence == applied => Some(Ok(Reply::Cleared)),
             _ if sequence == failed => Some(Err(Error::closed("commit").for_good())),
             _ => None,
         };
-        assert_eq!(pending.begin_anew(known), [left]);
-        assert_eq!(pending.get(left).expect("it waits").records, ["a record"]);
+        pending.begin_anew(known);
+        assert_eq!(pending.next(usize::MAX), [left]);
         let told = [told(&mut one), told(&mut two), told(&mut three), told(&mut tick)];
         assert_eq!(told, [Some("applied"), Some("in doubt"), None, Some("failed")]);
+    }
+
+    #[test]
+    fn as_many_are_appended_together_as_have_room() {
+        let mut pending = Pending::default();
+        let asked: Vec<_> = (0..6).map(|_| asked(&mut pending, Some(9))).collect();
+        let [one, two, three, four, five, six] = [0, 1, 2, 3, 4, 5].map(|number: usize| asked[number].0);
+        let length = pending.begin(&[one]).1[0].len();
+        pending.give_up(two);
+        assert_eq!(pending.next(length * 2), [one, three]);
+        assert_eq!(pending.next(length / 2), [four], "one that has no room goes alone");
+        assert_eq!(pending.next(length * 9), [five, six]);
+        assert!(pending.next(length * 9).is_empty() && pending.begin(&[two]).1.is_empty());
+    }
+
+    #[test]
+    fn what_fails_before_the_log_has_it_is_refused_and_what_was_in_doubt_stays_so() {
+        let mut pending = Pending::default();
+        let ((old, mut one), (new, mut two)) = (asked(&mut pending, Some(9)), asked(&mut pending, Some(9)));
+        let failure = Arc::new(Error::closed("append"));
+        let (before, _) = pending.begin(&[old]);
+        pending.failed(before, true);
+        let (before, enclosed) = pending.begin(&[old, new]);
+        assert_eq!((before.as_slice(), enclosed.len()), (&[(old, true), (new, false)][..], 2));
+        pending.failed(before, false);
+        pending.refuse(&[old, new], &failure);
+        assert_eq!((told(&mut one), told(&mut two)), (None, Some("failed")));
+        let (third, mut three) = asked(&mut pending, Some(9));
+        let (before, _) = pending.begin(&[third]);
+        pending.refuse(&[third], &failure);
+        pending.failed(before, true);
+        pending.refuse(&[third], &failure);
+        assert_eq!(told(&mut three), None, "it is on its way, or may be there");
     }
 }

@@ -1,6 +1,6 @@
 //! What the records of a log come to: the same for everybody who applies them in their order.
 
-use crate::envelope::{Author, Envelope, Mark};
+use crate::envelope::{Author, Enclosed, Envelope, Mark};
 use crate::log::LogRecord;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use linchpin_core::{Error, ErrorKind, Result};
@@ -53,21 +53,23 @@ struct Applied {
 
 impl Applied {
     /// Whether the command counts: it does once.
-    fn counts(&mut self, envelope: &Envelope, not_after: Time) -> bool {
-        let is_new = envelope.sequence > self.done && !self.after.contains_key(&envelope.sequence);
-        if envelope.done > self.done {
-            self.done = envelope.done;
-            self.after = self.after.split_off(&(self.done + 1));
-            self.parts = self.parts.split_off(&(self.done + 1));
-        }
+    fn counts(&mut self, sequence: u64, not_after: Time) -> bool {
         self.until = self.until.max(not_after);
-        is_new
+        sequence > self.done && !self.after.contains_key(&sequence)
+    }
+
+    /// None up to this one counts any more.
+    fn is_done(&mut self, done: u64) {
+        if done > self.done {
+            self.done = done;
+            self.after = self.after.split_off(&(done + 1));
+            self.parts = self.parts.split_off(&(done + 1));
+        }
     }
 
     /// Keeps a part until all are there.
-    fn gather(&mut self, envelope: &Envelope) {
-        let parts = self.parts.entry(envelope.sequence).or_default();
-        parts.insert(envelope.part.number, envelope.body.clone());
+    fn gather(&mut self, command: &Enclosed) {
+        self.parts.entry(command.sequence).or_default().insert(command.part.number, command.body.clone());
     }
 }
 
@@ -96,10 +98,10 @@ struct Stored {
     hash: u64,
 }
 
-/// What became of a record.
+/// What became of a command of a record.
 pub(crate) struct Taken {
-    /// Whose command it is, and which; none if it is no record of ours.
-    pub(crate) command: Option<(Author, u64)>,
+    pub(crate) author: Author,
+    pub(crate) sequence: u64,
     pub(crate) verdict: Verdict,
 }
 
@@ -107,7 +109,7 @@ pub(crate) enum Verdict {
     Applied(Effects<Result<Reply>>),
     /// It came too late, and so did nothing.
     Late,
-    /// It had been applied before, or is none of ours.
+    /// It had been applied before, or is damaged.
     Nothing,
 }
 
@@ -168,11 +170,11 @@ impl Replica {
         self.distrusted.contains(&author)
     }
 
-    /// Applies the next record.
+    /// Applies the next record: what became of each of its commands. One that is not ours has none.
     ///
     /// # Errors
     /// Why it cannot be: then nothing was changed.
-    pub(crate) fn take(&mut self, record: &LogRecord) -> Result<Taken, Fault> {
+    pub(crate) fn take(&mut self, record: &LogRecord) -> Result<Vec<Taken>, Fault> {
         if record.offset != self.next {
             return Err(Fault::Gap);
         }
@@ -183,61 +185,51 @@ impl Replica {
         {
             return Err(Fault::Diverged(envelope.author));
         }
-        let command = match &envelope {
-            Some(envelope) => self.command(envelope).map_err(Fault::Unknown)?,
-            None => None,
-        };
+        let commands = envelope.iter().flat_map(|envelope| &envelope.commands);
+        let author = envelope.as_ref().and_then(|envelope| self.authors.get(&envelope.author));
+        let commands: Result<Vec<_>> = commands.map(|command| decode(command, author)).collect();
+        let commands = commands.map_err(Fault::Unknown)?;
         let now = self.clock.tell(record.time);
-        let verdict = envelope.as_ref().map_or(Verdict::Nothing, |envelope| self.apply(now, envelope, command));
-        let command = envelope.map(|envelope| (envelope.author, envelope.sequence));
+        let taken = envelope.map_or_else(Vec::new, |envelope| self.apply_all(now, &envelope, commands));
         self.next += 1;
         self.note(record);
         if self.next.is_multiple_of(FORGETS) {
             self.authors.retain(|_, applied| applied.until >= now);
         }
-        Ok(Taken { command, verdict })
+        Ok(taken)
     }
 
-    /// The command of which this is the last part, or all; none as long as parts are missing, or if it is damaged.
-    fn command(&self, envelope: &Envelope) -> Result<Option<Command>> {
-        let known = self.authors.get(&envelope.author).and_then(|author| author.parts.get(&envelope.sequence));
-        let part = |number| {
-            if number == envelope.part.number {
-                Some(&envelope.body[..])
-            } else {
-                known?.get(&number).map(|part| &part[..])
-            }
+    fn apply_all(&mut self, now: Time, envelope: &Envelope, commands: Vec<Option<Command>>) -> Vec<Taken> {
+        let author = envelope.author;
+        let apply = |(enclosed, command): (&Enclosed, _)| {
+            let verdict = self.apply(now, author, enclosed, command);
+            Taken { author, sequence: enclosed.sequence, verdict }
         };
-        let Some(parts) = (0..envelope.part.of).map(part).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let decoded = match parts[..] {
-            [whole] => Command::decode(whole),
-            _ => Command::decode(&parts.concat()),
-        };
-        match decoded {
-            Ok(command) => Ok(Some(command)),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
-            Err(_) => Ok(None),
+        let taken = envelope.commands.iter().zip(commands).map(apply).collect();
+        if let Some(applied) = self.authors.get_mut(&author) {
+            applied.is_done(envelope.done);
         }
+        taken
     }
 
-    fn apply(&mut self, now: Time, envelope: &Envelope, command: Option<Command>) -> Verdict {
-        let Some(not_after) = envelope.not_after else {
+    fn apply(&mut self, now: Time, author: Author, enclosed: &Enclosed, command: Option<Command>) -> Verdict {
+        let Some(not_after) = enclosed.not_after else {
             return command.map_or(Verdict::Nothing, |command| Verdict::Applied(self.machine.apply(now, &command)));
         };
         if now > not_after {
             return Verdict::Late;
         }
-        let applied = self.authors.entry(envelope.author).or_default();
-        if !applied.counts(envelope, not_after) {
+        let applied = self.authors.entry(author).or_default();
+        if !applied.counts(enclosed.sequence, not_after) {
             return Verdict::Nothing;
         }
         let Some(command) = command else {
-            applied.gather(envelope);
+            applied.gather(enclosed);
             return Verdict::Nothing;
         };
-        applied.parts.remove(&envelope.sequence);
+        applied.parts.remove(&enclosed.sequence);
         let effects = self.machine.apply(now, &command);
-        applied.after.insert(envelope.sequence, effects.outcome.as_ref().ok().cloned());
+        applied.after.insert(enclosed.sequence, effects.outcome.as_ref().ok().cloned());
         Verdict::Applied(effects)
     }
 
@@ -291,6 +283,26 @@ impl Replica {
         let machine = Machine::restore(Snapshot::decode(machine).ok()?);
         let Stored { log, clock, authors, next, hash } = postcard::from_bytes(stored).ok()?;
         Some(Self { machine, clock, authors, next, hash, ..Self::new(log) })
+    }
+}
+
+/// The command of which this is the last part, or all; none as long as parts are missing, or if it is damaged.
+fn decode(enclosed: &Enclosed, author: Option<&Applied>) -> Result<Option<Command>> {
+    let decoded = if enclosed.part.of == 1 {
+        Command::decode(&enclosed.body)
+    } else {
+        let known = author.and_then(|author| author.parts.get(&enclosed.sequence));
+        let part = |number| match known?.get(&number) {
+            _ if number == enclosed.part.number => Some(&enclosed.body[..]),
+            part => part.map(|part| &part[..]),
+        };
+        let Some(parts) = (0..enclosed.part.of).map(part).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        Command::decode(&parts.concat())
+    };
+    match decoded {
+        Ok(command) => Ok(Some(command)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -85,6 +85,11 @@ impl Group {
         self.pending.get(&position).map(|pending| (position, pending.deliveries))
     }
 
+    /// Whether a pending record's time has come.
+    pub(crate) fn is_ready(&self, now: Time) -> bool {
+        !self.ready.is_empty() || self.waiting.first().is_some_and(|(due, _)| *due <= now)
+    }
+
     /// When the next pending record becomes due; `None` if there is none.
     pub(crate) fn next_due(&self) -> Option<Time> {
         let ready = self.ready.first().and_then(|position| self.pending.get(position)).map(|pending| pending.due);

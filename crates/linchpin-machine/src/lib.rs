@@ -45,5 +45,5 @@ pub use ids::ID_WINDOW;
 pub use machine::{Effects, Machine};
 pub use snapshot::Snapshot;
 pub use stream::{DEDUPE_WINDOW, Placed};
-pub use streams::ClaimAnswer;
+pub use streams::{ClaimAnswer, Prospect};
 pub use time::Time;

@@ -3,7 +3,7 @@
 use crate::ids::Ids;
 use crate::state::Keys;
 use crate::stream::Placed;
-use crate::streams::{ClaimAnswer, Streams};
+use crate::streams::{ClaimAnswer, Prospect, Streams};
 use crate::time::Time;
 use linchpin_adapter::fanout::Change;
 use linchpin_core::{
@@ -104,6 +104,11 @@ impl Machine {
     /// What a stream holds; all zero for one that nobody appended to.
     pub fn inspect(&self, stream: &StreamName) -> StreamInfo {
         self.streams.inspect(stream)
+    }
+
+    /// Whether a claim is worth making. As [`get`](Self::get), it does not move the clock.
+    pub fn prospect(&self, now: Time, claim: &Claim) -> Prospect {
+        self.streams.prospect(now.max(self.clock), claim)
     }
 
     /// Lets time pass: keys past their deadline are removed.

@@ -25,7 +25,28 @@ pub(crate) enum Content {
         id: Option<String>,
     },
     /// Elsewhere, with its id and headers.
-    At(u64),
+    At {
+        place: u64,
+        size: Size,
+    },
+}
+
+/// About how large a content is that lies elsewhere: the next power of two, so that those next to each other are of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Size(u8);
+
+impl Size {
+    /// Smaller ones count as this.
+    const LEAST: u32 = 2048;
+
+    pub(crate) fn of(bytes: u32) -> Self {
+        let bits = u32::BITS - (bytes.max(Self::LEAST) - 1).leading_zeros();
+        Self(u8::try_from(bits).unwrap_or(u8::MAX))
+    }
+
+    pub(crate) fn bytes(self) -> u64 {
+        1_u64.checked_shl(self.0.into()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Stored {
@@ -36,11 +57,16 @@ impl Stored {
     }
 
     /// Where its content lies, if that is all there is to say of it.
-    fn is_only_at(&self) -> Option<u64> {
+    fn is_only_at(&self) -> Option<(u64, Size)> {
         match self.content {
-            Content::At(place) if self.headers.is_empty() && self.due.is_none() => Some(place),
+            Content::At { place, size } if self.headers.is_empty() && self.due.is_none() => Some((place, size)),
             _ => None,
         }
+    }
+
+    /// How many bytes a claim is given with it that lie elsewhere.
+    pub(crate) fn bytes_elsewhere(&self) -> u64 {
+        if let Content::At { size, .. } = self.content { size.bytes() } else { 0 }
     }
 }
 
@@ -59,6 +85,7 @@ enum What {
     At {
         place: u64,
         count: u32,
+        size: Size,
     },
 }
 
@@ -75,7 +102,7 @@ impl Run {
         match &self.what {
             What::At { place, .. } => Some(*place),
             What::One(stored) => match stored.content {
-                Content::At(place) => Some(place),
+                Content::At { place, .. } => Some(place),
                 Content::Here { .. } => None,
             },
         }
@@ -125,8 +152,9 @@ impl Records {
         match &run.what {
             _ if behind >= run.len() => None,
             What::One(stored) => Some((**stored).clone()),
-            What::At { place, .. } => {
-                Some(Stored { content: Content::At(place + behind), headers: Vec::new(), due: None })
+            What::At { place, size, .. } => {
+                let content = Content::At { place: place + behind, size: *size };
+                Some(Stored { content, headers: Vec::new(), due: None })
             }
         }
     }
@@ -134,17 +162,17 @@ impl Records {
     pub(crate) fn push(&mut self, record: Stored) -> Position {
         let position = self.end;
         self.end.0 = self.end.0.saturating_add(1);
-        let Some(at) = record.is_only_at() else {
+        let Some((at, of)) = record.is_only_at() else {
             self.runs.push_back(Run { first: position, what: What::One(Box::new(record)) });
             return position;
         };
         match self.runs.back_mut() {
-            Some(Run { what: What::At { place, count }, .. })
-                if *count < u32::MAX && at == place.saturating_add((*count).into()) =>
+            Some(Run { what: What::At { place, count, size }, .. })
+                if *count < u32::MAX && *size == of && at == place.saturating_add((*count).into()) =>
             {
                 *count += 1;
             }
-            _ => self.runs.push_back(Run { first: position, what: What::At { place: at, count: 1 } }),
+            _ => self.runs.push_back(Run { first: position, what: What::At { place: at, count: 1, size: of } }),
         }
         position
     }
@@ -155,7 +183,7 @@ impl Records {
         while self.runs.front().is_some_and(|run| run.first.0 + run.len() <= bound.0) {
             self.runs.pop_front();
         }
-        if let Some(Run { first, what: What::At { place, count } }) = self.runs.front_mut()
+        if let Some(Run { first, what: What::At { place, count, .. } }) = self.runs.front_mut()
             && let Ok(gone) = u32::try_from(bound.0.saturating_sub(first.0))
         {
             (*first, *place, *count) = (Position(first.0 + u64::from(gone)), *place + u64::from(gone), *count - gone);
@@ -176,7 +204,8 @@ mod tests {
     use super::*;
 
     fn at(place: u64, due: Option<u64>) -> Stored {
-        Stored { content: Content::At(place), headers: Vec::new(), due: due.map(Time::from_micros) }
+        let size = Size::of(u32::try_from(place / 100 * 1000).expect("small"));
+        Stored { content: Content::At { place, size }, headers: Vec::new(), due: due.map(Time::from_micros) }
     }
 
     #[test]
@@ -210,7 +239,8 @@ mod tests {
                 let end = Position(first + model.len() as u64);
                 assert_eq!((records.get(Position(first - 1)), records.get(end)), (None, None));
                 assert_eq!((records.first(), records.end(), records.len()), (Position(first), end, model.len() as u64));
-                let places = model.iter().map(|stored| if let Content::At(place) = stored.content { place } else { 0 });
+                let places = model.iter().map(|stored| stored.content.clone());
+                let places = places.map(|content| if let Content::At { place, .. } = content { place } else { 0 });
                 assert_eq!(records.first_place(), places.min());
             }
         }
@@ -219,9 +249,20 @@ mod tests {
     #[test]
     fn a_backlog_in_a_row_is_one_run() {
         let mut records = Records::from(Position(1));
+        let of_any_size = |place: u64| Stored {
+            content: Content::At { place, size: Size::of(u32::try_from(place % 2049).expect("small")) },
+            ..at(0, None)
+        };
         for place in 0..1_000_000 {
-            records.push(at(place, None));
+            records.push(of_any_size(place));
         }
-        assert_eq!((records.runs.len(), records.get(Position(1_000_000))), (1, Some(at(999_999, None))));
+        assert_eq!((records.runs.len(), records.get(Position(1_000_000))), (1, Some(of_any_size(999_999))));
+    }
+
+    #[test]
+    fn a_size_is_the_next_power_of_two() {
+        for (bytes, size) in [(0, 2048), (2048, 2048), (2049, 4096), (1 << 20, 1 << 20), (u32::MAX, 1 << 32)] {
+            assert_eq!(Size::of(bytes).bytes(), size, "of {bytes}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::group::Group;
 use crate::recent::Recent;
-use crate::records::{Content, Records, Stored};
+use crate::records::{Content, Records, Size, Stored};
 use crate::time::Time;
 use bytes::Bytes;
 use linchpin_core::{
@@ -24,6 +24,8 @@ pub(crate) type RecordIds = Recent<(u64, String), Position>;
 pub struct Placed {
     /// Where: greater than every place that was given before.
     pub place: u64,
+    /// How many bytes it has.
+    pub size: u32,
     /// As [`Record::id`].
     pub id: Option<String>,
     /// As [`Record::delay`].
@@ -56,7 +58,7 @@ impl Stream {
 
     /// Appends a record whose content lies elsewhere.
     pub(crate) fn append_placed(&mut self, now: Time, record: &Placed, ids: &mut RecordIds) -> Appended {
-        let there = || (Content::At(record.place), Vec::new());
+        let there = || (Content::At { place: record.place, size: Size::of(record.size) }, Vec::new());
         self.append_unless_known(now, record.id.as_ref(), record.delay, ids, there)
     }
 
@@ -88,17 +90,22 @@ impl Stream {
         while given.deliveries.len() < claim.max
             && let Some((position, delivered)) = group.first_ready(now)
         {
+            let record = records.get(position);
             if claim.max_deliveries.is_some_and(|max| delivered >= max) {
                 group.settle(position);
-                let record = records.get(position);
                 dead.extend(record.map(|record| record.dead(position, delivered, dead_letter::MAX_DELIVERIES)));
+            } else if record.as_ref().is_some_and(|record| !given.has_room(record)) {
+                return given;
             } else {
                 let delivery = group.deliver(position, now.after(claim.visibility));
-                records.get(position).into_iter().for_each(|record| given.add(claim, position, delivery, record));
+                if let Some(record) = record {
+                    given.add(claim, position, delivery, record);
+                }
             }
         }
         while given.deliveries.len() < claim.max
             && let Some(record) = records.get(group.next())
+            && given.has_room(&record)
         {
             let position = group.look();
             match record.due {
@@ -150,15 +157,27 @@ pub(crate) struct Given {
     pub(crate) deliveries: Vec<Delivery>,
     /// Where the content of each of them lies, if it is not here.
     pub(crate) places: Vec<u64>,
+    /// How many bytes lie there.
+    bytes: u64,
 }
 
+/// So many bytes lie elsewhere at most of what a claim is given, unless it is a single record: it is to have all of it before it
+/// gives up.
+const MOST_ELSEWHERE: u64 = 1024 * 1024;
+
 impl Given {
+    /// Whether a claim may be given this record too.
+    fn has_room(&self, record: &Stored) -> bool {
+        self.deliveries.is_empty() || self.bytes.saturating_add(record.bytes_elsewhere()) <= MOST_ELSEWHERE
+    }
+
     fn add(&mut self, claim: &Claim, position: Position, delivery: u32, record: Stored) {
+        self.bytes = self.bytes.saturating_add(record.bytes_elsewhere());
         let receipt = Receipt { stream: claim.stream.clone(), group: claim.group.clone(), position, delivery };
         let Stored { content, headers, .. } = record;
         let (payload, id) = match content {
             Content::Here { payload, id } => (payload, id),
-            Content::At(place) => {
+            Content::At { place, .. } => {
                 self.places.push(place);
                 (Bytes::new(), None)
             }

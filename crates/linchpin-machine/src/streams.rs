@@ -32,6 +32,16 @@ pub struct ClaimAnswer {
     pub next_due: Option<Time>,
 }
 
+/// What a claim would come to, as far as it can be told without claiming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// It may be given something, or its group comes to be.
+    Something,
+    /// It is given nothing and changes nothing, until the stream is woken or the time comes that
+    /// [`ClaimAnswer::next_due`] would say.
+    Nothing(Option<Time>),
+}
+
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Streams {
     by_name: BTreeMap<StreamName, Stream>,
@@ -118,12 +128,22 @@ impl Streams {
     pub(crate) fn claim(&mut self, now: Time, claim: &Claim, woken: &mut Vec<StreamName>) -> ClaimAnswer {
         let mut dead = Vec::new();
         let stream = self.stream(&claim.stream);
-        let Given { deliveries, places } = stream.claim(now, claim, &mut dead);
+        let Given { deliveries, places, .. } = stream.claim(now, claim, &mut dead);
         let next_due = stream.groups.get(&claim.group).and_then(Group::next_due);
         for record in dead {
             self.bury(&claim.stream, &claim.group, record, woken);
         }
         ClaimAnswer { deliveries, places, next_due }
+    }
+
+    pub(crate) fn prospect(&self, now: Time, claim: &Claim) -> Prospect {
+        let stream = self.by_name.get(&claim.stream);
+        match stream.and_then(|stream| Some((stream, stream.groups.get(&claim.group)?))) {
+            Some((stream, group)) if !group.is_ready(now) && stream.records.get(group.next()).is_none() => {
+                Prospect::Nothing(group.next_due())
+            }
+            _ => Prospect::Something,
+        }
     }
 
     pub(crate) fn settle(&mut self, now: Time, settlement: &Settlement, woken: &mut Vec<StreamName>) -> Settled {

@@ -28,9 +28,11 @@ impl<L: Log> Client<L> {
             let places = self.again("append", || self.log.keep_contents(&living, contents.clone())).await;
             // Nothing was appended yet.
             let places = places.map_err(Error::of_read)?;
-            let lies_at =
-                |(record, place): (&Record, u64)| Placed { place, id: record.id.clone(), delay: record.delay };
-            let records = records.iter().zip(places).map(lies_at).collect();
+            let lies_at = |((record, content), place): ((&Record, &Bytes), u64)| {
+                let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
+                Placed { place, size, id: record.id.clone(), delay: record.delay }
+            };
+            let records = records.iter().zip(&contents).zip(places).map(lies_at).collect();
             match self.call(Operation::Append, &Command::AppendPlaced { stream: stream.clone(), records }).await? {
                 Reply::Appended(all) => return Ok(all),
                 // Others were done meanwhile with all that came later.

@@ -5,81 +5,17 @@ use crate::log::{Log, LogReader};
 use crate::replica::Fault;
 use crate::truth;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use linchpin_adapter::backoff::Backoff;
 use linchpin_adapter::feed::Alarm;
-use linchpin_core::{Error, ErrorKind, Result, Retry};
+use linchpin_core::{Error, Result};
 use linchpin_machine::Command;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-/// How many parts of a command are on their way at once.
-const AT_ONCE: usize = 4;
-
 /// How many readers a barrier serves at most.
 const TOGETHER: usize = 1024;
-
-/// Appends a command, again and again, as long as somebody waits for it. Whether the log has it is known by reading.
-pub(super) async fn send<L: Log>(client: Weak<Client<L>>, log: Arc<L>, sequence: u64) {
-    let (mut backoff, mut is_relieved) = (Backoff::default(), false);
-    let mut left = None;
-    loop {
-        let mut unreached = log.is_reached().await.err();
-        let was_in_doubt = {
-            let Some(client) = client.upgrade() else { return };
-            let mut state = client.state.lock();
-            let Some(pending) = state.pending.get(sequence) else { return };
-            let was_in_doubt = pending.is_in_doubt;
-            if let Some(error) = unreached.take_if(|_| !was_in_doubt) {
-                state.pending.decide(sequence, Err(error.with_retry(Retry::Safe)));
-                return;
-            }
-            pending.is_in_doubt = true;
-            left.get_or_insert_with(|| pending.records.clone());
-            was_in_doubt
-        };
-        let appended = match unreached {
-            None => append_all(&*log, left.get_or_insert_default()).await,
-            Some(error) => Err(error),
-        };
-        let Err(error) = appended else { return };
-        let is_full = error.kind() == ErrorKind::ResourceExhausted;
-        {
-            let Some(client) = client.upgrade() else { return };
-            let mut state = client.state.lock();
-            let Some(pending) = state.pending.get(sequence) else { return };
-            pending.is_in_doubt = was_in_doubt || error.maybe_applied();
-            if !pending.is_in_doubt && (!error.is_transient() || is_full && is_relieved) {
-                state.pending.decide(sequence, Err(error));
-                return;
-            }
-        }
-        if is_full && !is_relieved {
-            is_relieved = true;
-            let Some(client) = client.upgrade() else { return };
-            client.relieve().await;
-            continue;
-        }
-        backoff.pause().await;
-    }
-}
-
-/// Appends the parts of a command that are left; they count only once all are there, in whatever order. Fails as the one does
-/// that is surely not there, if there is such a one.
-async fn append_all<L: Log>(log: &L, left: &mut Vec<Bytes>) -> Result<()> {
-    let append = |record: Bytes| async { (log.append(record.clone()).await, record) };
-    let mut appended = stream::iter(std::mem::take(left).into_iter().map(append)).buffer_unordered(AT_ONCE);
-    let mut failed: Option<Error> = None;
-    while let Some((result, record)) = appended.next().await {
-        if let Err(error) = result {
-            left.push(record);
-            failed = failed.filter(|failed| !failed.maybe_applied()).or(Some(error));
-        }
-    }
-    failed.map_or(Ok(()), Err)
-}
 
 /// Reads the log, for as long as there is a client.
 pub(super) async fn follow<L: Log>(client: Weak<Client<L>>, log: Arc<L>) {
@@ -212,7 +148,7 @@ impl<L: Log> Client<L> {
     }
 
     /// Makes room in a log that is full: what is not needed goes, though it would be good to have.
-    async fn relieve(&self) {
+    pub(super) async fn relieve(&self) {
         let of = self.state.lock().replica.log();
         if let Err(error) = truth::drop_before_last(&*self.log, of, 1).await {
             tracing::debug!(%error, "the log is full, and nothing of it could be dropped");

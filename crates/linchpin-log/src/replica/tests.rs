@@ -1,5 +1,5 @@
 use super::*;
-use crate::envelope::Part;
+use crate::envelope::{Enclosed, Part};
 use linchpin_core::{Key, Outcome, Transaction};
 use linchpin_machine::Command;
 use std::time::Duration;
@@ -24,15 +24,14 @@ fn encoded(command: &Command) -> Bytes {
 }
 
 fn add(author: u128, sequence: u64, not_after: u64) -> Envelope {
-    Envelope {
-        author: Author(author),
-        sequence,
-        done: 0,
-        not_after: Some(Time::from_micros(not_after)),
-        read: Mark { offset: u64::MAX, hash: 0 },
-        part: Part::WHOLE,
-        body: encoded(&Command::Commit(Transaction::new().add(Key::new("n").expect("valid"), 1, None))),
-    }
+    let command = Command::Commit(Transaction::new().add(Key::new("n").expect("valid"), 1, None));
+    of(author, sequence, Some(not_after), &command)
+}
+
+fn of(author: u128, sequence: u64, not_after: Option<u64>, command: &Command) -> Envelope {
+    let not_after = not_after.map(Time::from_micros);
+    let commands = vec![Enclosed { sequence, not_after, part: Part::WHOLE, body: encoded(command) }];
+    Envelope { author: Author(author), done: 0, read: Mark { offset: u64::MAX, hash: 0 }, commands }
 }
 
 fn count(replica: &Replica) -> Option<String> {
@@ -40,16 +39,20 @@ fn count(replica: &Replica) -> Option<String> {
     found.into_entry().map(|entry| String::from_utf8_lossy(&entry.value).into_owned())
 }
 
-fn committed(taken: &Taken) -> bool {
-    matches!(&taken.verdict, Verdict::Applied(effects)
-        if matches!(effects.outcome, Ok(Reply::Decided(Outcome::Committed { .. }))))
+/// How many of the commands were committed.
+fn committed(taken: &[Taken]) -> usize {
+    let is_committed = |taken: &&Taken| {
+        matches!(&taken.verdict, Verdict::Applied(effects)
+            if matches!(effects.outcome, Ok(Reply::Decided(Outcome::Committed { .. }))))
+    };
+    taken.iter().filter(is_committed).count()
 }
 
 #[test]
 fn what_comes_twice_counts_once_and_what_comes_late_counts_for_nothing() {
     let (mut log, mut replica) = (Written::default(), Replica::new(7));
     let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
-        replica.take(&log.put(at, envelope)).map(|taken| committed(&taken)).expect("the next one")
+        replica.take(&log.put(at, envelope)).map(|taken| committed(&taken) == 1).expect("the next one")
     };
     assert!(take(&mut replica, 10, &add(1, 2, 50)));
     assert!(take(&mut replica, 11, &add(1, 1, 50)), "in whatever order they come");
@@ -79,12 +82,12 @@ fn a_clock_that_steps_back_revives_nothing_and_goes_on() {
     let key = || Key::new("k").expect("valid");
     let ttl = Some(Duration::from_micros(100));
     let put = Command::Commit(Transaction::new().put(key(), "v", ttl));
-    let tick = Envelope { not_after: None, body: encoded(&Command::Tick), ..add(1, 0, 0) };
+    let tick = of(1, 0, None, &Command::Tick);
     let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
         replica.take(&log.put(at, envelope)).map(drop).expect("the next one");
         replica.machine.get(replica.now(), &[key()]).into_entry().is_some()
     };
-    assert!(take(&mut replica, 1000, &Envelope { body: encoded(&put), ..add(1, 1, 5000) }));
+    assert!(take(&mut replica, 1000, &of(1, 1, Some(5000), &put)));
     assert!(take(&mut replica, 1060, &tick));
     assert!(take(&mut replica, 500, &tick), "it stands still");
     assert!(take(&mut replica, 539, &tick));
@@ -123,7 +126,7 @@ fn a_snapshot_goes_on_as_it_would_have_and_a_torn_one_is_none() {
         let record = log.put(200, &add(u128::from(number % 3), number, 1000));
         let [one, other] = [&mut replica, &mut restored].map(|replica| {
             let taken = replica.take(&record).expect("the next one");
-            (committed(&taken), taken.command, replica.mark(), replica.now())
+            (committed(&taken), taken.len(), replica.mark(), replica.now())
         });
         assert_eq!(one, other);
     }
@@ -136,7 +139,7 @@ fn what_is_not_ours_is_passed_over_and_a_newer_build_is_told() {
     let mut replica = Replica::new(7);
     let record = |offset, body: &[u8]| LogRecord { offset, time: Time::from_micros(1), body: body.to_vec().into() };
     let taken = replica.take(&record(0, b"hello")).expect("the next one");
-    assert!(taken.command.is_none() && matches!(taken.verdict, Verdict::Nothing));
+    assert!(taken.is_empty());
     assert!(matches!(replica.take(&record(1, b"linchpin\x09")), Err(Fault::Unknown(_))));
     assert_eq!(replica.next(), 1, "nothing was changed");
 }
@@ -146,13 +149,13 @@ fn a_command_in_parts_counts_once_as_the_last_of_them_has_come_in_time() {
     let (mut log, mut replica) = (Written::default(), Replica::new(7));
     let parts = |sequence| {
         let whole = add(1, sequence, 50);
-        let records = whole.clone().into_records(whole.encode().len() - whole.body.len() * 3 / 5);
+        let records = whole.clone().into_records(whole.encode().len() - whole.commands[0].body.len() * 3 / 5);
         let parts: Vec<_> = records.iter().map(|part| Envelope::decode(part).expect("ours").expect("ours")).collect();
         assert_eq!(parts.len(), 3);
         parts
     };
     let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
-        replica.take(&log.put(at, envelope)).map(|taken| committed(&taken)).expect("the next one")
+        replica.take(&log.put(at, envelope)).map(|taken| committed(&taken) == 1).expect("the next one")
     };
     let three = parts(1);
     for (part, counts) in [(2, false), (0, false), (2, false), (1, true), (0, false), (1, false), (2, false)] {
@@ -166,4 +169,22 @@ fn a_command_in_parts_counts_once_as_the_last_of_them_has_come_in_time() {
     assert_eq!(count(&replica).as_deref(), Some("1"));
     assert!(take(&mut replica, 52, &Envelope { done: 2, ..add(1, 3, 60) }));
     assert!(replica.authors[&Author(1)].parts.is_empty(), "nobody asks for them any more");
+}
+
+#[test]
+fn commands_of_a_record_are_applied_one_after_the_other_and_each_once() {
+    let (mut log, mut replica) = (Written::default(), Replica::new(7));
+    let together = |numbers: &[u64]| {
+        let commands = numbers.iter().flat_map(|number| add(1, *number, 50).commands).collect();
+        Envelope { done: 1, commands, ..add(1, 0, 0) }
+    };
+    let mut take = |replica: &mut Replica, at, envelope: &Envelope| {
+        let taken = replica.take(&log.put(at, envelope)).expect("the next one");
+        (taken.iter().map(|taken| taken.sequence).collect::<Vec<_>>(), committed(&taken))
+    };
+    assert_eq!(take(&mut replica, 10, &together(&[2, 3, 3])), (vec![2, 3, 3], 2));
+    assert_eq!(take(&mut replica, 11, &together(&[3, 4])), (vec![3, 4], 1), "one that was sent again beside a new one");
+    assert_eq!(take(&mut replica, 12, &together(&[])), (vec![], 0));
+    assert_eq!(take(&mut replica, 51, &together(&[5, 6])), (vec![5, 6], 0), "too late");
+    assert_eq!(count(&replica).as_deref(), Some("3"));
 }

@@ -2,7 +2,7 @@
 
 use crate::ops::{self, Script};
 use linchpin_core::{Record, StreamName};
-use linchpin_machine::{ClaimAnswer, Command, Machine, Placed, Reply, Time};
+use linchpin_machine::{ClaimAnswer, Command, Machine, Placed, Prospect, Reply, Time};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -27,13 +27,18 @@ impl Shelf {
             place = self.next;
         }
         self.contents.insert((stream.living(), place), record.clone());
-        Placed { place, id: record.id.clone(), delay: record.delay }
+        let size = u32::try_from(record.payload.len()).expect("small");
+        Placed { place, size, id: record.id.clone(), delay: record.delay }
     }
 
     fn apply(&mut self, machine: &mut Machine, now: Time, command: &Command) -> Reply {
         let Command::Append { stream, records } = command else {
+            let prospect = if let Command::Claim(claim) = command { Some(machine.prospect(now, claim)) } else { None };
             let mut reply = machine.apply(now, command).outcome.expect("only commits fail");
             if let Reply::Claimed(claimed) = &mut reply {
+                if let Some(Prospect::Nothing(next_due)) = prospect {
+                    assert_eq!((claimed.deliveries.len(), claimed.next_due), (0, next_due));
+                }
                 self.fill(claimed);
             }
             self.drop_released(machine);
