@@ -1,4 +1,4 @@
-//! The NATS adapter of [linchpin](https://docs.rs/linchpin): NATS with JetStream, 2.12.1 and later for all of it.
+//! The NATS adapter of [linchpin](https://docs.rs/linchpin): NATS with JetStream, 2.9 and later.
 //!
 //! ```no_run
 //! use linchpin_core::DistributedCoordination;
@@ -20,31 +20,20 @@
 //! ```
 //!
 //! # How it uses NATS
-//! - The keys of a namespace are the stream `KV_linchpin_{namespace}`, one message each, which `nats kv` can show. A
-//!   revision is a sequence of it, so a namespace is the unit of scaling. A user needs [`SUBJECTS`].
-//! - A transaction is decided by what stands at its keys, and written so that the server refuses it if that has
-//!   changed: one key is a publish that expects a sequence, several are an atomic batch. The latter costs a server with
-//!   one copy a sync to its disk, some milliseconds.
-//! - Keys expire by the server's clock, in whole seconds, rounded up. What says that a key is gone stays for a while,
-//!   for the watches.
-//! - A transaction's id is the message's, which the server refuses a second time. What came of it is listed in the
-//!   key's message, or has one of its own.
-//! - A watch follows the stream by one consumer per handle, and reads its range again where it may have missed
-//!   something.
-//! - Reads ask the server that has the only copy directly; where there are several, the leader.
+//! - A namespace is a log, the stream `linchpin_{namespace}_LOG`: a handle appends what is to be done, reads all that
+//!   anybody does in its order, and applies it to the state machine of `linchpin-machine`, as [`linchpin_log`] describes.
+//!   A transaction over any number of keys is one message.
+//! - Snapshots, and what records of streams carry, lie in a second stream, `linchpin_{namespace}_DATA`. Only who claims a
+//!   record receives what it carries.
+//! - Time is the server's, made to run on where it steps back.
+//! - A read appends a message that does nothing and waits until that is read back; one serves all who read meanwhile.
 //! - Messages are core NATS, at most once. A publish returns when the server has handled it, which says if nobody
 //!   listens.
-//! - Streams are streams of the server and groups its durable consumers, which hand records round. Who has a record,
-//!   and how often it was delivered, is written into a stream beside them.
-//!
-//! A server from 2.9 to 2.12.0 takes what it does not know and ignores it. It is told by its version, and by what it
-//! echoes of a stream's configuration; then there are no TTLs, no transactions over several keys, no ids and no
-//! streams, and [`Capabilities`](linchpin_core::Capabilities) say so.
+//! - A user needs [`SUBJECTS`], which hold it to its namespace.
 //!
 //! What a server has acknowledged survives the end of its process. It syncs to its disk every `sync_interval`, 2
 //! minutes by default: until then a loss of power takes it, where there is no other copy. For locks that guard money,
-//! run the server with `sync_interval: always`, and three servers with `?replicas=3`. Where the
-//! newest data is lost, its revisions, and so fencing tokens, are given again.
+//! run the server with `sync_interval: always`, and three servers with `?replicas=3`.
 
 mod backend;
 mod config;
