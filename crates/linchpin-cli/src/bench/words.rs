@@ -30,14 +30,15 @@ impl Words {
                 request: "Requests are commands that clients send.",
             },
             Backend::Nats => Self {
-                same_work: "direct reads with their revision, conditional writes with a TTL and an id, and messages \
-                    of which is known whether anybody listens, all of the raw client on a stream like linchpin's",
+                same_work: "a message in a stream for each call, acknowledged and read back in the stream's order, and \
+                    messages of which is known whether anybody listens, all of the raw client",
                 plain: "plain calls (STREAM.MSG.GET, a conditional publish, a publish and a flush to the server, a key \
                     that is created and purged)",
                 queue: "a token in a stream in memory that waiters pull, which is the shortest way to hand \
                     something over on NATS",
                 round_trip: "direct get of a small value on an idle connection",
-                commit: "not measured",
+                commit: "a message that is stored and read back on an idle connection; a release is one, so a hand-over is \
+                    counted in these",
                 request: "Requests are messages that clients send, to JetStream and to a stream; what they send to \
                     themselves is not counted.",
             },

@@ -46,13 +46,6 @@ impl Answers {
         Ok(Self { client, prefix, nobody, next: AtomicU64::new(0), waiting, task })
     }
 
-    /// All answers to a direct read: the last says that it is the last.
-    pub(super) async fn of_request(&self, subject: String, payload: Bytes) -> Result<Vec<Message>> {
-        let (number, answers) = self.wait();
-        self.client.publish_with_reply(subject, format!("{}{number}", self.prefix), payload).await?;
-        self.come(number, answers).await
-    }
-
     /// Sends a message and returns when the server has handled it: whether anybody listens.
     pub(super) async fn tell(&self, subject: String, payload: &'static [u8]) -> Result<bool> {
         let (number, answers) = self.wait();
@@ -82,8 +75,7 @@ async fn hand_out(mut answers: Subscriber, prefix: usize, waiting: Arc<Mutex<Has
     while let Some(answer) = answers.next().await {
         let token = answer.subject.get(prefix..).unwrap_or_default();
         let number = token.strip_suffix(END);
-        // A read ends with 204, or with 404 if there is nothing, or with why it cannot be made.
-        let is_last = number.is_some() || answer.status.is_some_and(|status| status.as_u16() != 503);
+        let is_last = number.is_some();
         let Ok(number) = number.unwrap_or(token).parse::<u64>() else { continue };
         let mut waiting = waiting.lock();
         if let Some(one) = waiting.get_mut(&number) {

@@ -1,6 +1,7 @@
 //! NATS with JetStream, with the crate `async-nats`.
 
 mod answers;
+mod followed_log;
 mod plain;
 mod same_work;
 mod stream;
@@ -12,6 +13,7 @@ use crate::bench::PAYLOAD;
 use crate::bench::problem::{Problem, Result};
 use crate::bench::report::{Backend, ServerFacts};
 use async_nats::{Client, ConnectOptions, ServerAddr};
+use followed_log::FollowedLog;
 use futures::StreamExt;
 use futures::future::try_join_all;
 use futures::stream::{BoxStream, select_all};
@@ -179,7 +181,8 @@ impl Raw for Server {
         let stream = Stream::open(self, self.connect().await?, "idle").await?;
         let key = stream.subject("idle");
         stream.write(&key, async_nats::HeaderMap::new(), PAYLOAD).await?;
-        Ok(IdleStream { read: format!("$JS.API.DIRECT.GET.{}.{key}", stream.name), stream })
+        let log = FollowedLog::new(self, self.connect().await?, "idle-log").await?;
+        Ok(IdleStream { read: format!("$JS.API.DIRECT.GET.{}.{key}", stream.name), stream, log })
     }
 
     async fn counter(&self) -> Result<Option<Taps>> {
@@ -226,13 +229,20 @@ impl Raw for Server {
     }
 }
 
-/// A stream with one message, to be read.
+/// A stream with one message, to be read, and a log.
 pub(crate) struct IdleStream {
     stream: Stream,
     read: String,
+    log: FollowedLog,
 }
 
 impl Idle for IdleStream {
+    const COMMITS: bool = true;
+
+    async fn commit(&mut self) -> Result<()> {
+        self.log.append(b"release").await
+    }
+
     async fn round_trip(&mut self) -> Result<()> {
         let answer = self.stream.client.request(self.read.clone(), "".into()).await?;
         if answer.payload == PAYLOAD { Ok(()) } else { Err(Problem::new("the small value is gone")) }

@@ -1,4 +1,4 @@
-//! A stream that is set up as the adapter sets up a namespace's, and writing to it.
+//! A stream with the newest message of each subject, as a bucket of the key-value store is, and writing to it.
 
 use super::{Server, api, read};
 use crate::bench::problem::Result;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For how long the adapter remembers a transaction's id, and lets the mark stay that a key ended.
+/// For how long the server remembers a message's id, and lets the mark stay that a key ended.
 const ID_WINDOW: Duration = Duration::from_secs(30);
 const MARKER_TTL: Duration = Duration::from_secs(30);
 

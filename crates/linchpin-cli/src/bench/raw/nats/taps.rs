@@ -35,8 +35,8 @@ impl Taps {
         // What the adapter and the raw client ask JetStream, and what they write.
         let tapped = [
             "$JS.API.>".to_owned(),
-            format!("$KV.linchpin_{namespace}.>"),
-            format!("{adapter}.t.>"),
+            format!("{adapter}.log"),
+            format!("{adapter}.r.>"),
             format!("{adapter}.m.>"),
             server.subject("tokens.>"),
             marker.clone(),
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn what_this_run_asks_for_counts_and_what_others_do_does_not() {
         for (subject, expected) in [
-            ("$KV.linchpin_bench-1.a", Some("publish")),
-            ("$JS.API.DIRECT.GET.KV_linchpin_bench-1", Some("DIRECT.GET")),
-            ("$JS.API.CONSUMER.CREATE.KV_linchpin_bench-1.linchpin-abc", Some("CONSUMER.CREATE")),
-            ("$JS.API.STREAM.INFO.KV_linchpin_bench-2", None),
+            ("linchpin.bench-1.log", Some("publish")),
+            ("$JS.API.DIRECT.GET.linchpin_bench-1_DATA", Some("DIRECT.GET")),
+            ("$JS.API.CONSUMER.CREATE.linchpin_bench-1_LOG.linchpin-abc", Some("CONSUMER.CREATE")),
+            ("$JS.API.STREAM.INFO.linchpin_bench-2_LOG", None),
         ] {
             assert_eq!(asked(subject, "bench-1").as_deref(), expected, "{subject}");
         }
